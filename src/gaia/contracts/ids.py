@@ -1,0 +1,44 @@
+"""Names of things that cross process and machine borders."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import NewType
+
+from gaia.contracts.errors import ValidatorFault
+
+Hotkey = NewType("Hotkey", str)
+"""A miner's or validator's ss58 address. Uids are reused by the chain; history belongs to the hotkey."""
+
+RunId = NewType("RunId", str)
+"""Names one forecast run; the same for every validator of a subnet."""
+
+_RUN_ID = re.compile(r"sn(\d{1,5})-(\d{8}T\d{2})Z")
+
+
+class MalformedRunId(ValidatorFault):
+    """A text that should name a run does not."""
+
+
+def run_id_for(netuid: int, init_time: datetime) -> RunId:
+    """The run of subnet `netuid` that starts from `init_time`.
+
+    >>> run_id_for(57, datetime(2017, 1, 1, tzinfo=UTC))
+    'sn57-20170101T00Z'
+    """
+    if init_time.utcoffset() is None or init_time.astimezone(UTC).minute or init_time.second or init_time.microsecond:
+        raise MalformedRunId(f"init_time must be a whole UTC hour, got {init_time.isoformat()}")
+    return RunId(f"sn{netuid}-{init_time.astimezone(UTC):%Y%m%dT%H}Z")
+
+
+def parse_run_id(text: str) -> tuple[int, datetime]:
+    """The subnet and initial time that a run's name stands for.
+
+    >>> parse_run_id("sn57-20170101T00Z")
+    (57, datetime.datetime(2017, 1, 1, 0, 0, tzinfo=datetime.timezone.utc))
+    """
+    match = _RUN_ID.fullmatch(text)
+    if match is None:
+        raise MalformedRunId(f"not a run id: {text[:40]!r}; expected one like sn57-20170101T00Z")
+    return int(match[1]), datetime.strptime(match[2], "%Y%m%dT%H").replace(tzinfo=UTC)

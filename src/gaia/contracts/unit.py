@@ -1,0 +1,66 @@
+"""A unit of numerical work and its result: what the IO-Engine and the compute workers say to each other.
+
+Big arrays never travel in a unit: it names files by path. Errors come back as data, never as pickles.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct, field
+
+from gaia.contracts.errors import Fault
+
+
+class SharedArray(Struct, frozen=True, kw_only=True):
+    """A C-ordered array in a flat file that any process may map read-only. Published whole, never changed."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class WorkUnit(Struct, frozen=True, kw_only=True):
+    """One call of a registered handler.
+
+    `payload` holds only what MessagePack can carry; each handler owns a struct that it converts to and from.
+    """
+
+    handler: str
+    payload: Mapping[str, Any]
+    unit_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    priority: int = 0
+    """Higher goes first."""
+    timeout_s: float = 300.0
+    """From the moment a worker takes the unit; past it the worker is killed."""
+    max_attempts: int = 3
+    """So many workers may die on this unit before it is called poison."""
+
+
+class UnitError(Struct, frozen=True, kw_only=True):
+    """Why a unit failed, as plain data."""
+
+    code: str
+    message: str
+    fault: Fault = Fault.VALIDATOR
+    retryable: bool = False
+    traceback: str = ""
+
+
+class ResultUnit(Struct, frozen=True, kw_only=True):
+    """What came of a unit: either `value` or `error`."""
+
+    unit_id: str
+    handler: str
+    value: Mapping[str, Any] | None = None
+    error: UnitError | None = None
+    attempt: int = 1
+    duration_s: float = 0.0
+    worker_slot: int = -1
+
+    @property
+    def ok(self) -> bool:
+        """Whether the handler returned."""
+        return self.error is None

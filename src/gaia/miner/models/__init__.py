@@ -1,0 +1,1 @@
+"""Forecast models of the reference miner, one per file."""

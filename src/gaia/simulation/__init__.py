@@ -1,0 +1,1 @@
+"""The embedded atmosphere: a T42 equivalent-barotropic world for demonstrations and tests. Pure NumPy, no files."""

@@ -1,0 +1,85 @@
+"""What a new task must supply: durable steps, compute handlers, and how a unit about a run becomes files and rows.
+
+A task lives in the IO-Engine and must not compute: numerics go into handlers, named by text and imported by workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from msgspec import Struct
+from structlog.typing import FilteringBoundLogger
+
+from gaia.contracts.clock import Clock, WorldClock
+from gaia.contracts.job import Connection, Job, NewJob, Queue
+from gaia.contracts.ports import ChainPort, MinerPort, Signer
+from gaia.contracts.unit import ResultUnit, WorkUnit
+
+
+class Database(Protocol):
+    """A pool of connections."""
+
+    def acquire(self) -> AbstractAsyncContextManager[Connection]:
+        """Borrow a connection."""
+        ...
+
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
+        """Borrow a connection inside a transaction: commits at the end, rolls back on an exception."""
+        ...
+
+
+class TaskContext(Struct, frozen=True, kw_only=True):
+    """Everything a step may use. Built once, in the wiring."""
+
+    netuid: int
+    clock: Clock
+    world: WorldClock
+    database: Database
+    queue: Queue
+    chain: ChainPort
+    miners: MinerPort
+    signer: Signer
+    compute: Callable[[WorkUnit], Awaitable[ResultUnit]]
+    """Runs a unit as it is, without resolving or committing."""
+    data_dir: Path
+    log: FilteringBoundLogger
+
+
+class TaskResult(Struct, frozen=True, kw_only=True):
+    """What a step achieved, for the log."""
+
+    event: str
+    """A past-tense constant such as `forecast_verified`."""
+    detail: Mapping[str, Any] = {}
+
+
+Step = Callable[[Job, TaskContext], Awaitable[TaskResult]]
+"""Does one durable job. It must finish through `ctx.queue.completing(job)`, or raise: `Later` to wait without using up
+an attempt, `Permanent` to give up, any other error to be tried again."""
+
+
+class GaiaTask(Protocol):
+    """One kind of work that miners are paid for."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def steps(self) -> Mapping[str, Step]:
+        """Job kind -> what does it."""
+        ...
+
+    async def due_jobs(self, ctx: TaskContext) -> Sequence[NewJob]:
+        """Jobs that the schedule wants by now. Asked every few seconds; repeats are harmless, for a key is unique."""
+        ...
+
+    async def resolve(self, unit: WorkUnit, ctx: TaskContext) -> WorkUnit:
+        """Turn a unit that names a run and a miner into one that names files. Other units come back unchanged."""
+        ...
+
+    async def commit(self, unit: WorkUnit, result: ResultUnit, conn: Connection) -> None:
+        """Write a successful unit's effects, in the caller's transaction. Does nothing for units without any."""
+        ...

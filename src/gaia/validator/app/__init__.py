@@ -1,0 +1,1 @@
+"""The processes of the validator and what runs in them."""

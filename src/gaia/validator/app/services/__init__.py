@@ -1,0 +1,1 @@
+"""Background services of the IO-Engine, one per file."""

@@ -1,0 +1,1 @@
+"""The validator's client of the miners' protocol."""

@@ -1,0 +1,1 @@
+"""Settings and the frames between processes; the name is the plan's."""
