@@ -1,0 +1,160 @@
+"""The messages of the protocol, as JSON, and the paths that they travel on.
+
+Every message comes from a stranger: decoding refuses unknown fields, wrong types, naive times and anything
+over its size bound, and never evaluates what it reads. No HTTP here, and no hashing of forecasts.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gaia.contracts.errors import GaiaError, MinerFault, ValidatorFault
+from gaia.contracts.ids import RunId, run_id_for
+from gaia.protocol.run_spec import RunSpec
+
+FORECASTS_PATH = "/v1/forecasts"
+"""POST a ForecastRequest here."""
+
+MAX_REQUEST_BYTES = 65_536
+MAX_ANSWER_BYTES = 4_096
+"""Of everything that a miner answers except a reveal."""
+MAX_REVEAL_BYTES = 4_194_304
+"""A full run's manifest (2,760 chunks) takes about 0.4 MB."""
+MAX_FIELD_BYTES = 67_108_864
+MAX_CHUNKS = 20_000
+
+_VARIABLE_NAME = re.compile(r"[0-9a-z]{1,32}")
+
+UtcTime = Annotated[datetime, Meta(tz=True)]
+Hex32 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+"""32 bytes in lower-case hexadecimal."""
+ShortText = Annotated[str, Meta(max_length=128)]
+
+
+class MalformedRequest(ValidatorFault):
+    """A request's body is not a ForecastRequest that can be served."""
+
+
+class MalformedAnswer(MinerFault):
+    """A miner's answer is not the message that was asked for."""
+
+
+class ForecastRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Asks a miner for the forecast of a run."""
+
+    run_id: RunId
+    netuid: Annotated[int, Meta(ge=0, le=65_535)]
+    init_time: UtcTime
+    spec: RunSpec
+    commit_deadline: UtcTime
+    """Until then only the commitment is handed out; from then on manifest, nonce and chunks."""
+    reveal_until: UtcTime
+    """The miner may delete the forecast after this."""
+
+
+class RequestAccepted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """202: the miner will try. Also the answer to a repeated request."""
+
+    run_id: RunId
+
+
+class CommitmentMessage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """200: the miner's binding promise, by `gaia.protocol.manifest.commitment_digest`."""
+
+    run_id: RunId
+    hotkey: ShortText
+    digest: Hex32
+
+
+class RevealMessage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """200: the promise opened."""
+
+    manifest: str
+    """The manifest's canonical bytes, as text."""
+    nonce: Hex32
+
+
+class ErrorMessage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """4xx or 5xx: why not, for people."""
+
+    code: ShortText
+    message: Annotated[str, Meta(max_length=1024)]
+
+
+Answer = TypeVar("Answer", RequestAccepted, CommitmentMessage, RevealMessage, ErrorMessage)
+
+
+def commitment_path(run_id: RunId) -> str:
+    """GET: 200 CommitmentMessage, or 404 while there is none."""
+    return f"{FORECASTS_PATH}/{run_id}/commitment"
+
+
+def reveal_path(run_id: RunId) -> str:
+    """GET: 200 RevealMessage, or 425 before the commit deadline."""
+    return f"{FORECASTS_PATH}/{run_id}/reveal"
+
+
+def chunk_path(run_id: RunId, chunk: str) -> str:
+    """GET: 200 and the chunk's bytes, or 425 before the commit deadline. `chunk` is a key of
+    `RunSpec.chunks`.
+
+    >>> chunk_path(RunId("sn57-20170101T00Z"), "2t/c/0/0/0")
+    '/v1/forecasts/sn57-20170101T00Z/chunks/2t/c/0/0/0'
+    """
+    return f"{FORECASTS_PATH}/{run_id}/chunks/{chunk}"
+
+
+def custom_serializer(message: Struct) -> bytes:
+    """Canonical JSON: UTF-8, keys in ascending order, no white space, times as RFC 3339 with `Z`.
+
+    >>> custom_serializer(ErrorMessage(message="no", code="bad"))
+    b'{"code":"bad","message":"no"}'
+    """
+    return msgspec.json.encode(message, order="sorted")
+
+
+def decode_request(data: bytes) -> ForecastRequest:
+    """The request in a body; raises MalformedRequest, with a reason that may be sent back.
+
+    A good one has a run id that belongs to its subnet and `init_time`, deadlines in their order, variable
+    names that are safe in a path and a forecast of bounded size: a miner can serve whatever passes.
+    """
+    if len(data) > MAX_REQUEST_BYTES:
+        raise MalformedRequest(f"the request is larger than {MAX_REQUEST_BYTES} bytes")
+    try:
+        request = msgspec.json.decode(data, type=ForecastRequest)
+        named = run_id_for(request.netuid, request.init_time)
+    except (msgspec.DecodeError, ValidatorFault, UnicodeDecodeError, OverflowError, RecursionError) as error:
+        raise MalformedRequest(f"not a forecast request: {error}") from error
+    if request.run_id != named:
+        raise MalformedRequest(f"run_id {request.run_id[:40]!r} should be {named}, by netuid and init_time")
+    if not request.init_time < request.commit_deadline < request.reveal_until:
+        raise MalformedRequest("init_time, commit_deadline and reveal_until must follow one another")
+    _refuse_unservable(request.spec)
+    return request
+
+
+def decode_answer(data: bytes, kind: type[Answer], *, max_bytes: int = MAX_ANSWER_BYTES) -> Answer:
+    """A miner's answer of the wanted kind; raises MalformedAnswer."""
+    if len(data) > max_bytes:
+        raise MalformedAnswer(f"the answer is larger than {max_bytes} bytes")
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, GaiaError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedAnswer(f"the answer is not a {kind.__name__}: {error}") from error
+
+
+def _refuse_unservable(spec: RunSpec) -> None:
+    strange = [variable.name for variable in spec.variables if not _VARIABLE_NAME.fullmatch(variable.name)]
+    if strange:
+        raise MalformedRequest(f"not a variable's short name: {strange[0][:40]!r}")
+    chunk_count = len(spec.fields()) * len(spec.lead_h)
+    if spec.field_bytes > MAX_FIELD_BYTES or chunk_count > MAX_CHUNKS:
+        raise MalformedRequest(
+            f"{chunk_count} fields of {spec.field_bytes} bytes are more than {MAX_CHUNKS} of {MAX_FIELD_BYTES}"
+        )
