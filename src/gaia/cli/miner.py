@@ -1,0 +1,76 @@
+"""`gaia miner`: the reference miner. Reads options, nothing more."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, Optional
+
+import typer
+
+from gaia.miner.adversary import Cheat
+
+
+def miner(  # noqa: PLR0917  typer reads its options from here
+    key: Annotated[
+        Path, typer.Option(help="Hotkey file: a wallet's unencrypted hotkey, readable by you only.")
+    ],
+    chain_url: Annotated[str, typer.Option(help="The simulated chain, postgresql://...")],
+    analysis: Annotated[
+        str, typer.Option(help="Initial states: grib:FILE[?member=N], netcdf:FILE or archive:FOLDER.")
+    ],
+    data_dir: Annotated[Path, typer.Option(help="Folder for forecasts; one miner each.")],
+    model: Annotated[
+        str,
+        typer.Option(help="persistence, climatology, damped, barotropic, or your package.module:factory."),
+    ] = "barotropic",
+    netuid: Annotated[int, typer.Option(help="Subnet.")] = 57,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0: any free one.")] = 0,
+    public_url: Annotated[
+        Optional[str], typer.Option(help="What to announce on the chain, if not host and port.")  # noqa: UP045
+    ] = None,
+    climatology: Annotated[
+        Optional[str], typer.Option(help="A climatology, as --analysis; otherwise zonal means stand in.")  # noqa: UP045
+    ] = None,
+    truncation: Annotated[int, typer.Option(help="Barotropic: triangular truncation.")] = 42,
+    initial_error: Annotated[
+        float, typer.Option(help="Barotropic: error put into the initial state, 0.1 = 10 %.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Barotropic: which error of that size.")] = 0,
+    log_format: Annotated[Literal["console", "json"], typer.Option(help="How to write the log.")] = "console",
+    cheat: Annotated[Optional[Cheat], typer.Option(hidden=True)] = None,  # noqa: UP045
+    ppid: Annotated[Optional[int], typer.Option(hidden=True)] = None,  # noqa: UP045
+) -> None:
+    """Forecast for the validators of a subnet: a complete miner, to run or to build yours from
+    (docs/miners.md).
+    """
+    from gaia.contracts.errors import GaiaError
+    from gaia.miner.launch import Launch, launch
+    from gaia.miner.log_setup import log_to_stderr
+    from gaia.miner.model_choice import ModelChoice
+    from gaia.miner.settings import MinerSettings
+
+    log_to_stderr(log_format)
+    told = Launch(
+        settings=MinerSettings(
+            netuid=netuid,
+            data_dir=data_dir,
+            model=ModelChoice(name=model, truncation=truncation, initial_error=initial_error, seed=seed),
+            analysis=analysis,
+            climatology=climatology,
+            host=host,
+            port=port,
+            public_url=public_url,
+        ),
+        key_file=key,
+        chain_url=chain_url,
+        cheat=cheat,
+        parent_pid=ppid,
+    )
+    try:
+        asyncio.run(launch(told))
+    except GaiaError as error:
+        print(f"gaia miner: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None

@@ -1,0 +1,123 @@
+"""Computes one forecast and writes it: the process that `forecast_process` starts. No network, no keys, no
+promises.
+
+python -m gaia.miner.forecast_child FOLDER PARENT_PID
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+import traceback
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from gaia.contracts.errors import GaiaError
+from gaia.contracts.unit import UnitError
+from gaia.miner.forecast_job import (
+    INPUTS_NAME,
+    JOB_NAME,
+    RESULT_NAME,
+    STORE_NAME,
+    ForecastJob,
+    ForecastResult,
+    write_atomically,
+)
+from gaia.miner.model import Climatology
+from gaia.miner.model_choice import build_model
+from gaia.miner.parent_death import die_with_parent
+from gaia.protocol.manifest import ChunkDigest
+from gaia.protocol.run_spec import RunSpec
+from gaia.tasks.defined_tasks.weather.sources.catalog import Role, SourceRef, parse_source
+from gaia.tasks.defined_tasks.weather.sources.decode import handle_decode
+from gaia.tasks.defined_tasks.weather.sources.errors import MissingField
+from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore, open_store
+from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
+from gaia.tasks.defined_tasks.weather.sources.payloads import DecodePayload, DecodeResult, cache_path
+
+
+class Inputs:
+    """The fields that a model starts from, decoded on demand into a folder of this attempt."""
+
+    def __init__(self, spec: RunSpec, folder: Path) -> None:
+        self._spec = spec
+        self._folder = folder
+
+    def analysis(self, source: str, init_time: datetime) -> FieldStore:
+        """The initial state, with every field of the run; raises MissingField, WrongGrid and their like."""
+        store, missing = self._decode(parse_source(source), Role.ANALYSIS, init_time)
+        if missing:
+            raise MissingField(f"{source} lacks {', '.join(map(str, missing))} at {init_time.isoformat()}")
+        return store
+
+    def climatology(self, source: str) -> Climatology:
+        """The climatology by valid time."""
+        reference = parse_source(source)
+
+        def at(valid_time: datetime) -> FieldStore | None:
+            try:
+                return self._decode(reference, Role.CLIMATOLOGY, valid_time)[0]
+            except MissingField:
+                return None
+
+        return at
+
+    def _decode(
+        self, source: SourceRef, role: Role, valid_time: datetime
+    ) -> tuple[FieldStore, tuple[object, ...]]:
+        place = cache_path(self._folder, source, role, valid_time=valid_time, spec_digest=self._spec.digest())
+        payload = DecodePayload(
+            source=source, role=role, valid_time=valid_time, spec=self._spec, destination=str(place)
+        )
+        result = msgspec.convert(handle_decode(msgspec.to_builtins(payload)), DecodeResult)
+        return open_store(result.path), result.missing
+
+
+def write_forecast(job: ForecastJob, folder: Path) -> dict[str, ChunkDigest]:
+    """Run the model and write its forecast to `folder`/store; the digest of each chunk by its key."""
+    inputs = Inputs(job.spec, folder / INPUTS_NAME)
+    model = build_model(job.model)
+    analysis = inputs.analysis(job.analysis, job.init_time)
+    climatology = None if job.climatology is None else inputs.climatology(job.climatology)
+    writer = ForecastWriter(folder / STORE_NAME, job.spec, job.init_time)
+    for field, lead_h, values in model.forecast(analysis, climatology, job.spec, job.init_time):
+        writer.write(field, lead_h, values)
+    return writer.finish()
+
+
+def attempt(folder: Path) -> ForecastResult:
+    """Do the job in `folder`, and write down what came of it."""
+    started = time.monotonic()
+    try:
+        job = msgspec.json.decode((folder / JOB_NAME).read_bytes(), type=ForecastJob)
+        result = ForecastResult(chunks=write_forecast(job, folder))
+    except Exception as error:  # noqa: BLE001  a process boundary: a model may raise anything
+        result = ForecastResult(error=_described(error))
+    result = msgspec.structs.replace(
+        result,
+        duration_s=time.monotonic() - started,
+        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )
+    write_atomically(folder / RESULT_NAME, msgspec.json.encode(result))
+    return result
+
+
+def _described(error: Exception) -> UnitError:
+    if isinstance(error, GaiaError):
+        return UnitError(code=error.code, message=str(error), fault=error.fault, retryable=error.retryable)
+    return UnitError(
+        code="model_failed", message=f"{type(error).__name__}: {error}", traceback=traceback.format_exc()
+    )
+
+
+def main() -> None:
+    """Entry point of the process."""
+    die_with_parent(int(sys.argv[2]))
+    attempt(Path(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()

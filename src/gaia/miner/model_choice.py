@@ -1,0 +1,102 @@
+"""Which model a miner runs: its name and options, and how they become the model.
+
+The server reads and checks a choice; only the child process builds the model, so that the server never
+imports numpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from enum import StrEnum
+from typing import TYPE_CHECKING, assert_never
+
+from msgspec import Struct
+
+from gaia.contracts.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from gaia.miner.model import ForecastModel
+
+
+class BuiltIn(StrEnum):
+    """The models that come with the miner."""
+
+    PERSISTENCE = "persistence"
+    CLIMATOLOGY = "climatology"
+    DAMPED = "damped"
+    BAROTROPIC = "barotropic"
+
+
+class ModelChoice(Struct, frozen=True, kw_only=True):
+    """Which model to run, as it travels to the child process. The options are the barotropic model's."""
+
+    name: str
+    """A `BuiltIn`, or `package.module:factory` of one's own."""
+    truncation: int = 42
+    """Triangular truncation, in total wavenumbers."""
+    initial_error: float = 0.0
+    """Error of the initial state, as a fraction of the standard deviation of the eddies: 0.1 is ten per
+    cent.
+    """
+    seed: int = 0
+    """Which error of that size."""
+
+
+_PLUG_IN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
+
+
+def check_choice(choice: ModelChoice) -> None:
+    """Refuse what can be seen to be wrong without importing anything; raises ConfigurationError."""
+    if choice.name not in set(BuiltIn) and not _PLUG_IN.fullmatch(choice.name):
+        known = ", ".join(BuiltIn)
+        raise ConfigurationError(
+            f"unknown model {choice.name!r}: choose one of {known}, or package.module:factory"
+        )
+    if not 5 <= choice.truncation <= 1000:
+        raise ConfigurationError(f"truncation {choice.truncation} is not between 5 and 1000")
+    if not 0.0 <= choice.initial_error <= 10.0:
+        raise ConfigurationError(f"initial error {choice.initial_error} is not between 0 and 10")
+    if choice.seed < 0:
+        raise ConfigurationError(f"seed {choice.seed} is negative")
+
+
+def build_model(choice: ModelChoice) -> ForecastModel:
+    """The chosen model, imported now; raises ConfigurationError if a plug-in cannot be found or made."""
+    check_choice(choice)
+    if choice.name not in set(BuiltIn):
+        return _plug_in(choice.name)
+    match BuiltIn(choice.name):
+        case BuiltIn.PERSISTENCE:
+            from gaia.miner.models.persistence import Persistence
+
+            return Persistence()
+        case BuiltIn.CLIMATOLOGY:
+            from gaia.miner.models.climatology import ClimatologyForecast
+
+            return ClimatologyForecast()
+        case BuiltIn.DAMPED:
+            from gaia.miner.models.damped import DampedPersistence
+
+            return DampedPersistence()
+        case BuiltIn.BAROTROPIC:
+            from gaia.miner.models.barotropic import Barotropic
+
+            return Barotropic(choice.truncation, choice.initial_error, choice.seed)
+        case never:
+            assert_never(never)
+
+
+def _plug_in(name: str) -> ForecastModel:
+    module_name, _, factory_name = name.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module_name), factory_name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(
+            f"cannot load the model {name!r} ({error}): is its package installed in this environment?"
+        ) from error
+    model = factory()
+    if not callable(getattr(model, "forecast", None)):
+        raise ConfigurationError(f"{name!r} made a {type(model).__name__}, which has no forecast(...) method")
+    checked: ForecastModel = model
+    return checked
