@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
@@ -34,6 +34,7 @@ __all__ = [
     "FieldStore",
     "FlatStore",
     "IrregularGrid",
+    "MemoryStore",
     "MissingField",
     "StoreDamaged",
     "StoreMissing",
@@ -154,6 +155,43 @@ class FlatStore:
         return np.asarray(self._data[self._index[field]])
 
 
+class MemoryStore:
+    """Decoded fields, (nlat, nlon) each in the table's units. `available`: what its file held besides."""
+
+    def __init__(
+        self,
+        name: str,
+        grid: GridSpec,
+        values: Mapping[FieldId, NDArray[np.float32]],
+        available: Sequence[FieldId] = (),
+    ) -> None:
+        self._name = name
+        self._values = values
+        self._available = available or tuple(values)
+        self.grid = grid
+        self._latitude, self._longitude = coordinates(grid)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def latitude(self) -> NDArray[np.float64]:
+        return self._latitude
+
+    @property
+    def longitude(self) -> NDArray[np.float64]:
+        return self._longitude
+
+    def fields(self) -> tuple[FieldId, ...]:
+        return tuple(self._values)
+
+    def read(self, field: FieldId) -> NDArray[np.float32]:
+        if field not in self._values:
+            raise missing_field(self._name, field, self._available)
+        return self._values[field]
+
+
 def read_header(folder: Path) -> FlatHeader:
     """The checked header of a flat store."""
     path = folder / HEADER_NAME
@@ -216,7 +254,7 @@ def write_flat_store(
 
 
 def open_store(path: str | Path, *, lead_h: int | None = None) -> FieldStore:
-    """Open whatever lies at `path`: a flat store, or a stranger's Zarr or NetCDF.
+    """Open whatever lies at `path`: a flat store, GRIB, or a stranger's Zarr or NetCDF.
 
     `lead_h` chooses the instant where the store has a lead axis. Raises StoreMissing, StoreDamaged,
     UnusableStore, IrregularGrid.
@@ -228,6 +266,10 @@ def open_store(path: str | Path, *, lead_h: int | None = None) -> FieldStore:
         )
     if (place / HEADER_NAME).exists():
         return FlatStore(place)
+    if place.is_file() and _starts_with_grib(place):
+        from gaia.tasks.defined_tasks.weather.sources.grib import read_only_instant
+
+        return read_only_instant(place, lead_h)
     from gaia.tasks.defined_tasks.weather.sources.xarray_store import XarrayStore
 
     return XarrayStore(place, lead_h=lead_h)
@@ -236,6 +278,14 @@ def open_store(path: str | Path, *, lead_h: int | None = None) -> FieldStore:
 def _size_of(path: Path) -> int:
     try:
         return path.stat().st_size
+    except OSError as error:
+        raise StoreMissing(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _starts_with_grib(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"GRIB"
     except OSError as error:
         raise StoreMissing(f"{path} cannot be read: {error.strerror}") from None
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from gaia.protocol.run_spec import FieldId, GridSpec, RunSpec, VariableSpec
 from gaia.tasks.defined_tasks.weather.sources.catalog import Role, SourceRef, time_name
@@ -17,6 +18,10 @@ from gaia.tasks.defined_tasks.weather.sources.errors import BadSource
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES
 
 _KNOWN = ", ".join(VARIABLES)
+
+
+Aware = Annotated[datetime, Meta(tz=True)]
+"""An instant with its timezone; one without is refused when the payload is read."""
 
 
 class InventoryPayload(Struct, frozen=True, kw_only=True):
@@ -28,7 +33,7 @@ class InventoryPayload(Struct, frozen=True, kw_only=True):
 class Inventory(Struct, frozen=True, kw_only=True):
     """What a source of truth holds: known fields that exist at every one of `times`."""
 
-    times: tuple[datetime, ...]
+    times: tuple[Aware, ...]
     """Valid times, ascending. Where a GRIB file holds analyses, its forecasts are not counted."""
     fields: tuple[FieldId, ...]
     """In the table's order, levels ascending."""
@@ -42,8 +47,8 @@ class DecodePayload(Struct, frozen=True, kw_only=True):
 
     source: SourceRef
     role: Role
-    valid_time: datetime
-    init_time: datetime | None = None
+    valid_time: Aware
+    init_time: Aware | None = None
     """With `lead_h`, names a reference forecast."""
     lead_h: int | None = None
     spec: RunSpec

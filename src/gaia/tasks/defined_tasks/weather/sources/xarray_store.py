@@ -7,6 +7,7 @@ xarray sees them.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,13 +55,14 @@ class _Place(Struct, frozen=True, kw_only=True):
 
 
 class XarrayStore:
-    """A stranger's store. `lead_h` picks from a lead axis; a store without one is taken as the wanted
-    instant.
+    """A stranger's store.
 
-    Raises UnusableStore, IrregularGrid, and MissingField for a lead that is not there.
+    `lead_h` picks from a lead axis; a store without one is taken as the wanted instant. `at` gives the index
+    to take along other axes, such as months. Raises UnusableStore, IrregularGrid, and MissingField for a lead
+    that is not there.
     """
 
-    def __init__(self, path: Path, *, lead_h: int | None = None) -> None:
+    def __init__(self, path: Path, *, lead_h: int | None = None, at: Mapping[str, int] | None = None) -> None:
         self._name = str(path)
         self._dataset = _open(path)
         self._latitude_name = self._axis(LATITUDE_NAMES, "latitude")
@@ -69,7 +71,8 @@ class XarrayStore:
             self._dataset[self._latitude_name].values, self._dataset[self._longitude_name].values
         )
         self._latitude, self._longitude = coordinates(self.grid)
-        self._instant = self._instant_of(lead_h)
+        self._instant = dict(at or {})
+        self._instant |= self._instant_of(lead_h)
         self._places = dict(self._find_fields())
         if not self._places:
             names = ", ".join(str(v) for v in self._dataset.variables) or "nothing"
@@ -125,7 +128,7 @@ class XarrayStore:
         """Index along the time and lead axes."""
         chosen: dict[str, int] = {}
         for axis in TIME_NAMES:
-            if self._dataset.sizes.get(axis, 1) != 1:
+            if axis not in self._instant and self._dataset.sizes.get(axis, 1) != 1:
                 raise UnusableStore(
                     f"{self._name} has {self._dataset.sizes[axis]} instants on axis {axis!r}; one is expected"
                 )
@@ -170,7 +173,7 @@ class XarrayStore:
     def _check_array(self, name: str, array: xr.Variable) -> None:
         if array.dtype.kind not in "fiu":
             raise UnusableStore(f"{self._name}: {name!r} holds {array.dtype}, not numbers")
-        free = {*LEVEL_NAMES, *LEAD_NAMES, self._latitude_name, self._longitude_name}
+        free = {*LEVEL_NAMES, *LEAD_NAMES, *self._instant, self._latitude_name, self._longitude_name}
         for axis, size in array.sizes.items():
             if axis not in free and size != 1:
                 raise UnusableStore(
@@ -209,8 +212,13 @@ def _open(path: Path) -> xr.Dataset:
         engine = "zarr"
     options: Mapping[str, Any] = {"consolidated": False} if engine == "zarr" else {}
     try:
-        # times are read here, by their units; consolidated metadata repeat what lies beside the arrays anyway
-        return xr.open_dataset(path, engine=engine, chunks=None, decode_times=False, cache=False, **options)
+        with warnings.catch_warnings():
+            # ERA-Interim files carry a NaN fill value on integers, which means that nothing is missing
+            warnings.simplefilter("ignore", xr.SerializationWarning)
+            # times are read here, by their units; consolidated metadata repeat what lies beside the arrays
+            return xr.open_dataset(
+                path, engine=engine, chunks=None, decode_times=False, cache=False, **options
+            )
     except (ValueError, OSError, KeyError, TypeError, RuntimeError) as error:
         raise UnusableStore(f"{path} cannot be read as {engine}: {_one_line(error)}") from error
 
