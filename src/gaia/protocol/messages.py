@@ -156,5 +156,6 @@ def _refuse_unservable(spec: RunSpec) -> None:
     chunk_count = len(spec.fields()) * len(spec.lead_h)
     if spec.field_bytes > MAX_FIELD_BYTES or chunk_count > MAX_CHUNKS:
         raise MalformedRequest(
-            f"{chunk_count} fields of {spec.field_bytes} bytes are more than {MAX_CHUNKS} of {MAX_FIELD_BYTES}"
+            f"{chunk_count} chunks of {spec.field_bytes} bytes are too many;"
+            f" at most {MAX_CHUNKS} of {MAX_FIELD_BYTES} bytes are possible"
         )
