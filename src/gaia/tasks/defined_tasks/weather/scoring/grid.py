@@ -1,0 +1,125 @@
+"""Latitude-longitude grids as scoring sees them: exact cell-area weights, and no comparing of unlike grids.
+
+Owns the geometry. Never aligns, interpolates, flips or crops a field: grids that differ raise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaia.contracts.errors import ValidatorFault
+from gaia.tasks.defined_tasks.weather.scoring.policy import AreaWeighting
+
+_SNAP_DEGREES = 1e-4
+"""Coordinates stored as float32 are up to 1.6e-5 degrees off; no grid in use has cells this small."""
+
+
+class GridMismatch(ValidatorFault):
+    """Fields that should be compared lie on different points.
+
+    A forecast's grid is fixed by the run specification and refused at the freeze, so that here it is never
+    the miner.
+    """
+
+
+class BadGrid(ValidatorFault):
+    """Coordinates do not describe a latitude-longitude grid."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Grid:
+    """The points of a field: `latitude` (nlat,) and `longitude` (nlon,), degrees, float64, nominal."""
+
+    latitude: NDArray[np.float64]
+    longitude: NDArray[np.float64]
+
+    @staticmethod
+    def of(latitude: NDArray[Any], longitude: NDArray[Any]) -> Grid:
+        """The nominal grid behind stored coordinates, which may be float32 and run in either direction.
+
+        A row of equidistant coordinates is rebuilt in float64 from its ends and count, so that a pole stored
+        as 89.99999 still is the pole. Raises BadGrid for coordinates that are not finite, strictly monotonic
+        and on Earth.
+        """
+        return Grid(
+            latitude=_nominal(latitude, "latitude", 90.0), longitude=_nominal(longitude, "longitude", 540.0)
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(latitudes, longitudes)."""
+        return self.latitude.size, self.longitude.size
+
+    def require_same(self, other: Grid, what: str) -> None:
+        """Raise GridMismatch, naming `what` has the other grid, unless both have the same points in order.
+
+        Longitudes compare modulo 360, for -90 and 270 degrees east are one meridian.
+        """
+        if self.shape != other.shape:
+            raise GridMismatch(f"{what} has {_size(other)} points, expected {_size(self)}; regrid it first")
+        turn = (other.longitude - self.longitude + 180.0) % 360.0 - 180.0
+        for axis, gap, here in (
+            ("latitude", other.latitude - self.latitude, self.latitude),
+            ("longitude", turn, self.longitude),
+        ):
+            worst = int(np.argmax(np.abs(gap)))
+            if abs(gap[worst]) > _SNAP_DEGREES:
+                raise GridMismatch(
+                    f"{axis} {worst} of {what} is {here[worst] + gap[worst]:g} degrees, expected "
+                    f"{here[worst]:g}; nothing is flipped, rolled or interpolated here"
+                )
+
+    def area_weights(self, weighting: AreaWeighting = AreaWeighting.CELL) -> NDArray[np.float64]:
+        """The area of each row as a share of the whole grid's: float64 (nlat,), sums to 1.
+
+        A point of row j has `area_weights[j] / nlon`. A single row has 1.
+        Source: cell areas as WeatherBench 2 (Rasp et al. 2024), doi:10.1029/2023MS004019, section 2.2.
+        """
+        match weighting:
+            case AreaWeighting.CELL:
+                area = _band_areas(self.latitude)
+            case AreaWeighting.COSINE:
+                area = np.clip(np.cos(np.deg2rad(self.latitude)), 0.0, None)
+                # cos(pi/2) is 6e-17 in float64: the pole's row has no area, and a lone pole still needs its
+                # weight.
+                area[np.abs(self.latitude) == 90.0] = 0.0 if area.size > 1 else 1.0
+            case _:
+                assert_never(weighting)
+        return np.asarray(area / area.sum(), dtype=np.float64)
+
+
+def _band_areas(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area of the band around each row, up to a factor."""
+    if latitude.size == 1:
+        return np.ones(1)
+    middle = (latitude[1:] + latitude[:-1]) / 2
+    first = latitude[0] + (latitude[0] - middle[0])
+    last = latitude[-1] + (latitude[-1] - middle[-1])
+    edge = np.clip(np.concatenate([[first], middle, [last]]), -90.0, 90.0)
+    bands: NDArray[np.float64] = np.abs(np.diff(np.sin(np.deg2rad(edge))))
+    return bands
+
+
+def _nominal(stored: NDArray[Any], axis: str, limit: float) -> NDArray[np.float64]:
+    """Equidistant coordinates in float64; others (a Gaussian grid's) as they are."""
+    values = np.asarray(stored, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all():
+        raise BadGrid(f"{axis} must be a row of finite degrees, got shape {values.shape}")
+    if np.abs(values).max() > limit + _SNAP_DEGREES:
+        raise BadGrid(f"{axis} reaches {values[np.abs(values).argmax()]:g} degrees")
+    step = np.diff(values)
+    if not ((step > 0).all() or (step < 0).all()):
+        raise BadGrid(f"{axis} must rise or fall strictly")
+    ends = np.round([values[0], values[-1]], 5)
+    if axis == "latitude":
+        ends = np.clip(ends, -90.0, 90.0)
+    regular = np.linspace(ends[0], ends[1], values.size)
+    return regular if np.abs(regular - values).max() <= _SNAP_DEGREES else values
+
+
+def _size(grid: Grid) -> str:
+    return "{} x {}".format(*grid.shape)

@@ -1,0 +1,130 @@
+"""From metrics to scores: one component, one lead, the day-1 gate.
+
+Owns the formulas of the policy. Never holds a weight or a threshold itself: those are data, in `policy`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from msgspec import Struct
+
+from gaia.tasks.defined_tasks.weather.scoring.metrics import ComponentMetrics, NothingToScore
+from gaia.tasks.defined_tasks.weather.scoring.policy import BadPolicy, ScoredField, ScoringPolicy
+
+
+class GateResult(Struct, frozen=True, kw_only=True):
+    """What the day-1 gate says. Either a score and a verdict, or the reason why there is none."""
+
+    score: float | None = None
+    passed: bool | None = None
+    not_applicable: str | None = None
+
+
+def component_score(metrics: ComponentMetrics, policy: ScoringPolicy) -> float | None:
+    """One field's score, 0 to 1: the weighted mean of the terms that can be had.
+
+    0.3 clamp(skill_clim, 0, 1) + 0.4 clamp(skill_ref, 0, 1) + 0.2 max(ACC, 0) + 0.1 / (1 + RMSE / RMSE_clim),
+    with the policy's weights. With neither climatology nor reference: 1 / (1 + RMSE / eddy), eddy the truth's
+    own root-mean-square departure from its zonal mean. None if even that is zero (a field without any
+    weather, one point).
+
+    Which terms exist depends on truth, climatology and reference alone: no forecast can choose its terms.
+    """
+    terms = policy.terms
+    score = _weighted_mean(
+        (
+            (terms.skill_clim, _clamp(metrics.skill_clim)),
+            (terms.skill_ref, _clamp(metrics.skill_ref)),
+            (terms.acc, _clamp(metrics.acc)),
+            (terms.closeness, _closeness(metrics.rmse, metrics.rmse_clim)),
+        )
+    )
+    return _closeness(metrics.rmse, metrics.truth_eddy) if score is None else score
+
+
+def field_weights(fields: Sequence[ScoredField], policy: ScoringPolicy) -> tuple[float, ...]:
+    """What each field counts in a lead's score; sums to 1.
+
+    A variable's component weight is shared among its levels by the pressure thickness that each level stands
+    for.
+    """
+    weights = []
+    for scored in fields:
+        if scored.variable not in policy.component_weights:
+            raise BadPolicy(
+                f"policy version {policy.version} has no component weight for {scored.variable!r}"
+            )
+        levels = [f.level_hpa for f in fields if f.variable == scored.variable]
+        weights.append(policy.component_weights[scored.variable] * _level_share(scored.level_hpa, levels))
+    total = sum(weights)
+    if total <= 0.0:
+        raise NothingToScore("no field with a component weight above zero")
+    return tuple(weight / total for weight in weights)
+
+
+def lead_score(
+    fields: Sequence[ScoredField], components: Sequence[float | None], policy: ScoringPolicy
+) -> float:
+    """The score of one lead, 0 to 1: its components weighted by field; null ones carry no weight."""
+    score = _weighted_mean(zip(field_weights(fields, policy), components, strict=True))
+    if score is None:
+        raise NothingToScore(
+            "no component has a score: give a climatology or a reference, or more than one longitude"
+        )
+    return score
+
+
+def gate(gate_metrics: Sequence[ComponentMetrics], policy: ScoringPolicy) -> GateResult:
+    """The day-1 gate over the gate fields of a run: 0.6 mean(max(0, skill_ref)) + 0.4 mean((ACC + 1) / 2) >=
+    0.1.
+
+    Not applicable where no gate field has a reference, or none a climatology.
+    """
+    skills = [max(0.0, m.skill_ref) for m in gate_metrics if m.skill_ref is not None]
+    correlations = [(m.acc + 1.0) / 2.0 for m in gate_metrics if m.acc is not None]
+    if not gate_metrics:
+        return GateResult(not_applicable="the run holds no gate variable")
+    if not skills or not correlations:
+        missing = " and no ".join(
+            name for name, found in (("reference", skills), ("climatology", correlations)) if not found
+        )
+        return GateResult(not_applicable=f"no {missing} for the gate variables")
+    score = policy.gate.skill_ref * _mean(skills) + policy.gate.acc * _mean(correlations)
+    return GateResult(score=score, passed=score >= policy.gate.minimum)
+
+
+def _level_share(level_hpa: int | None, levels_hpa: Sequence[int | None]) -> float:
+    """A level's thickness among the variable's: half-way to its neighbours, the outermost reaching as far
+    outward.
+
+    Two levels count alike, and so does a single one (share 1); for 50, 100 and 1000 hPa it is 50 : 475 : 900.
+    """
+    levels = sorted(level for level in levels_hpa if level is not None)
+    if level_hpa is None or len(levels) < 2:
+        return 1.0
+    gaps = [below - above for above, below in pairwise(levels)]
+    # Half of the gap on either side; the outermost levels have only one gap, and take it on both.
+    thickness = [
+        (above + below) / 2 for above, below in zip([gaps[0], *gaps], [*gaps, gaps[-1]], strict=True)
+    ]
+    return thickness[levels.index(level_hpa)] / sum(thickness)
+
+
+def _closeness(rmse: float, scale: float | None) -> float | None:
+    return None if not scale else 1.0 / (1.0 + rmse / scale)
+
+
+def _clamp(value: float | None) -> float | None:
+    return None if value is None else min(max(value, 0.0), 1.0)
+
+
+def _weighted_mean(pairs: Iterable[tuple[float, float | None]]) -> float | None:
+    known = [(weight, value) for weight, value in pairs if value is not None]
+    total = sum(weight for weight, _ in known)
+    return sum(weight * value for weight, value in known) / total if total > 0.0 else None
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,182 @@
+"""From the lead scores of several runs to one score per hotkey. Pure: plain structs in, plain structs out.
+
+Owns the rules of design section 6, "Window". Never asks a database or a clock, and never reads "no data" as
+zero. Imports no numpy: the IO-Engine calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from gaia.contracts.ids import Hotkey, RunId
+from gaia.tasks.defined_tasks.weather.scoring.policy import ScoringPolicy
+
+
+class Zeroed(Struct, frozen=True, kw_only=True):
+    """Why a miner's whole run counts zero."""
+
+    reason_code: str
+    reason: str
+    delivered: bool = False
+    """A forecast came, but is a clone or failed the gate: such a miner did not *fail* for the void rule."""
+
+
+class RunOutcome(Struct, frozen=True, kw_only=True):
+    """What came of one run."""
+
+    run_id: RunId
+    asked: frozenset[Hotkey]
+    """Everybody in the run's snapshot, less those whose result is missing by our fault or a source's."""
+    due_lead_h: frozenset[int]
+    """Leads that could be scored by now. One of them without an entry in `lead_scores` counts zero."""
+    lead_scores: Mapping[Hotkey, Mapping[int, float | None]]
+    """Hotkey -> lead -> score; None: not known yet, by no fault of the miner."""
+    zeroed: Mapping[Hotkey, Zeroed] = {}
+    """Those whose run is zero, for all leads and at once."""
+
+
+class LeadStanding(Struct, frozen=True, kw_only=True):
+    """How a hotkey stands at one lead."""
+
+    lead_h: int
+    score: float
+    run_count: int
+    """How many runs that is averaged over; 0: nothing is known, and the score is the unknown's quantile."""
+
+
+class HotkeyScore(Struct, frozen=True, kw_only=True):
+    """One hotkey's score over the window, 0 to 1. None: nothing is known. A zero always has a reason."""
+
+    score: float | None
+    reason_code: str | None = None
+    reason: str | None = None
+    leads: tuple[LeadStanding, ...] = ()
+
+
+def is_void(run: RunOutcome, policy: ScoringPolicy) -> bool:
+    """Whether so many miners failed that the fault is taken to be ours: the run then counts for nobody."""
+    failed = sum(1 for hotkey in run.asked if hotkey in run.zeroed and not run.zeroed[hotkey].delivered)
+    return failed > policy.window.void_failed_share * len(run.asked)
+
+
+def window_scores(runs: Sequence[RunOutcome], policy: ScoringPolicy) -> dict[Hotkey, HotkeyScore]:
+    """Every hotkey that any of `runs` asked, with its score. `runs`: newest first.
+
+    Per lead and hotkey: the mean over its latest (10) runs in which that lead is due of `score x level /
+    field`, field the mean score in that run at that lead, level the mean of the latest fields at that lead;
+    at most 1. With one run that is the score itself. A ratio and not a difference, so that zero stays zero in
+    a hard run and in an easy one. A lead of which nothing is known stands at the 25th percentile of those
+    with a score above zero there.
+    """
+    counted = [run for run in runs if not is_void(run, policy)]
+    hotkeys = sorted({hotkey for run in runs for hotkey in run.asked})
+    leads = sorted({lead for run in counted for lead in run.due_lead_h})
+    known = {lead: _known_at(lead, counted, hotkeys, policy.window.runs) for lead in leads}
+    unknown = {lead: _quantile([s.score for s in known[lead].values()], policy) for lead in leads}
+    return {hotkey: _combine(hotkey, counted, known, unknown, policy) for hotkey in hotkeys}
+
+
+def _known_at(
+    lead_h: int, runs: Sequence[RunOutcome], hotkeys: Sequence[Hotkey], run_limit: int
+) -> dict[Hotkey, LeadStanding]:
+    """The standings at one lead of all of whom something is known there."""
+    fields = {run.run_id: _field_mean(run, lead_h) for run in runs}
+    means = [mean for mean in fields.values() if mean is not None][:run_limit]
+    level = sum(means) / len(means) if means else 0.0
+    standings = {}
+    for hotkey in hotkeys:
+        scores: list[float] = []
+        for run in runs:
+            score = _score_in(run, hotkey, lead_h)
+            if score is None:
+                continue
+            field = fields[run.run_id]
+            scores.append(min(score * (level / field), 1.0) if field else 0.0)
+        latest = scores[:run_limit]
+        if latest:
+            mean = sum(latest) / len(latest)
+            standings[hotkey] = LeadStanding(lead_h=lead_h, score=mean, run_count=len(latest))
+    return standings
+
+
+def _score_in(run: RunOutcome, hotkey: Hotkey, lead_h: int) -> float | None:
+    """A hotkey's score in a run; 0 if it is zeroed or the lead is missing; None if nothing is known."""
+    if hotkey not in run.asked:
+        return None
+    if hotkey in run.zeroed:
+        return 0.0
+    if lead_h not in run.due_lead_h:
+        return None
+    return run.lead_scores.get(hotkey, {}).get(lead_h, 0.0)
+
+
+def _field_mean(run: RunOutcome, lead_h: int) -> float | None:
+    """The mean score of those who delivered this lead: how easy it was. None: nobody did."""
+    if lead_h not in run.due_lead_h:
+        return None
+    delivered = [
+        score
+        for hotkey, scores in sorted(run.lead_scores.items())
+        if hotkey in run.asked and hotkey not in run.zeroed and (score := scores.get(lead_h)) is not None
+    ]
+    return sum(delivered) / len(delivered) if delivered else None
+
+
+def _quantile(scores: Sequence[float], policy: ScoringPolicy) -> float | None:
+    """The quantile of the scores above zero: an actual miner's score, never interpolated upward."""
+    established = sorted(score for score in scores if score > 0.0)
+    return established[int(policy.window.unknown_quantile * (len(established) - 1))] if established else None
+
+
+def _combine(
+    hotkey: Hotkey,
+    runs: Sequence[RunOutcome],
+    known: Mapping[int, Mapping[Hotkey, LeadStanding]],
+    unknown: Mapping[int, float | None],
+    policy: ScoringPolicy,
+) -> HotkeyScore:
+    standings = []
+    for lead_h, by_hotkey in known.items():
+        stand_in = unknown[lead_h]
+        if hotkey in by_hotkey:
+            standings.append(by_hotkey[hotkey])
+        elif stand_in is not None:
+            standings.append(LeadStanding(lead_h=lead_h, score=stand_in, run_count=0))
+    score = _weighted_mean(standings, policy)
+    zeroed = any(hotkey in run.asked and hotkey in run.zeroed for run in runs)
+    if not any(standing.run_count for standing in standings):
+        # A zero is known at once, before any truth is due; everything else that is not known is not zero.
+        score = 0.0 if zeroed else None
+    if score is None:
+        return HotkeyScore(score=None)
+    zero = _latest_reason(hotkey, runs, score)
+    return HotkeyScore(
+        score=score,
+        reason_code=zero.reason_code if zero else None,
+        reason=zero.reason if zero else None,
+        leads=tuple(standings),
+    )
+
+
+def _weighted_mean(standings: Sequence[LeadStanding], policy: ScoringPolicy) -> float | None:
+    weights = [policy.lead_weight(standing.lead_h) for standing in standings]
+    if not sum(weights):
+        return None
+    return sum(w * standing.score for w, standing in zip(weights, standings, strict=True)) / sum(weights)
+
+
+def _latest_reason(hotkey: Hotkey, runs: Sequence[RunOutcome], score: float) -> Zeroed | None:
+    """Why the score is zero, or the newest run's was. None: nothing to explain."""
+    newest = next((run for run in runs if hotkey in run.asked), None)
+    if newest is not None and hotkey in newest.zeroed:
+        return newest.zeroed[hotkey]
+    if score > 0.0:
+        return None
+    older = next((run.zeroed[hotkey] for run in runs if hotkey in run.asked and hotkey in run.zeroed), None)
+    if older is not None:
+        return older
+    if any(run.lead_scores.get(hotkey) for run in runs):
+        return Zeroed(reason_code="no_skill", reason="the forecasts were scored and none had any skill")
+    return Zeroed(reason_code="leads_missing", reason="no lead that was due has a score")

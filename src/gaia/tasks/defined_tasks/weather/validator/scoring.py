@@ -1,0 +1,303 @@
+"""The compute handlers that score: stores in, numbers out. Runs in the workers.
+
+Owns the way from paths to metrics, for the validator, `gaia score` and `gaia explain` alike. Never opens a
+network or a database connection, and never scores a field that was not read through a checked store.
+
+`handle_day1_scoring` is public: its path, its call and the keys that it returns stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gaia.contracts.errors import Fault, GaiaError
+from gaia.contracts.ids import Hotkey
+from gaia.protocol.run_spec import FieldId
+from gaia.tasks.defined_tasks.weather.scoring.clones import are_clones, distance
+from gaia.tasks.defined_tasks.weather.scoring.grid import BadGrid, Grid, GridMismatch
+from gaia.tasks.defined_tasks.weather.scoring.metrics import ComponentMetrics, metrics_of
+from gaia.tasks.defined_tasks.weather.scoring.moments import (
+    BadField,
+    Field,
+    Moments,
+    NoFiniteTruth,
+    NonFiniteForecast,
+    field_moments,
+)
+from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY, AreaWeighting, ScoringPolicy
+from gaia.tasks.defined_tasks.weather.scoring.skill import component_score, gate, lead_score
+from gaia.tasks.defined_tasks.weather.sources.errors import MissingField
+from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore, open_store
+from gaia.tasks.defined_tasks.weather.sources.forecast_store import ForecastReader
+from gaia.tasks.defined_tasks.weather.validator.clone_search import (
+    Participant,
+    close_pairs,
+    near_reference,
+    sketched,
+)
+from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
+    ClonePair,
+    ClonesPayload,
+    ClonesResult,
+    Day1Payload,
+    Day1Result,
+    Era5Payload,
+    Era5Result,
+)
+
+DAY1_LEAD_H = 12
+"""The lead that `handle_day1_scoring` reads from a store that has several."""
+
+_DAY1 = ("rmse", "bias", "mae", "mse", "acc", "skill_clim", "skill_ref")
+
+
+def handle_day1_scoring(
+    miner_path: str | Path,
+    gfs_path: str | Path,
+    clim_path: str | Path | None,
+    *,
+    reference_path: str | Path | None = None,
+) -> dict[str, float | bool | None]:
+    """Score a forecast of +12 h against the GFS analysis. Paths of stores: flat, Zarr v2 or v3, NetCDF, GRIB.
+
+    A store may hold a single point and have no time axis, and may use any known name for a variable. Scored
+    are the fields that forecast and analysis share. Returns, for each of them (`2t`, `z500` ...),
+    `day1_rmse_2t`, `day1_bias_2t`, `day1_mae_2t`, `day1_mse_2t` in the variable's unit (squared); with a
+    climatology also `day1_acc_2t` and `day1_skill_clim_2t`, with a reference forecast `day1_skill_ref_2t`. A
+    metric that cannot be had has no key: a `clim_path` that does not exist leaves out those that need it.
+    Then `day1_score`, `day1_passed` and `day1_clone_of_reference`, None where the gate or the clone check is
+    not applicable.
+
+    Raises StoreMissing for a forecast or analysis that does not exist, MissingField if they share no field,
+    GridMismatch, NonFiniteForecast, NoFiniteTruth.
+    """
+    forecast, truth = (open_store(path, lead_h=DAY1_LEAD_H) for path in (miner_path, gfs_path))
+    fields = tuple(f for f in truth.fields() if f in set(forecast.fields()))
+    if not fields:
+        raise MissingField(
+            f"{forecast.name} has none of the fields of {truth.name}: {_names(truth.fields())}"
+        )
+    result = _day1(
+        forecast=forecast,
+        truth=truth,
+        climatology=_open_existing(clim_path),
+        reference=_open_existing(reference_path),
+        fields=fields,
+        policy=DEFAULT_POLICY,
+    )
+    return {
+        **result.metrics,
+        "day1_score": result.score,
+        "day1_passed": result.passed,
+        "day1_clone_of_reference": result.clone_of_reference,
+    }
+
+
+def handle_day1_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """`weather.score.day1`: Day1Payload -> Day1Result. Scores the gate fields; in a run without any, all."""
+    request = msgspec.convert(payload, Day1Payload)
+    fields = request.spec.fields()
+    result = _day1(
+        forecast=_forecast(request),
+        truth=open_store(request.truth_path),
+        climatology=_open(request.climatology_path),
+        reference=_open(request.reference_path),
+        fields=request.policy.gate_fields(fields) or fields,
+        policy=request.policy,
+    )
+    return _plain(result)
+
+
+def handle_era5_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """`weather.score.era5`: Era5Payload -> Era5Result. Scores every field of the run at one lead."""
+    request = msgspec.convert(payload, Era5Payload)
+    moments = score_fields(
+        forecast=_forecast(request),
+        truth=open_store(request.truth_path),
+        climatology=_open(request.climatology_path),
+        reference=_open(request.reference_path),
+        fields=request.spec.fields(),
+        weighting=request.policy.area_weighting,
+    )
+    fields = tuple(moments)
+    metrics = [metrics_of(m) for m in moments.values()]
+    components = tuple(component_score(m, request.policy) for m in metrics)
+    result = Era5Result(
+        lead_h=request.lead_h,
+        fields=tuple((f.variable, f.level_hpa) for f in fields),
+        bias=tuple(m.bias for m in metrics),
+        mae=tuple(m.mae for m in metrics),
+        rmse=tuple(m.rmse for m in metrics),
+        coverage=tuple(m.coverage for m in metrics),
+        acc=tuple(m.acc for m in metrics),
+        skill_clim=tuple(m.skill_clim for m in metrics),
+        skill_ref=tuple(m.skill_ref for m in metrics),
+        component=components,
+        lead_score=lead_score(fields, components, request.policy),
+        policy_digest=request.policy.digest(),
+    )
+    return _plain(result)
+
+
+def handle_clones_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """`weather.clones`: ClonesPayload -> ClonesResult. Forecasts that their miners broke are left out."""
+    request = msgspec.convert(payload, ClonesPayload)
+    fields = request.policy.gate_fields(request.spec.fields())
+    participants, unreadable = _participants(request, fields)
+    pairs: tuple[ClonePair, ...] = ()
+    of_reference: tuple[Hotkey, ...] = ()
+    if fields and participants:
+        grid = _grid(participants[0].store)
+        area_weights = grid.area_weights(request.policy.area_weighting)
+        pairs = close_pairs(participants, fields, area_weights, request.policy)
+        if request.reference_path is not None:
+            reference = open_store(request.reference_path)
+            grid.require_same(_grid(reference), f"the reference {reference.name}")
+            of_reference = near_reference(participants, reference, fields, area_weights, request.policy)
+    result = ClonesResult(
+        lead_h=request.lead_h,
+        pairs=pairs,
+        of_reference=of_reference,
+        unreadable=unreadable,
+        not_applicable=None if fields else "the run holds no gate variable",
+        policy_digest=request.policy.digest(),
+    )
+    return _plain(result)
+
+
+def score_fields(
+    *,
+    forecast: FieldStore,
+    truth: FieldStore,
+    climatology: FieldStore | None,
+    reference: FieldStore | None,
+    fields: Iterable[FieldId],
+    weighting: AreaWeighting = AreaWeighting.CELL,
+) -> dict[FieldId, Moments]:
+    """The moments of each field, in the order of `fields`; all stores on one grid, in the table's units.
+
+    A field that the climatology or the reference lacks is scored without it; one that forecast or truth lacks
+    raises MissingField. Other errors are those of `field_moments`, naming the field.
+    """
+    grid = _grid(truth)
+    area_weights = grid.area_weights(weighting)
+    for what, store in (("forecast", forecast), ("climatology", climatology), ("reference", reference)):
+        if store is not None:
+            grid.require_same(_grid(store), f"the {what} {store.name}")
+    moments = {}
+    for field in fields:
+        try:
+            moments[field] = field_moments(
+                forecast=forecast.read(field),
+                truth=truth.read(field),
+                climatology=_read_if_there(climatology, field),
+                reference=_read_if_there(reference, field),
+                area_weights=area_weights,
+            )
+        except (NonFiniteForecast, NoFiniteTruth, GridMismatch, BadField) as error:
+            raise type(error)(f"field {field}: {error}") from error
+    return moments
+
+
+def _day1(
+    *,
+    forecast: FieldStore,
+    truth: FieldStore,
+    climatology: FieldStore | None,
+    reference: FieldStore | None,
+    fields: tuple[FieldId, ...],
+    policy: ScoringPolicy,
+) -> Day1Result:
+    moments = score_fields(
+        forecast=forecast,
+        truth=truth,
+        climatology=climatology,
+        reference=reference,
+        fields=fields,
+        weighting=policy.area_weighting,
+    )
+    metrics = {field: metrics_of(m) for field, m in moments.items()}
+    verdict = gate([metrics[field] for field in policy.gate_fields(fields)], policy)
+    return Day1Result(
+        metrics=_named(metrics),
+        score=verdict.score,
+        passed=verdict.passed,
+        clone_of_reference=_is_clone_of(reference, forecast, fields, policy),
+        not_applicable=verdict.not_applicable,
+        policy_digest=policy.digest(),
+    )
+
+
+def _named(metrics: Mapping[FieldId, ComponentMetrics]) -> dict[str, float]:
+    named = {f"day1_{name}_{field}": getattr(m, name) for field, m in metrics.items() for name in _DAY1}
+    return {key: value for key, value in named.items() if value is not None}
+
+
+def _is_clone_of(
+    reference: FieldStore | None, forecast: FieldStore, fields: tuple[FieldId, ...], policy: ScoringPolicy
+) -> bool | None:
+    if reference is None:
+        return None
+    area_weights = _grid(reference).area_weights(policy.area_weighting)
+    shared = [field for field in policy.gate_fields(fields) if field in reference.fields()]
+    return are_clones(
+        {field: distance(forecast.read(field), reference.read(field), area_weights) for field in shared},
+        policy,
+    )
+
+
+def _participants(
+    request: ClonesPayload, fields: tuple[FieldId, ...]
+) -> tuple[list[Participant], dict[Hotkey, str]]:
+    """The readable forecasts, and why the others are not. Only a miner's own fault takes it out."""
+    participants, unreadable = [], {}
+    for hotkey, forecast in sorted(request.forecasts.items()):
+        try:
+            reader = ForecastReader.open(
+                Path(forecast.path), spec=request.spec, manifest_digest=forecast.manifest_digest
+            )
+            participants.append(sketched(hotkey, reader.at_lead(request.lead_h), fields))
+        except GaiaError as error:
+            if error.fault is not Fault.MINER:
+                raise
+            unreadable[hotkey] = error.code
+    return participants, unreadable
+
+
+def _forecast(request: Day1Payload | Era5Payload) -> FieldStore:
+    reader = ForecastReader.open(
+        Path(request.forecast_path), spec=request.spec, manifest_digest=request.manifest_digest
+    )
+    return reader.at_lead(request.lead_h)
+
+
+def _grid(store: FieldStore) -> Grid:
+    try:
+        return Grid.of(store.latitude, store.longitude)
+    except BadGrid as error:
+        raise BadGrid(f"{store.name}: {error}") from error
+
+
+def _open(path: str | None) -> FieldStore | None:
+    return None if path is None else open_store(path)
+
+
+def _open_existing(path: str | Path | None) -> FieldStore | None:
+    return open_store(path, lead_h=DAY1_LEAD_H) if path is not None and Path(path).exists() else None
+
+
+def _read_if_there(store: FieldStore | None, field: FieldId) -> Field | None:
+    return store.read(field) if store is not None and field in store.fields() else None
+
+
+def _names(fields: Iterable[FieldId]) -> str:
+    return ", ".join(map(str, fields))
+
+
+def _plain(result: Day1Result | Era5Result | ClonesResult) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(result)
+    return plain

@@ -1,0 +1,125 @@
+"""From scores to what each miner is paid, and the guard before the chain. Pure: nothing here waits, reads or
+stores.
+
+Owns the curve from score to emission weight. Never takes "unknown" for "zero", and imports only contracts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+
+from msgspec import Struct
+
+from gaia.contracts.errors import ValidatorFault
+from gaia.contracts.ids import Hotkey
+
+U16_MAX = 65535
+
+
+class BadScore(ValidatorFault):
+    """A score or weight is not a finite number of at least zero."""
+
+
+class EmissionPolicy(Struct, frozen=True, kw_only=True):
+    """How score becomes pay."""
+
+    sharpness: float = 6.0
+    """Pay goes with this power of score: 90 % of the best score earns 53 % of its pay, 50 % earns 1.6 %."""
+    unknown_quantile: float = 0.25
+    """Where among the scores above zero a miner stands of whom nothing is known."""
+
+
+class AnomalyLimits(Struct, frozen=True, kw_only=True):
+    """Past these a weight vector is not set."""
+
+    sum_tolerance: float = 1e-9
+    lone_share: float = 0.99
+    """One miner with this much has all of it."""
+    l1_moved: float = 1.0
+    """Of at most 2: half of all emission changes hands."""
+
+
+def emission_weights(
+    scores: Mapping[Hotkey, float | None], policy: EmissionPolicy | None = None
+) -> dict[Hotkey, float]:
+    """What share of the emission each hotkey earns: `scores` 0 to 1 (None: unknown) -> weights that sum to 1.
+
+    weight = score^sharpness / sum. Zero stays zero. An unknown one stands at the lower quartile of the scores
+    above zero, so that a newcomer earns something, and never more for being new. Only ratios of scores
+    matter, and nobody's weight depends on the order of the miners. Empty if no score is above zero: no data
+    is not zero, there is nothing to set, and the last weights stay. Raises BadScore for a score that is
+    negative, infinite or NaN.
+    """
+    policy = policy or EmissionPolicy()
+    for hotkey, score in scores.items():
+        if score is not None and not (math.isfinite(score) and score >= 0.0):
+            raise BadScore(f"the score of {hotkey} is {score}; expected a number from 0 to 1, or None")
+    positive = sorted(score for score in scores.values() if score)
+    if not positive:
+        return {}
+    unknown = positive[int(policy.unknown_quantile * (len(positive) - 1))]
+    pay = {
+        hotkey: ((unknown if score is None else score) / positive[-1]) ** policy.sharpness
+        for hotkey, score in scores.items()
+    }
+    total = math.fsum(pay.values())  # exact, hence the same in any order
+    return {hotkey: value / total for hotkey, value in pay.items()}
+
+
+def to_u16(weights: Mapping[int, float]) -> dict[int, int]:
+    """uid -> weight as the chain keeps it: scaled so that the largest is 65535, rounded, zeros left out.
+
+    The chain divides by the sum again, so scaling up to the maximum costs nothing and keeps the most digits.
+    """
+    for uid, weight in weights.items():
+        if not (math.isfinite(weight) and weight >= 0.0):
+            raise BadScore(f"the weight of uid {uid} is {weight}; expected a finite number of at least 0")
+    top = max(weights.values(), default=0.0)
+    if top == 0.0:
+        return {}
+    scaled = {uid: round(weight / top * U16_MAX) for uid, weight in sorted(weights.items())}
+    return {uid: value for uid, value in scaled.items() if value}
+
+
+def anomaly(
+    weights: Mapping[Hotkey, float],
+    last: Mapping[Hotkey, float] | None,
+    limits: AnomalyLimits | None = None,
+    *,
+    explained_zeros: Collection[Hotkey] = (),
+) -> str | None:
+    """Why this vector must not be set, in words; None if it may.
+
+    `weights` holds every miner, those with zero too. `last` is the vector that was set last, None if there is
+    none: miners who have left since are dropped from it and the rest scaled up. `explained_zeros`: miners
+    whose zero has a reason of their own; if that is everybody else, one miner may have it all.
+    """
+    limits = limits or AnomalyLimits()
+    wrong = [hotkey for hotkey, weight in weights.items() if not (math.isfinite(weight) and weight >= 0.0)]
+    if wrong:
+        return f"the weight of {wrong[0]} is {weights[wrong[0]]}"
+    total = math.fsum(weights.values())
+    if abs(total - 1.0) > limits.sum_tolerance:
+        return f"the weights sum to {total:.9g}, not to 1"
+    if lone := _unexplained_lone(weights, limits.lone_share, explained_zeros):
+        return f"all weight is on {lone}, and the zeros of the others have no reason"
+    moved = _l1_moved(weights, last or {})
+    if moved > limits.l1_moved:
+        return f"the weights moved by {moved:.3f} (L1) since the last; the limit is {limits.l1_moved:g}"
+    return None
+
+
+def _unexplained_lone(
+    weights: Mapping[Hotkey, float], lone_share: float, explained_zeros: Collection[Hotkey]
+) -> Hotkey | None:
+    top = max(weights, key=lambda hotkey: weights[hotkey])
+    others = set(weights) - {top}
+    return top if weights[top] >= lone_share and others - set(explained_zeros) else None
+
+
+def _l1_moved(weights: Mapping[Hotkey, float], last: Mapping[Hotkey, float]) -> float:
+    stayed = math.fsum(weight for hotkey, weight in last.items() if hotkey in weights)
+    if stayed <= 0.0:
+        return 0.0
+    return math.fsum(abs(weight - last.get(hotkey, 0.0) / stayed) for hotkey, weight in weights.items())
