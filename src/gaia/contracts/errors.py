@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import ClassVar
 
 
 class Fault(StrEnum):
@@ -22,8 +21,8 @@ class Fault(StrEnum):
 class GaiaError(Exception):
     """Root of every error that Gaia raises on purpose. The message names the cause and, for people, the fix."""
 
-    fault: ClassVar[Fault] = Fault.VALIDATOR
-    retryable: ClassVar[bool] = False
+    fault: Fault = Fault.VALIDATOR
+    retryable: bool = False
 
     @property
     def code(self) -> str:

@@ -62,7 +62,7 @@ class Permanent(ValidatorFault):
     """Trying again cannot help: the job is dead."""
 
 
-class Later(Exception):  # noqa: N818  not an error: what the job waits for does not exist yet
+class Later(Exception):
     """Put the job back until an instant, without using up an attempt."""
 
     def __init__(self, until: datetime, why: str = "") -> None:

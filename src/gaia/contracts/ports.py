@@ -46,7 +46,7 @@ class ChainRefused(ValidatorFault):
     def __init__(self, name: str, detail: str = "") -> None:
         super().__init__(f"{name}: {detail}" if detail else name)
         self.name = name
-        self.retryable = name in ("SettingWeightsTooFast", "CommittingWeightsTooFast")  # type: ignore[misc]  # per instance
+        self.retryable = name in ("SettingWeightsTooFast", "CommittingWeightsTooFast")
 
 
 class Neuron(Struct, frozen=True, kw_only=True):
@@ -97,9 +97,7 @@ class ChainPort(Protocol):
         """Publish where a neuron's server listens."""
         ...
 
-    async def set_weights(
-        self, netuid: int, signer: Signer, weights: Mapping[int, int], version_key: int
-    ) -> None:
+    async def set_weights(self, netuid: int, signer: Signer, weights: Mapping[int, int], version_key: int) -> None:
         """Submit uid -> 16-bit weights; raises ChainRefused under the chain's own name for the reason."""
         ...
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from gaia.contracts.errors import Fault
+from gaia.contracts.errors import Fault, GaiaError
 
 
 class SharedArray(Struct, frozen=True, kw_only=True):
@@ -64,3 +64,25 @@ class ResultUnit(Struct, frozen=True, kw_only=True):
     def ok(self) -> bool:
         """Whether the handler returned."""
         return self.error is None
+
+
+class UnitFailed(GaiaError):
+    """A unit's error as an exception, for callers who cannot go on without its value."""
+
+    def __init__(self, error: UnitError) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.fault = error.fault
+        self.retryable = error.retryable
+
+    @property
+    def code(self) -> str:
+        """The code under which the handler failed."""
+        return self.error.code
+
+
+def value_of(result: ResultUnit) -> Mapping[str, Any]:
+    """The value of a successful unit; raises UnitFailed for any other."""
+    if result.error is not None:
+        raise UnitFailed(result.error)
+    return result.value or {}

@@ -14,6 +14,7 @@ from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
 from gaia.contracts.clock import Clock, WorldClock
+from gaia.contracts.ids import Hotkey
 from gaia.contracts.job import Connection, Job, NewJob, Queue
 from gaia.contracts.ports import ChainPort, MinerPort, Signer
 from gaia.contracts.unit import ResultUnit, WorkUnit
@@ -56,9 +57,29 @@ class TaskResult(Struct, frozen=True, kw_only=True):
     detail: Mapping[str, Any] = {}
 
 
+class MinerScore(Struct, frozen=True, kw_only=True):
+    """What a task makes of a miner."""
+
+    hotkey: Hotkey
+    score: float | None
+    """0 to 1. None: not known, by no fault of the miner."""
+    reason_code: str | None
+    """Why it is zero; every zero has one."""
+    reason: str | None
+
+
 Step = Callable[[Job, TaskContext], Awaitable[TaskResult]]
 """Does one durable job. It must finish through `ctx.queue.completing(job)`, or raise: `Later` to wait without using up
 an attempt, `Permanent` to give up, any other error to be tried again."""
+
+
+SET_WEIGHTS = "validator.set_weights"
+"""The kind of job that a task puts when its scores have changed; the validator itself does it."""
+
+
+def set_weights_job(task: str, run_id: str, occasion: str) -> NewJob:
+    """Have the weights set from a task's scores after a run; `occasion` tells several of one run apart."""
+    return NewJob(kind=SET_WEIGHTS, key=f"{SET_WEIGHTS}:{run_id}:{occasion}", payload={"task": task, "run_id": run_id})
 
 
 class GaiaTask(Protocol):
@@ -74,6 +95,10 @@ class GaiaTask(Protocol):
 
     async def due_jobs(self, ctx: TaskContext) -> Sequence[NewJob]:
         """Jobs that the schedule wants by now. Asked every few seconds; repeats are harmless, for a key is unique."""
+        ...
+
+    async def scores(self, run_id: str, conn: Connection) -> Sequence[MinerScore]:
+        """Every miner's score as it stands after a run."""
         ...
 
     async def resolve(self, unit: WorkUnit, ctx: TaskContext) -> WorkUnit:

@@ -49,10 +49,12 @@ _UP = [
       reveal_deadline timestamptz NOT NULL,
       state           text NOT NULL CHECK (state IN ('collecting', 'scoring', 'scored', 'void')),
       void_reason     text,
+      polled_at       timestamptz,
       finished_at     timestamptz,
       CHECK ((state = 'void') = (void_reason IS NOT NULL))
     )
     """,
+    "COMMENT ON COLUMN run.polled_at IS 'when the validator last asked the miners for commitments'",
     """
     CREATE TABLE run_miner (
       run_id           text NOT NULL REFERENCES run ON DELETE CASCADE,
@@ -134,15 +136,15 @@ _UP = [
     SELECT s.run_id, s.hotkey, s.lead_h, f.variable, nullif(f.level_hpa, 0) AS level_hpa,
            f.bias, f.mae, f.rmse, f.acc, f.skill_clim, f.skill_ref, f.component, f.position
     FROM score s JOIN field_set fs ON fs.id = s.field_set_id
-    CROSS JOIN LATERAL unnest(fs.variable, fs.level_hpa, s.bias, s.mae, s.rmse, s.acc, s.skill_clim, s.skill_ref,
-                              s.component) WITH ORDINALITY
+    CROSS JOIN LATERAL unnest(fs.variable, fs.level_hpa, s.bias, s.mae, s.rmse, s.acc, s.skill_clim,
+                              s.skill_ref, s.component) WITH ORDINALITY
          AS f(variable, level_hpa, bias, mae, rmse, acc, skill_clim, skill_ref, component, position)
     """,
     """
     CREATE TABLE run_score (
       run_id        text NOT NULL,
       hotkey        text NOT NULL,
-      score         double precision NOT NULL,
+      score         double precision,
       reason_code   text,
       reason        text,
       policy_digest text NOT NULL,

@@ -1,0 +1,86 @@
+"""WeatherTask: binds the steps of a run to their job kinds, and score units to runs and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from gaia.contracts.job import Connection, Job, NewJob
+from gaia.contracts.unit import ResultUnit, WorkUnit
+from gaia.tasks.defined_tasks.base import MinerScore, Step, TaskContext, TaskResult
+from gaia.tasks.defined_tasks.weather.settings import WeatherSettings
+from gaia.tasks.defined_tasks.weather.validator import score_forecast
+from gaia.tasks.defined_tasks.weather.validator.collect_commitments import collect_commitments
+from gaia.tasks.defined_tasks.weather.validator.combine_scores import combine_scores
+from gaia.tasks.defined_tasks.weather.validator.draw_picture import draw_picture
+from gaia.tasks.defined_tasks.weather.validator.field_cache import FieldCache
+from gaia.tasks.defined_tasks.weather.validator.freeze_forecast import freeze_forecast
+from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind
+from gaia.tasks.defined_tasks.weather.validator.open_run import due_run, open_run
+from gaia.tasks.defined_tasks.weather.validator.records.scores import load_combined
+from gaia.tasks.defined_tasks.weather.validator.request_forecasts import request_forecasts
+from gaia.tasks.defined_tasks.weather.validator.verify_forecast import verify_forecast
+from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherContext, WeatherStep
+
+_STEPS: Mapping[Kind, WeatherStep] = MappingProxyType(
+    {
+        Kind.OPEN_RUN: open_run,
+        Kind.REQUEST: request_forecasts,
+        Kind.COLLECT: collect_commitments,
+        Kind.FREEZE: freeze_forecast,
+        Kind.VERIFY: verify_forecast,
+        Kind.SCORE_DAY1: score_forecast.score_day1,
+        Kind.SCORE_ERA5: score_forecast.score_era5,
+        Kind.COMBINE: combine_scores,
+        Kind.PICTURE: draw_picture,
+    }
+)
+
+
+class WeatherTask:
+    """The GaiaTask of global weather forecasts."""
+
+    name = "weather"
+
+    def __init__(self, settings: WeatherSettings) -> None:
+        self._settings = settings
+        self._fields: FieldCache | None = None
+
+    @property
+    def steps(self) -> Mapping[str, Step]:
+        """Job kind -> step."""
+        return {kind: self._bound(step) for kind, step in _STEPS.items()}
+
+    async def due_jobs(self, ctx: TaskContext) -> Sequence[NewJob]:
+        """The run that should be open by now."""
+        job = due_run(self._settings, ctx.netuid, ctx.world.now())
+        return [] if job is None else [job]
+
+    async def scores(self, run_id: str, conn: Connection) -> Sequence[MinerScore]:
+        """The combined scores after a run."""
+        return await load_combined(conn, run_id)
+
+    async def resolve(self, unit: WorkUnit, ctx: TaskContext) -> WorkUnit:
+        """A score unit that names a run becomes one that names files, its chunks fetched."""
+        if not score_forecast.is_request(unit):
+            return unit
+        weather = self._weather(ctx)
+        scorable = await score_forecast.resolve(unit, weather)
+        await score_forecast.fetch(scorable, weather)
+        return scorable.unit
+
+    async def commit(self, unit: WorkUnit, result: ResultUnit, conn: Connection) -> None:
+        """Write a score unit's rows."""
+        if unit.handler in (score_forecast.DAY1_UNIT, score_forecast.ERA5_UNIT) and result.value is not None:
+            await score_forecast.commit(unit, result.value, conn)
+
+    def _bound(self, step: WeatherStep) -> Step:
+        async def run(job: Job, ctx: TaskContext) -> TaskResult:
+            return await step(job, self._weather(ctx))
+
+        return run
+
+    def _weather(self, ctx: TaskContext) -> WeatherContext:
+        if self._fields is None:
+            self._fields = FieldCache(ctx.data_dir / "cache" / "fields", ctx.compute)
+        return WeatherContext(core=ctx, settings=self._settings, fields=self._fields)

@@ -1,0 +1,99 @@
+"""Bring a forecast's chunks of some leads into the cache. What they hold is checked by the worker that reads them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from gaia.contracts.errors import ValidatorFault
+from gaia.protocol.manifest import Manifest
+from gaia.tasks.defined_tasks.weather.validator.records.forecasts import Forecast
+from gaia.tasks.defined_tasks.weather.validator.records.runs import Run, RunMiner
+from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherContext, address_of
+
+_AT_ONCE = 8
+"""Chunks of one miner under way together."""
+
+MANIFEST_NAME = "manifest.json"
+
+
+class CacheUnwritable(ValidatorFault):
+    """The forecast cache cannot be written."""
+
+    retryable = True
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """What one miner delivered in one run."""
+
+    run: Run
+    miner: RunMiner
+    forecast: Forecast
+
+    def chunk_keys(self, leads_h: Collection[int]) -> list[str]:
+        """The chunks of some leads."""
+        return [key for key, _, lead_h in self.run.spec.chunks() if lead_h in leads_h]
+
+
+async def fetch_leads(weather: WeatherContext, delivery: Delivery, leads_h: Collection[int]) -> None:
+    """Fetch what is missing. Raises the MinerFault of the first chunk that cannot be had."""
+    folder = Path(delivery.forecast.store_path)
+    manifest = delivery.forecast.manifest
+    chunks = msgspec.json.decode(manifest, type=Manifest).chunks
+    wanted = {key: chunks[key].size_bytes for key in delivery.chunk_keys(leads_h)}
+    missing = await asyncio.to_thread(_prepare, folder, manifest, wanted)
+    if not missing:
+        return
+    address, run_id = address_of(delivery.miner), delivery.run.run_id
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    async def fetch(key: str) -> None:
+        async with room:
+            await weather.core.miners.fetch_chunk(address, run_id, key, folder / key, wanted[key])
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for key in missing:
+                group.create_task(fetch(key))
+    except ExceptionGroup as errors:  # a task group wraps even a single error
+        raise errors.exceptions[0] from errors
+
+
+async def forget_leads(delivery: Delivery, leads_h: Collection[int]) -> None:
+    """Drop cached chunks, to fetch them anew: our disk may have spoilt them, and that is not the miner's fault."""
+    await asyncio.to_thread(_unlink, Path(delivery.forecast.store_path), delivery.chunk_keys(leads_h))
+
+
+def _prepare(folder: Path, manifest: bytes, wanted: Mapping[str, int]) -> list[str]:
+    """Make the folders, keep the manifest beside the chunks, and say which chunks are not there yet."""
+    try:
+        for parent in {(folder / key).parent for key in wanted}:
+            parent.mkdir(parents=True, exist_ok=True)
+        _write_whole(folder / MANIFEST_NAME, manifest)
+        return [key for key, size_bytes in wanted.items() if not _has_size(folder / key, size_bytes)]
+    except OSError as error:
+        raise CacheUnwritable(f"{folder}: {error.strerror}; free some space, or mend its permissions") from error
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    if _has_size(path, len(content)) and path.read_bytes() == content:
+        return
+    draft = path.with_suffix(".draft")
+    draft.write_bytes(content)
+    draft.replace(path)
+
+
+def _has_size(path: Path, size_bytes: int) -> bool:
+    try:
+        return path.stat(follow_symlinks=False).st_size == size_bytes
+    except FileNotFoundError:
+        return False
+
+
+def _unlink(folder: Path, keys: Sequence[str]) -> None:
+    for key in keys:
+        (folder / key).unlink(missing_ok=True)

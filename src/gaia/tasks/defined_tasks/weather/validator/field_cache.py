@@ -1,0 +1,96 @@
+"""Decoded truth, reference and climatology: each field set is decoded once, by a worker, and found by path ever after.
+
+Owns the folder `<data_dir>/cache/fields`. Never reads a field itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+
+from gaia.contracts.clock import WorldClock
+from gaia.contracts.errors import Fault
+from gaia.contracts.job import Later
+from gaia.contracts.unit import ResultUnit, UnitFailed, WorkUnit, value_of
+from gaia.tasks.defined_tasks.weather.sources.catalog import Role, SourceRef, available_at
+from gaia.tasks.defined_tasks.weather.sources.payloads import DecodePayload, DecodeResult, cache_path
+from gaia.tasks.defined_tasks.weather.validator.records.runs import Run
+
+_RETRY_SOURCE = timedelta(minutes=10)
+"""How long to wait for a source that is due and has not delivered."""
+
+
+class FieldCache:
+    """One a validator. Concurrent requests for the same field set wait for one decoding."""
+
+    def __init__(self, directory: Path, compute: Callable[[WorkUnit], Awaitable[ResultUnit]]) -> None:
+        self._directory = directory
+        self._compute = compute
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def path(self, run: Run, role: Role, lead_h: int, world: WorldClock) -> str | None:
+        """The flat store for a role at a lead; None if the run has no source for it.
+
+        Raises Later while the world has not come so far, or the source is late; UnitFailed when it is unusable.
+        """
+        source = _source(run, role)
+        if source is None:
+            return None
+        due = available_at(role, run.init_time if role is Role.REFERENCE else run.valid_time(lead_h))
+        if world.now() < due:
+            raise Later(world.wall_time(due), f"{role} for +{lead_h} h is published later")
+        payload = _payload(run, role, lead_h, source, self._directory)
+        lock = self._locks.setdefault(payload.destination, asyncio.Lock())
+        try:
+            async with lock:
+                return await self._decode(payload, world)
+        finally:
+            if not lock.locked():
+                self._locks.pop(payload.destination, None)
+
+    async def _decode(self, payload: DecodePayload, world: WorldClock) -> str:
+        unit = WorkUnit(handler="weather.source.decode", payload=msgspec.to_builtins(payload), priority=1)
+        try:
+            value = value_of(await self._compute(unit))
+        except UnitFailed as error:
+            if error.fault is not Fault.SOURCE:
+                raise
+            raise Later(world.wall_time(world.now()) + _RETRY_SOURCE, f"{error.code}: {error}") from error
+        return msgspec.convert(value, DecodeResult).path
+
+
+def _source(run: Run, role: Role) -> SourceRef | None:
+    match role:
+        case Role.TRUTH | Role.ANALYSIS:
+            return run.sources.truth
+        case Role.REFERENCE:
+            return run.sources.reference
+        case Role.CLIMATOLOGY:
+            return run.sources.climatology
+
+
+def _payload(run: Run, role: Role, lead_h: int, source: SourceRef, directory: Path) -> DecodePayload:
+    valid_time = run.valid_time(lead_h)
+    init_time, lead = (run.init_time, lead_h) if role is Role.REFERENCE else (None, None)
+    destination = cache_path(
+        directory,
+        source,
+        role,
+        valid_time=valid_time,
+        init_time=init_time,
+        lead_h=lead,
+        spec_digest=run.spec_digest,
+    )
+    return DecodePayload(
+        source=source,
+        role=role,
+        valid_time=valid_time,
+        init_time=init_time,
+        lead_h=lead,
+        spec=run.spec,
+        destination=str(destination),
+    )

@@ -1,0 +1,69 @@
+"""When is a run complete? Asked after every step that moves a miner on; the last one has the scores combined."""
+
+from __future__ import annotations
+
+from gaia.contracts.errors import Fault, GaiaError
+from gaia.contracts.job import Connection, Job
+from gaia.tasks.defined_tasks.base import TaskResult
+from gaia.tasks.defined_tasks.weather.sources.catalog import Role, available_at
+from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, run_job
+from gaia.tasks.defined_tasks.weather.validator.records.runs import (
+    MinerState,
+    Run,
+    RunState,
+    advance_miner,
+    fail_miner,
+    load_miners,
+    load_run,
+)
+from gaia.tasks.defined_tasks.weather.validator.records.scores import load_gates, load_lead_scores
+from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherContext
+
+_ON_THE_WAY = (MinerState.LISTED, MinerState.ACKNOWLEDGED, MinerState.COMMITTED, MinerState.FROZEN)
+
+
+async def combine_if_complete(conn: Connection, weather: WeatherContext, run_id: str) -> None:
+    """Put the combine job if nothing that is due is missing. Locks the run, so that one of two last steps sees it."""
+    run = await load_run(conn, run_id, lock=True)
+    if run.state is not RunState.SCORING:
+        return
+    miners = await load_miners(conn, run_id)
+    if any(m.state in _ON_THE_WAY for m in miners):
+        return
+    due = due_leads(run, weather)
+    scored: dict[str, set[int]] = {}
+    for row in await load_lead_scores(conn, [run_id]):
+        scored.setdefault(row.hotkey, set()).add(row.lead_h)
+    gated = await load_gates(conn, run_id) if run.spec.gate_lead_h is not None else None
+    for miner in miners:
+        if miner.state is not MinerState.VERIFIED:
+            continue
+        if not due <= scored.get(miner.hotkey, set()) or (gated is not None and miner.hotkey not in gated):
+            return
+        if len(due) == len(run.spec.scored_lead_h):
+            await advance_miner(conn, run_id, miner.hotkey, MinerState.SCORED, after=[MinerState.VERIFIED])
+    await weather.core.queue.put(run_job(Kind.COMBINE, run_id, suffix=f":{len(due)}"), conn=conn)
+
+
+def due_leads(run: Run, weather: WeatherContext) -> set[int]:
+    """The scored leads whose truth exists in the run's world by now."""
+    now = weather.world(run).now()
+    return {lead for lead in run.spec.scored_lead_h if available_at(Role.TRUTH, run.valid_time(lead)) <= now}
+
+
+async def give_up_on_miner(job: Job, weather: WeatherContext, error: GaiaError) -> TaskResult:
+    """Put the job's miner out of its run if trying again is useless; else raise the error, for another attempt.
+
+    Only its own fault makes its score zero; when the fault is ours or a source's, its score is unknown.
+    """
+    if error.fault is Fault.MINER:
+        final = not error.retryable or job.attempt >= job.max_attempts
+    else:
+        final = job.attempt >= job.max_attempts
+    if not final:
+        raise error
+    run_id, hotkey = job.payload["run_id"], job.payload["hotkey"]
+    async with weather.core.queue.completing(job) as conn:
+        await fail_miner(conn, run_id, hotkey, code=error.code, reason=str(error), fault=error.fault)
+        await combine_if_complete(conn, weather, run_id)
+    return TaskResult(event="miner_failed", detail={"code": error.code, "reason": str(error), "fault": error.fault})

@@ -1,0 +1,222 @@
+"""Runs and the miners snapshotted in them: SQL and typed rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gaia.contracts.errors import Fault, GaiaError, ValidatorFault
+from gaia.contracts.ids import Hotkey, RunId
+from gaia.contracts.job import Connection
+from gaia.contracts.ports import Neuron
+from gaia.protocol.run_spec import RunSpec
+from gaia.tasks.defined_tasks.weather.sources.catalog import SourceSet
+
+
+class RunUnknown(ValidatorFault):
+    """There is no run of this name."""
+
+
+class RunState(StrEnum):
+    """Where a run stands."""
+
+    COLLECTING = "collecting"  # requests are out, commitments come in
+    SCORING = "scoring"  # forecasts are frozen one by one, verified and scored
+    SCORED = "scored"  # all that was due has been scored and combined
+    VOID = "void"  # given up: our fault until shown otherwise
+
+
+class MinerState(StrEnum):
+    """How far a miner has come in a run."""
+
+    LISTED = "listed"  # in the snapshot, not yet reached
+    ACKNOWLEDGED = "acknowledged"
+    COMMITTED = "committed"
+    FROZEN = "frozen"  # its manifest is in the database and matches the commitment
+    VERIFIED = "verified"  # the first chunks have the digests and values they should
+    SCORED = "scored"  # every due lead is scored
+    FAILED = "failed"  # out of the run, for the reason given
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """One row of `run`."""
+
+    run_id: RunId
+    netuid: int
+    init_time: datetime
+    spec: RunSpec
+    spec_digest: str
+    policy_digest: str
+    sources: SourceSet
+    world_offset: timedelta
+    opened_at: datetime
+    commit_deadline: datetime
+    reveal_deadline: datetime
+    state: RunState
+    void_reason: str | None = None
+    polled_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    def valid_time(self, lead_h: int) -> datetime:
+        """The instant that a lead forecasts."""
+        return self.init_time + timedelta(hours=lead_h)
+
+
+class RunMiner(Struct, frozen=True, kw_only=True):
+    """One row of `run_miner`."""
+
+    run_id: RunId
+    hotkey: Hotkey
+    uid: int
+    endpoint: str | None
+    registered_block: int
+    state: MinerState
+    commitment: bytes | None = None
+    committed_at: datetime | None = None
+    reason_code: str | None = None
+    reason: str | None = None
+    fault: Fault | None = None
+
+
+_INSERT_RUN = """
+INSERT INTO run (run_id, netuid, init_time, spec, spec_digest, policy_digest, sources, world_offset, opened_at,
+                 commit_deadline, reveal_deadline, state)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'collecting')
+ON CONFLICT (run_id) DO NOTHING RETURNING run_id
+"""
+_RUN_COLUMNS = """run_id, netuid, init_time, spec, spec_digest, policy_digest, sources, world_offset, opened_at,
+  commit_deadline, reveal_deadline, state, void_reason, polled_at, finished_at"""
+_SELECT_RUN = f"SELECT {_RUN_COLUMNS} FROM run WHERE run_id = $1"  # noqa: S608  a constant list of columns
+_LOCK_RUN = f"{_SELECT_RUN} FOR UPDATE"
+_SELECT_WINDOW = f"""
+SELECT {_RUN_COLUMNS} FROM run
+WHERE netuid = $1 AND init_time < $2 AND state IN ('scoring', 'scored') AND policy_digest = $3
+ORDER BY init_time DESC LIMIT $4
+"""  # noqa: S608
+_INSERT_MINER = """
+INSERT INTO run_miner (run_id, hotkey, uid, endpoint, registered_block, state)
+VALUES ($1, $2, $3, $4, $5, 'listed') ON CONFLICT DO NOTHING
+"""
+_MINER_COLUMNS = """run_id, hotkey, uid, endpoint, registered_block, state, commitment, committed_at, reason_code,
+  reason, fault"""
+_SELECT_MINERS = f"SELECT {_MINER_COLUMNS} FROM run_miner WHERE run_id = $1 ORDER BY uid"  # noqa: S608
+_SELECT_MINER = f"SELECT {_MINER_COLUMNS} FROM run_miner WHERE run_id = $1 AND hotkey = $2"  # noqa: S608
+_ADVANCE = """
+UPDATE run_miner SET state = $3, reason_code = NULL, reason = NULL, fault = NULL, updated_at = now()
+WHERE run_id = $1 AND hotkey = $2 AND state = ANY($4::text[]) RETURNING hotkey
+"""
+_COMMIT = """
+UPDATE run_miner SET state = 'committed', commitment = $3, committed_at = $4, reason_code = NULL, reason = NULL,
+       fault = NULL, updated_at = now()
+WHERE run_id = $1 AND hotkey = $2 AND state IN ('listed', 'acknowledged') RETURNING hotkey
+"""
+_NOTE = """
+UPDATE run_miner SET reason_code = $3, reason = $4, fault = $5, updated_at = now()
+WHERE run_id = $1 AND hotkey = $2 AND state <> 'failed'
+"""
+_FAIL = """
+UPDATE run_miner SET state = 'failed', reason_code = $3, reason = $4, fault = $5, updated_at = now()
+WHERE run_id = $1 AND hotkey = $2 AND state <> 'failed' RETURNING hotkey
+"""
+_REASON_LIMIT = 500
+
+
+async def insert_run(conn: Connection, run: Run, neurons: Sequence[Neuron]) -> bool:
+    """Open a run with its snapshot of miners; False if it was open already."""
+    row = await conn.fetchval(
+        _INSERT_RUN, run.run_id, run.netuid, run.init_time, msgspec.to_builtins(run.spec), run.spec_digest,
+        run.policy_digest, msgspec.to_builtins(run.sources), run.world_offset, run.opened_at, run.commit_deadline,
+        run.reveal_deadline,
+    )  # fmt: skip
+    if row is None:
+        return False
+    await conn.executemany(
+        _INSERT_MINER, [(run.run_id, n.hotkey, n.uid, n.endpoint, n.registered_block) for n in neurons]
+    )
+    return True
+
+
+async def load_run(conn: Connection, run_id: str, *, lock: bool = False) -> Run:
+    """A run; with `lock`, nobody else changes what follows from it until the transaction ends."""
+    row = await conn.fetchrow(_LOCK_RUN if lock else _SELECT_RUN, run_id)
+    if row is None:
+        raise RunUnknown(f"there is no run {run_id!r}; `gaia runs` would list those there are")
+    return _run(row)
+
+
+async def load_window(conn: Connection, run: Run, limit: int) -> list[Run]:
+    """The runs before this one that were not void and were scored by the same policy, newest first."""
+    rows = await conn.fetch(_SELECT_WINDOW, run.netuid, run.init_time, run.policy_digest, limit)
+    return [_run(row) for row in rows]
+
+
+async def load_miners(conn: Connection, run_id: str) -> list[RunMiner]:
+    """The snapshot, by uid."""
+    return [_miner(row) for row in await conn.fetch(_SELECT_MINERS, run_id)]
+
+
+async def load_miner(conn: Connection, run_id: str, hotkey: str) -> RunMiner:
+    """One miner of a run; raises RunUnknown when the run has no such miner."""
+    row = await conn.fetchrow(_SELECT_MINER, run_id, hotkey)
+    if row is None:
+        raise RunUnknown(f"run {run_id!r} has no miner {hotkey!r}")
+    return _miner(row)
+
+
+async def advance_miner(
+    conn: Connection, run_id: str, hotkey: str, state: MinerState, *, after: Sequence[MinerState]
+) -> bool:
+    """Move a miner on, clearing what was noted; False if it was in none of the states `after`."""
+    return await conn.fetchval(_ADVANCE, run_id, hotkey, state, list(after)) is not None
+
+
+async def record_commitment(conn: Connection, run_id: str, hotkey: str, digest: bytes, received_at: datetime) -> bool:
+    """Bind a miner; False if it was bound, or out, already."""
+    return await conn.fetchval(_COMMIT, run_id, hotkey, digest, received_at) is not None
+
+
+async def note_trouble(conn: Connection, run_id: str, hotkey: str, error: GaiaError) -> None:
+    """Remember why the last attempt with a miner failed; it stays in the run."""
+    await conn.execute(_NOTE, run_id, hotkey, error.code, str(error)[:_REASON_LIMIT], error.fault)
+
+
+async def fail_miner(conn: Connection, run_id: str, hotkey: str, *, code: str, reason: str, fault: Fault) -> bool:
+    """Put a miner out of a run, with the reason it will read; the first reason stands."""
+    return await conn.fetchval(_FAIL, run_id, hotkey, code, reason[:_REASON_LIMIT], fault) is not None
+
+
+async def set_polled(conn: Connection, run_id: str, at: datetime) -> None:
+    """The validator has asked for commitments."""
+    await conn.execute("UPDATE run SET polled_at = greatest(polled_at, $2) WHERE run_id = $1", run_id, at)
+
+
+async def set_run_state(conn: Connection, run_id: str, state: RunState, *, at: datetime | None = None) -> None:
+    """Move a run on."""
+    await conn.execute("UPDATE run SET state = $2, finished_at = $3 WHERE run_id = $1", run_id, state, at)
+
+
+async def void_run(conn: Connection, run_id: str, why: str, at: datetime) -> None:
+    """Give a run up; nobody's score changes through it."""
+    await conn.execute(
+        "UPDATE run SET state = 'void', void_reason = $2, finished_at = $3 WHERE run_id = $1", run_id, why, at
+    )
+
+
+def _run(row: Any) -> Run:
+    fields = dict(row)
+    fields["spec"] = msgspec.convert(fields["spec"], RunSpec)
+    fields["sources"] = msgspec.convert(fields["sources"], SourceSet)
+    fields["state"] = RunState(fields["state"])
+    return Run(**fields)
+
+
+def _miner(row: Any) -> RunMiner:
+    fields = dict(row)
+    fields["state"] = MinerState(fields["state"])
+    fields["fault"] = Fault(fields["fault"]) if fields["fault"] else None
+    return RunMiner(**fields)

@@ -1,0 +1,107 @@
+"""Scores: one row per (run, hotkey, lead), arrays over a field set; the gate's row; the combined score of a run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gaia.contracts.ids import Hotkey, RunId
+from gaia.contracts.job import Connection
+from gaia.protocol.run_spec import FieldId
+from gaia.tasks.defined_tasks.base import MinerScore
+from gaia.tasks.defined_tasks.weather.validator.score_payloads import Day1Result, Era5Result
+
+
+class LeadScore(Struct, frozen=True, kw_only=True):
+    """What one miner earned at one lead of one run."""
+
+    run_id: RunId
+    hotkey: Hotkey
+    lead_h: int
+    lead_score: float
+
+
+_PUT_FIELD_SET = """
+INSERT INTO field_set (digest, variable, level_hpa) VALUES ($1, $2, $3)
+ON CONFLICT (digest) DO UPDATE SET digest = excluded.digest RETURNING id
+"""
+_PUT_SCORE = """
+INSERT INTO score (run_id, hotkey, lead_h, field_set_id, bias, mae, rmse, acc, skill_clim, skill_ref, component,
+                   lead_score, policy_digest)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+ON CONFLICT (run_id, hotkey, lead_h) DO UPDATE SET
+  field_set_id = excluded.field_set_id, bias = excluded.bias, mae = excluded.mae, rmse = excluded.rmse,
+  acc = excluded.acc, skill_clim = excluded.skill_clim, skill_ref = excluded.skill_ref,
+  component = excluded.component, lead_score = excluded.lead_score, policy_digest = excluded.policy_digest,
+  scored_at = now()
+"""
+_PUT_GATE = """
+INSERT INTO gate_score (run_id, hotkey, result, score, passed, policy_digest) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (run_id, hotkey) DO UPDATE SET result = excluded.result, score = excluded.score,
+  passed = excluded.passed, policy_digest = excluded.policy_digest, scored_at = now()
+"""
+_LEAD_SCORES = """
+SELECT s.run_id, s.hotkey, s.lead_h, s.lead_score FROM score s
+WHERE s.run_id = ANY($1::text[]) ORDER BY s.run_id, s.hotkey, s.lead_h
+"""
+_PUT_COMBINED = """
+INSERT INTO run_score (run_id, hotkey, score, reason_code, reason, policy_digest) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (run_id, hotkey) DO UPDATE SET score = excluded.score, reason_code = excluded.reason_code,
+  reason = excluded.reason, policy_digest = excluded.policy_digest, combined_at = now()
+"""
+
+
+async def put_era5(conn: Connection, run_id: str, hotkey: str, result: Era5Result, policy_digest: str) -> None:
+    """Write one lead's scores; writing them again changes nothing."""
+    field_set_id = await _field_set(conn, [FieldId(*field) for field in result.fields])
+    await conn.execute(
+        _PUT_SCORE, run_id, hotkey, result.lead_h, field_set_id, list(result.bias), list(result.mae),
+        list(result.rmse), list(result.acc), list(result.skill_clim), list(result.skill_ref), list(result.component),
+        result.lead_score, policy_digest,
+    )  # fmt: skip
+
+
+async def put_day1(conn: Connection, run_id: str, hotkey: str, result: Day1Result, policy_digest: str) -> None:
+    """Write the gate's verdict."""
+    await conn.execute(
+        _PUT_GATE, run_id, hotkey, msgspec.to_builtins(result), result.score, result.passed, policy_digest
+    )
+
+
+async def load_gates(conn: Connection, run_id: str) -> Mapping[Hotkey, Day1Result]:
+    """The gate's verdicts of a run."""
+    rows = await conn.fetch("SELECT hotkey, result FROM gate_score WHERE run_id = $1", run_id)
+    return {Hotkey(row["hotkey"]): msgspec.convert(row["result"], Day1Result) for row in rows}
+
+
+async def load_lead_scores(conn: Connection, run_ids: Sequence[str]) -> Sequence[LeadScore]:
+    """All lead scores of some runs."""
+    return [LeadScore(**dict(row)) for row in await conn.fetch(_LEAD_SCORES, list(run_ids))]
+
+
+async def put_combined(conn: Connection, run_id: str, scores: Sequence[MinerScore], policy_digest: str) -> None:
+    """Write the scores that follow from a run."""
+    await conn.executemany(
+        _PUT_COMBINED, [(run_id, s.hotkey, s.score, s.reason_code, s.reason, policy_digest) for s in scores]
+    )
+
+
+async def load_combined(conn: Connection, run_id: str) -> Sequence[MinerScore]:
+    """The scores that followed from a run, best first."""
+    rows: list[Any] = await conn.fetch(
+        "SELECT hotkey, score, reason_code, reason FROM run_score WHERE run_id = $1 ORDER BY score DESC NULLS LAST, hotkey",
+        run_id,
+    )
+    return [MinerScore(**dict(row)) for row in rows]
+
+
+async def _field_set(conn: Connection, fields: Sequence[FieldId]) -> int:
+    digest = hashlib.sha256(msgspec.json.encode(fields)).hexdigest()
+    identity: int = await conn.fetchval(
+        _PUT_FIELD_SET, digest, [f.variable for f in fields], [f.level_hpa or 0 for f in fields]
+    )
+    return identity

@@ -1,0 +1,159 @@
+"""Works the job queue: claims jobs, runs their steps, keeps their leases alive, settles their outcome.
+
+Owns the tasks of the jobs in progress and ends them all before it returns. It never decides what a job means: that is
+the step's; it never marks a job done either, for only `queue.completing` inside the step does, with the results.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+
+import structlog
+
+from gaia.contracts.errors import GaiaError
+from gaia.contracts.job import Job, Later, LeaseLost, Permanent, Queue
+from gaia.tasks.defined_tasks.base import Step, TaskContext
+
+_POLL = timedelta(seconds=1)
+"""How long a sleeping loop may miss a notification; also the pause after a failed query."""
+
+_CLAIM_AT_ONCE = 64
+
+
+class Dispatcher:
+    """One loop over one queue."""
+
+    def __init__(
+        self,
+        *,
+        queue: Queue,
+        steps: Mapping[str, Step],
+        context: TaskContext,
+        concurrency: int,
+        lease: timedelta,
+    ) -> None:
+        self._queue = queue
+        self._steps = steps
+        self._context = context
+        self._concurrency = concurrency
+        self._lease = lease
+        self._log = structlog.get_logger("dispatcher")
+        self._wake = asyncio.Event()
+        self._running: dict[int, tuple[Job, asyncio.Task[None]]] = {}
+
+    def wake(self) -> None:
+        """Look for jobs now; called on a notification."""
+        self._wake.set()
+
+    @property
+    def in_progress(self) -> int:
+        """Jobs being worked on."""
+        return len(self._running)
+
+    async def run(self, stop: asyncio.Event, grace_s: float) -> None:
+        """Work until `stop` is set, then let what runs finish within the grace time and hand the rest back."""
+        keeper = asyncio.create_task(self._keep_leases(), name="lease-keeper")
+        stopping = asyncio.create_task(stop.wait(), name="dispatcher-stop")
+        stopping.add_done_callback(lambda _: self.wake())
+        try:
+            while not stop.is_set():
+                await self._claim_and_start()
+                await self._sleep_until_woken()
+            await self._drain(grace_s)
+        finally:
+            stopping.cancel()
+            for _, task in self._running.values():
+                task.cancel()
+            await asyncio.gather(*(task for _, task in self._running.values()), return_exceptions=True)
+            keeper.cancel()
+            await asyncio.gather(keeper, stopping, return_exceptions=True)
+
+    async def _claim_and_start(self) -> None:
+        self._wake.clear()
+        free = min(self._concurrency - len(self._running), _CLAIM_AT_ONCE)
+        if free <= 0:
+            return
+        try:
+            jobs = await self._queue.claim(self._steps.keys(), free)
+        except Exception:  # noqa: BLE001  a service loop outlives any one error of the database
+            self._log.exception("claim_failed")
+            return
+        for job in jobs:
+            task = asyncio.create_task(self._work(job), name=f"job-{job.id}")
+            self._running[job.id] = (job, task)
+            # A callback, not a finally: a task cancelled before its first step never reaches its finally.
+            task.add_done_callback(lambda _, job_id=job.id: self._ended(job_id))
+        if len(jobs) == free:
+            self.wake()
+
+    def _ended(self, job_id: int) -> None:
+        del self._running[job_id]
+        self.wake()
+
+    async def _sleep_until_woken(self) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), _POLL.total_seconds())
+        except TimeoutError:
+            return
+
+    async def _drain(self, grace_s: float) -> None:
+        if self._running:
+            await asyncio.wait([task for _, task in self._running.values()], timeout=grace_s)
+
+    async def _work(self, job: Job) -> None:
+        with structlog.contextvars.bound_contextvars(
+            job=job.key,
+            run_id=job.payload.get("run_id"),
+            hotkey=job.payload.get("hotkey"),
+            attempt=job.attempt,
+        ):
+            try:
+                await self._settle(job)
+            except asyncio.CancelledError:
+                # Bounded, and shielded from the cancellation that brought us here: the lease would end anyway.
+                await asyncio.wait_for(asyncio.shield(self._hand_back(job)), self._lease.total_seconds())
+                raise
+            except Exception:  # noqa: BLE001  the database is away: the lease runs out and the job comes back
+                self._log.exception("job_settlement_failed")
+
+    async def _settle(self, job: Job) -> None:
+        try:
+            outcome = await self._steps[job.kind](job, self._context)
+        except Later as later:
+            await self._queue.postpone(job, later.until, later.why)
+        except LeaseLost:
+            self._log.warning("lease_lost")
+        except Permanent as error:
+            self._log.error("job_buried", error=str(error))
+            await self._queue.bury(job, str(error))
+        except GaiaError as error:
+            state = await self._queue.retry(job, f"{error.code}: {error}")
+            self._log.warning("job_failed", error=str(error), code=error.code, fault=error.fault, state=state)
+        except Exception as error:
+            self._log.exception("job_crashed")
+            await self._queue.retry(job, f"{type(error).__name__}: {error}")
+        else:
+            self._log.info(outcome.event, **outcome.detail)
+
+    async def _hand_back(self, job: Job) -> None:
+        try:
+            await self._queue.release(job)
+        except Exception:  # noqa: BLE001  last words of a dying task; the lease runs out anyway
+            self._log.exception("release_failed")
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await self._context.clock.sleep(self._lease.total_seconds() / 3)
+            try:
+                # Snapshot first: a job claimed while the heartbeat is under way has not been lost.
+                mine = [job for job, _ in self._running.values()]
+                held = set(await self._queue.heartbeat(mine)) if mine else set()
+                for job in mine:
+                    if job.id not in held and (entry := self._running.get(job.id)) is not None:
+                        entry[1].cancel()
+                if await self._queue.rescue():
+                    self.wake()
+            except Exception:  # noqa: BLE001  a service loop outlives any one error of the database
+                self._log.exception("heartbeat_failed")

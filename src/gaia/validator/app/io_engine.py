@@ -1,0 +1,235 @@
+"""The IO-Engine: all network, database, schedules and decisions, on one uvloop. It computes nothing itself.
+
+`IOEngine` can be used alone (`async with IOEngine(settings, local_workers=1) as engine`), or as the process that the
+supervisor starts: `python -m gaia.validator.app.io_engine`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+import structlog
+import uvloop
+
+from gaia.contracts.clock import Clock, SystemClock
+from gaia.contracts.errors import ConfigurationError, GaiaError, ValidatorFault
+from gaia.contracts.unit import ResultUnit, UnitError, WorkUnit
+from gaia.validator.app.children import WorkerLaunch
+from gaia.validator.app.compute_pool import ComputePool
+from gaia.validator.app.dispatcher import Dispatcher
+from gaia.validator.app.engine_snapshot import EngineSnapshot, SnapshotSender
+from gaia.validator.app.local_workers import LocalWorkers
+from gaia.validator.app.logging_config import configure_logging
+from gaia.validator.app.parent_death import die_with_parent
+from gaia.validator.app.pool_settings import PoolSettings
+from gaia.validator.app.scheduler import Scheduler
+from gaia.validator.app.services.event_loop_lag import LoopLagMonitor
+from gaia.validator.app.set_weights import weight_steps
+from gaia.validator.app.wiring import Wired, wire
+from gaia.validator.utils.config import Settings, load_settings
+
+_SNAPSHOT_EVERY_S = 1.0
+
+
+class NotStarted(ValidatorFault):
+    """The engine is used before `start`, or after `close`."""
+
+
+class IOEngine:
+    """Give it units with `dispatch_and_wait`; let it work the durable jobs with `serve`."""
+
+    def __init__(self, settings: Settings, *, local_workers: int = 0, clock: Clock | None = None) -> None:
+        """`local_workers`: spawn so many compute workers of its own, on a private socket, instead of awaiting the
+        supervisor's. Such an engine must be made in the main thread.
+        """
+        self._settings = settings
+        self._local_workers = local_workers
+        self._clock = clock or SystemClock()
+        self._lag = LoopLagMonitor(self._clock)
+        self._stack = contextlib.AsyncExitStack()
+        self._wired: Wired | None = None
+        self._pool: ComputePool | None = None
+        self._dispatcher: Dispatcher | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Connect to everything, ready for units. Raises ConfigurationError; leaves nothing open when it fails."""
+        try:
+            self._pool = await self._start_pool()
+            self._wired = await self._stack.enter_async_context(wire(self._settings, self._clock, self._pool.run))
+        except BaseException:
+            await self.close()
+            raise
+        self._lag.start()
+        self._stack.callback(self._lag.stop)
+
+    async def close(self) -> None:
+        """Let go of everything; running units are given up. Idempotent."""
+        self._wired = None
+        await self._stack.aclose()
+
+    async def dispatch_and_wait(self, unit: WorkUnit) -> ResultUnit:
+        """Have a unit computed and wait for its result; a failure is a result with an error, not an exception.
+
+        A score unit (`weather.score.day1`, `weather.score.era5`) names a run: it is resolved to the run's files, and
+        its scores are committed to the database before this returns.
+        """
+        wired = self._require()
+        try:
+            task = next((t for t in wired.tasks if unit.handler.startswith(f"{t.name}.")), None)
+            if task is None:
+                return await wired.context.compute(unit)
+            resolved = await task.resolve(unit, wired.context)
+            result = await wired.context.compute(resolved)
+            if result.ok:
+                async with wired.database.transaction() as conn:
+                    await task.commit(resolved, result, conn)
+        except GaiaError as error:
+            return _failed(unit, error)
+        except msgspec.ValidationError as error:
+            return _failed(unit, BadUnit(f"the payload of {unit.handler}: {error}"))
+        return msgspec.structs.replace(result, unit_id=unit.unit_id)
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Work the durable jobs and the schedule until `stop` is set; then drain within the grace time."""
+        wired = self._require()
+        await wired.queue.reclaim()
+        steps = {**weight_steps(wired.tasks), **{k: s for task in wired.tasks for k, s in task.steps.items()}}
+        self._dispatcher = Dispatcher(
+            queue=wired.queue,
+            steps=steps,
+            context=wired.context,
+            concurrency=self._settings.job_concurrency,
+            lease=timedelta(seconds=self._settings.job_lease_s),
+        )
+        scheduler = Scheduler(wired.tasks, wired.context)
+        async with asyncio.TaskGroup() as group:
+            services = [
+                group.create_task(wired.queue.listen(self._dispatcher.wake), name="job-listener"),
+                group.create_task(scheduler.run(), name="scheduler"),
+            ]
+            await self._dispatcher.run(stop, self._settings.drain_grace_s)
+            for service in services:
+                service.cancel()
+
+    def snapshot(self) -> EngineSnapshot:
+        """The engine at this moment, for the metrics."""
+        pool = self._pool
+        if pool is None:
+            raise NotStarted("the engine has not been started")
+        statistics = pool.statistics()
+        return EngineSnapshot(
+            monotonic_s=self._clock.monotonic(),
+            loop_lag=self._lag.snapshot(),
+            queue_depths={"compute": pool.queue_depth()},
+            compute_durations=statistics.durations,
+            units_done=statistics.units_done,
+            units_failed=statistics.units_failed,
+            workers_lost=statistics.workers_lost,
+            jobs_in_progress=self._dispatcher.in_progress if self._dispatcher else 0,
+        )
+
+    async def _start_pool(self) -> ComputePool:
+        supervisor = self._settings.for_supervisor()
+        socket_path = supervisor.engine_socket
+        if self._local_workers:
+            folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gaia-"))
+            socket_path = Path(folder) / "compute.sock"
+        pool = ComputePool(
+            socket_path=socket_path,
+            settings=PoolSettings(
+                recycle_units=supervisor.recycle_units,
+                soft_memory_bytes=supervisor.soft_memory_bytes,
+                hard_memory_bytes=supervisor.hard_memory_bytes,
+            ),
+        )
+        await pool.start()
+        self._stack.push_async_callback(pool.close)
+        if self._local_workers:
+            launch = WorkerLaunch(
+                socket_path=socket_path,
+                cache_dir=supervisor.worker_cache_dir,
+                hard_memory_bytes=supervisor.hard_memory_bytes,
+            )
+            await self._stack.enter_async_context(LocalWorkers(self._local_workers, launch))
+        return pool
+
+    def _require(self) -> Wired:
+        if self._wired is None:
+            raise NotStarted("the engine has not been started: use it in `async with`, or call start()")
+        return self._wired
+
+
+class BadUnit(ValidatorFault):
+    """A unit's payload has not the shape that its handler wants."""
+
+
+def _failed(unit: WorkUnit, error: GaiaError) -> ResultUnit:
+    return ResultUnit(
+        unit_id=unit.unit_id,
+        handler=unit.handler,
+        error=UnitError(code=error.code, message=str(error), fault=error.fault, retryable=error.retryable),
+    )
+
+
+async def _report(engine: IOEngine, sender: SnapshotSender, clock: Clock) -> None:
+    while True:
+        sender.send(engine.snapshot())
+        await clock.sleep(_SNAPSHOT_EVERY_S)
+
+
+async def run_engine(settings: Settings, status_fd: int | None) -> None:
+    """The life of the IO-Engine's process: start, serve until SIGTERM, close."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with IOEngine(settings) as engine, asyncio.TaskGroup() as group:
+        structlog.get_logger("io_engine").info("engine_started", netuid=settings.netuid)
+        reporter = None
+        if status_fd is not None:
+            sender = SnapshotSender(status_fd)
+            reporter = group.create_task(_report(engine, sender, SystemClock()), name="snapshot-reporter")
+        await engine.serve(stop)
+        if reporter is not None:
+            reporter.cancel()
+    structlog.get_logger("io_engine").info("engine_stopped")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; exit status 2 for settings that cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m gaia.validator.app.io_engine")
+    parser.add_argument("--ppid", type=int, default=None)
+    parser.add_argument("--status-fd", type=int, default=None)
+    arguments = parser.parse_args(argv)
+    if arguments.ppid is not None:
+        die_with_parent(arguments.ppid)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        settings = load_settings()
+        configure_logging(settings.log_format, settings.log_level)
+        uvloop.run(run_engine(settings, arguments.status_fd))
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

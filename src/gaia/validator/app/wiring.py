@@ -1,0 +1,111 @@
+"""The composition root of the IO-Engine: the only place where adapters are built and handed to those who use them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import structlog
+from msgspec import Struct
+
+from gaia.chain.simulated import SimulatedChain
+from gaia.contracts.clock import Clock, WorldClock
+from gaia.contracts.errors import ConfigurationError
+from gaia.contracts.unit import ResultUnit, WorkUnit
+from gaia.protocol.keys import HotkeySigner, load_key_file
+from gaia.tasks.defined_tasks.base import GaiaTask, TaskContext
+from gaia.tasks.defined_tasks.weather.settings import WeatherSettings
+from gaia.tasks.defined_tasks.weather.sources.catalog import SourceSet
+from gaia.tasks.defined_tasks.weather.task import WeatherTask
+from gaia.validator.db.pool import DatabasePool
+from gaia.validator.db.queue import PostgresQueue
+from gaia.validator.miners.communicator import ClientLimits, MinerCommunicator
+from gaia.validator.utils.config import Settings
+
+_CONNECT_TIMEOUT_S = 30.0
+_COMMAND_TIMEOUT_S = 60.0
+_SPARE_CONNECTIONS = 6
+
+
+class Wired(Struct, frozen=True, kw_only=True):
+    """Everything that an IO-Engine works with; closed by whoever opened it."""
+
+    context: TaskContext
+    tasks: tuple[GaiaTask, ...]
+    queue: PostgresQueue
+    database: DatabasePool
+
+
+@asynccontextmanager
+async def wire(
+    settings: Settings, clock: Clock, compute: Callable[[WorkUnit], Awaitable[ResultUnit]]
+) -> AsyncIterator[Wired]:
+    """Build the adapters in the order in which they depend on one another, and close them in reverse."""
+    dsn, signer = _database_url(settings), _signer(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        database = await DatabasePool.connect(
+            dsn,
+            min_size=2,
+            max_size=settings.job_concurrency // 2 + _SPARE_CONNECTIONS,
+            connect_timeout_s=_CONNECT_TIMEOUT_S,
+            command_timeout_s=_COMMAND_TIMEOUT_S,
+        )
+        stack.push_async_callback(database.close)
+        chain = await SimulatedChain.connect(dsn)
+        stack.push_async_callback(chain.close)
+        miners = MinerCommunicator(
+            signer,
+            clock,
+            allow_private_endpoints=settings.allow_private_endpoints,
+            limits=ClientLimits(
+                message_timeout_s=settings.miner_timeout_s,
+                chunk_timeout_s=4 * settings.miner_timeout_s,
+                max_exchanges=settings.miner_concurrency,
+            ),
+        )
+        stack.push_async_callback(miners.close)
+        owner = f"validator-{signer.hotkey}"
+        queue = PostgresQueue(database, owner=owner, lease=timedelta(seconds=settings.job_lease_s))
+        context = TaskContext(
+            netuid=settings.netuid,
+            clock=clock,
+            world=WorldClock(clock, settings.world_offset),
+            database=database,
+            queue=queue,
+            chain=chain,
+            miners=miners,
+            signer=signer,
+            compute=compute,
+            data_dir=settings.data_dir,
+            log=structlog.get_logger("task"),
+        )
+        yield Wired(context=context, tasks=(WeatherTask(_weather(settings)),), queue=queue, database=database)
+
+
+def _database_url(settings: Settings) -> str:
+    if settings.database_url is None:
+        raise ConfigurationError(
+            "DATABASE_URL is not set: the supervisor sets it for the embedded server; start with `gaia up`"
+        )
+    return settings.database_url.get_secret_value()
+
+
+def _signer(settings: Settings) -> HotkeySigner:
+    if settings.hotkey_file is None:
+        raise ConfigurationError("GAIA_HOTKEY_FILE is not set: make a key with `gaia key create FILE`")
+    return load_key_file(settings.hotkey_file)
+
+
+def _weather(settings: Settings) -> WeatherSettings:
+    if settings.truth is None:
+        raise ConfigurationError("GAIA_TRUTH is not set: say where truth comes from, e.g. archive:/path or grib:/path")
+    return WeatherSettings(
+        spec=settings.run_spec(),
+        sources=SourceSet(truth=settings.truth, reference=settings.reference, climatology=settings.climatology),
+        opens_daily=settings.schedule == "daily",
+        commit_window=timedelta(seconds=settings.commit_window_s),
+        reveal_window=timedelta(seconds=settings.reveal_window_s),
+        miner_concurrency=settings.miner_concurrency,
+    )

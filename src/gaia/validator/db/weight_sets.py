@@ -1,0 +1,81 @@
+"""The weights that were set: SQL and typed rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from gaia.contracts.ids import Hotkey, RunId
+from gaia.contracts.job import Connection
+
+
+class WeightSet(Struct, frozen=True, kw_only=True):
+    """One row of `weight_set`."""
+
+    id: int
+    netuid: int
+    run_id: RunId
+    emission: Mapping[Hotkey, float]
+    submitted: Mapping[int, int]
+    submitted_at: datetime
+    read_back_at: datetime | None
+    alarm: str | None
+
+
+_COLUMNS = "id, netuid, run_id, emission, submitted, submitted_at, read_back_at, alarm"
+_INSERT = """
+INSERT INTO weight_set (netuid, run_id, emission, submitted, submitted_at, alarm) VALUES ($1, $2, $3, $4, $5, $6)
+RETURNING id
+"""
+_SELECT = f"SELECT {_COLUMNS} FROM weight_set WHERE id = $1"  # noqa: S608  constant columns
+_LAST_GOOD = f"""
+SELECT {_COLUMNS} FROM weight_set WHERE netuid = $1 AND read_back_at IS NOT NULL ORDER BY id DESC LIMIT 1
+"""  # noqa: S608
+
+
+async def insert_weight_set(
+    conn: Connection,
+    *,
+    netuid: int,
+    run_id: str,
+    emission: Mapping[Hotkey, float],
+    submitted: Mapping[int, int],
+    submitted_at: datetime,
+    alarm: str | None,
+) -> int:
+    """Remember what was submitted; returns its id."""
+    identity: int = await conn.fetchval(
+        _INSERT, netuid, run_id, dict(emission), {str(uid): value for uid, value in submitted.items()}, submitted_at,
+        alarm,
+    )  # fmt: skip
+    return identity
+
+
+async def load_weight_set(conn: Connection, weight_set_id: int) -> WeightSet:
+    """One row; it exists, for a job that names it was put in the transaction that wrote it."""
+    return _weight_set(await conn.fetchrow(_SELECT, weight_set_id))
+
+
+async def last_good(conn: Connection, netuid: int) -> WeightSet | None:
+    """The newest weights that the chain is known to hold."""
+    row = await conn.fetchrow(_LAST_GOOD, netuid)
+    return None if row is None else _weight_set(row)
+
+
+async def mark_read_back(conn: Connection, weight_set_id: int, at: datetime) -> None:
+    """The chain holds what was submitted."""
+    await conn.execute("UPDATE weight_set SET read_back_at = $2 WHERE id = $1", weight_set_id, at)
+
+
+async def raise_alarm(conn: Connection, weight_set_id: int, alarm: str) -> None:
+    """Something is wrong with these weights; people must look."""
+    await conn.execute("UPDATE weight_set SET alarm = $2 WHERE id = $1", weight_set_id, alarm)
+
+
+def _weight_set(row: Any) -> WeightSet:
+    fields = dict(row)
+    fields["submitted"] = {int(uid): value for uid, value in fields["submitted"].items()}
+    return WeightSet(**fields)
