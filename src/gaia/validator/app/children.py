@@ -1,0 +1,186 @@
+"""Child processes: how one is started, watched and ended, and the command lines of ours.
+
+Spawned, never forked; each in a session of its own, so that a Ctrl-C at the terminal reaches only the
+supervisor. Must be used from a main thread: the parent-death signal follows the spawning thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from gaia.contracts.errors import ValidatorFault
+from gaia.validator.app.handler_registry import DEFAULT_REGISTRY
+
+_STATUS_BYTES: Final = 256 * 1024
+_DATA_LIMIT_FACTOR: Final = 3
+"""RLIMIT_DATA counts reserved as well as used memory, hence well above the bound on resident memory."""
+
+_SINGLE_THREADED: Final = dict.fromkeys(
+    (
+        *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
+        *("NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS", "BLOSC_NTHREADS"),
+    ),
+    "1",
+)
+
+
+class SpawnedFromThread(ValidatorFault):
+    """A child was to be started from a thread other than the main one; it would die with that thread."""
+
+
+class WorkerLaunch(Struct, frozen=True, kw_only=True):
+    """What every compute worker of a pool is started with."""
+
+    socket_path: Path
+    cache_dir: Path
+    """Numba keeps compiled kernels below it."""
+    registry: str = DEFAULT_REGISTRY
+    hard_memory_bytes: int | None = None
+
+    def spawn(self, slot: int) -> Child:
+        """Start the worker in `slot`. It gets no way to the database."""
+        return Child.spawn(self.argv(slot), environment=self.environment(), without=("DATABASE_URL",), with_status=True)
+
+    def argv(self, slot: int) -> list[str]:
+        """The command line of the worker in `slot`."""
+        limit = [] if self.hard_memory_bytes is None else [str(_DATA_LIMIT_FACTOR * self.hard_memory_bytes)]
+        return [
+            *python_module("gaia.validator.app.compute_worker", "--socket", str(self.socket_path)),
+            *("--slot", str(slot), "--ppid", str(os.getpid()), "--registry", self.registry),
+            *(part for value in limit for part in ("--data-limit-bytes", value)),
+        ]
+
+    def environment(self) -> dict[str, str]:
+        """Variables on top of the inherited ones; they must be set before numpy is imported."""
+        return {**_SINGLE_THREADED, "NUMBA_CACHE_DIR": str(self.cache_dir / "numba")}
+
+
+def python_module(module: str, *arguments: str) -> list[str]:
+    """The command line that runs a module of ours with this interpreter."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+class Child:
+    """One running process. Its `pidfd` turns readable at its end; `status` carries what it tells its
+    spawner.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], status: socket.socket | None) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.pidfd = os.pidfd_open(process.pid)
+        self.status = status
+        self.started_at = time.monotonic()
+        self.said_ready = False
+        self.expected_to_end = False
+        """Whether somebody has asked it to."""
+        self.status_ended = False
+        """It has closed its status channel."""
+
+    @classmethod
+    def spawn(
+        cls,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        without: Collection[str] = (),
+        with_status: bool = False,
+        stderr: int | None = None,
+    ) -> Child:
+        """Start a process; `environment` is added to ours, `without` left out of it. With a status channel,
+        `--status-fd N` is appended.
+
+        The channel keeps the borders of messages (SOCK_SEQPACKET), so that a message is never read by halves.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise SpawnedFromThread(f"{argv[0]} must be started from the main thread")
+        inherited = {name: value for name, value in os.environ.items() if name not in without}  # handed on, not read
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) if with_status else (None, None)
+        descriptors = [theirs.fileno()] if theirs is not None else []
+        try:
+            process = subprocess.Popen(
+                [*argv, *(part for fd in descriptors for part in ("--status-fd", str(fd)))],
+                stdin=subprocess.DEVNULL,
+                stderr=stderr,
+                env=inherited | dict(environment or {}),
+                pass_fds=descriptors,
+                start_new_session=True,
+            )
+        except BaseException:
+            if ours is not None:
+                ours.close()
+            raise
+        finally:
+            if theirs is not None:
+                theirs.close()
+        if ours is not None:
+            ours.setblocking(False)
+        return cls(process, ours)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs; collects its exit status."""
+        return self._process.poll() is None
+
+    @property
+    def exit_status(self) -> int | None:
+        """As subprocess gives it: negative for a signal; None while it runs."""
+        return self._process.poll()
+
+    def messages(self) -> list[bytes]:
+        """What it has told since last asked. Its first message, of any kind, says that it is ready."""
+        received: list[bytes] = []
+        while self.status is not None and not self.status_ended:
+            try:
+                message = self.status.recv(_STATUS_BYTES)
+            except BlockingIOError:
+                break
+            except ConnectionResetError:
+                message = b""
+            if not message:
+                self.status_ended = True
+                break
+            received.append(message)
+        self.said_ready = self.said_ready or bool(received)
+        return received
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Signal it, if it still runs, through its pidfd."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, number)
+
+    def ask_to_end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Let it end by itself."""
+        self.expected_to_end = True
+        self.send_signal(number)
+
+    def kill(self) -> None:
+        """End it now."""
+        self.expected_to_end = True
+        self.send_signal(signal.SIGKILL)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it ended within the time."""
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Let go of the descriptors of a process that has ended."""
+        os.close(self.pidfd)
+        if self.status is not None:
+            self.status.close()

@@ -1,0 +1,337 @@
+"""The local ComputeBackend: hands units to the workers that have dialled in, one unit to each at a time.
+
+Owns the waiting line, the deadlines and the memory bounds; kills workers. It never starts one: the parent-
+death signal follows whoever spawns, so that is the supervisor's part (or `LocalWorkers`, where there is
+none).
+
+No unit is lost or done twice because: a unit leaves the pool only by settling its future, once; the future
+settles by a result of the present attempt, or by an error of the pool's own; a worker's death is settled
+only at the kernel's exit notice, after all it wrote was read, so a unit is given to another worker only when
+nobody has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from gaia.contracts.errors import ConfigurationError, ValidatorFault
+from gaia.contracts.unit import ResultUnit, WorkUnit
+from gaia.validator.app.histogram import JOB_BOUNDS_S, Histogram
+from gaia.validator.app.ipc import FrameTooLarge
+from gaia.validator.app.pool_settings import PoolSettings, PoolStatistics
+from gaia.validator.app.unit_errors import (
+    MemoryExceeded,
+    PayloadUnserialisable,
+    PoisonUnit,
+    PoolClosed,
+    UnitTimedOut,
+    unit_error,
+)
+from gaia.validator.app.waiting_line import PendingUnit, WaitingLine
+from gaia.validator.app.worker_link import WorkerLink
+
+_GOLDEN: Final = 0.618033988749895
+_CLOSE_TIMEOUT_S: Final = 5.0
+_BACKLOG: Final = 256  # as many workers as the settings allow may dial in at once
+_SOCKET_PATH_BYTES: Final = 100  # sun_path holds 108: unix(7)
+
+
+class ComputePool:
+    """One per event loop. `start()` before use, `close()` after; `drain()` first to let running units
+    finish.
+    """
+
+    def __init__(self, *, socket_path: Path, settings: PoolSettings = PoolSettings()) -> None:  # noqa: B008  frozen
+        self._socket_path = socket_path
+        self._settings = settings
+        self._line = WaitingLine(settings.queue_capacity)
+        self._links: set[WorkerLink] = set()
+        self._idle: list[WorkerLink] = []  # last in, first out: its caches are warm
+        self._orders = 0
+        self._arrivals = 0
+        self._retiring: WorkerLink | None = None
+        self._closed: PoolClosed | None = None
+        self._quiet: asyncio.Event = asyncio.Event()
+        self._tick: asyncio.TimerHandle | None = None
+        self._durations: dict[str, Histogram] = {}
+        self._done = self._failed = self._lost = self._timed_out = self._over_memory = self._retired = self._stale = 0
+
+    async def start(self) -> None:
+        """Listen. Raises ConfigurationError if the socket's folder is not private or its path too long."""
+        self._loop = asyncio.get_running_loop()
+        claim_socket_path(self._socket_path)
+        self._server = await self._loop.create_unix_server(self._new_link, str(self._socket_path), backlog=_BACKLOG)
+
+    async def run(self, unit: WorkUnit) -> ResultUnit:
+        """Wait for the unit's result; waits for a place first while the line is full.
+
+        Cancelling it withdraws the unit: from the line, or by killing the worker that has it.
+        """
+        if self._line.is_full and self._closed is None:
+            await self._line.room()
+        if self._closed is not None:
+            return ResultUnit(unit_id=unit.unit_id, handler=unit.handler, error=unit_error(self._closed))
+        self._orders += 1
+        pending = PendingUnit(unit, self._orders, self._loop.create_future())
+        self._line.push(pending)
+        self._pump()
+        try:
+            return await pending.future
+        except asyncio.CancelledError:
+            self._withdraw(pending)
+            raise
+
+    def queue_depth(self) -> int:
+        """Units that wait for a worker."""
+        return len(self._line)
+
+    def statistics(self) -> PoolStatistics:
+        """Where the pool stands."""
+        return PoolStatistics(
+            workers=sum(link.slot >= 0 for link in self._links),
+            workers_busy=sum(link.pending is not None for link in self._links),
+            waiting=len(self._line),
+            units_done=self._done,
+            units_failed=self._failed,
+            workers_lost=self._lost,
+            timed_out=self._timed_out,
+            memory_exceeded=self._over_memory,
+            retired=self._retired,
+            stale_results=self._stale,
+            durations={handler: histogram.snapshot() for handler, histogram in self._durations.items()},
+        )
+
+    async def drain(self, grace_s: float) -> None:
+        """Refuse new units, fail those that wait, let running ones finish within the grace time, then kill."""
+        self._closed = PoolClosed("the compute pool is being stopped")
+        for pending in self._line.clear():
+            self._fail(pending, self._closed)
+        self._note_quiet()
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._quiet.wait()
+        except TimeoutError:
+            for link in self._busy():
+                self._fail_and_kill(link, PoolClosed(f"the unit did not finish within {grace_s:g} s of the stop"))
+
+    async def close(self) -> None:
+        """Stop at once: running units fail, their workers are killed, idle ones are left to dial elsewhere."""
+        await self.drain(0.0)
+        if self._tick is not None:
+            self._tick.cancel()
+        self._server.close()
+        for link in list(self._links):
+            link.close()
+        self._links.clear()
+        self._idle.clear()
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await self._server.wait_closed()
+        self._socket_path.unlink(missing_ok=True)
+
+    # What a worker does, told by its link.
+
+    def worker_came(self, link: WorkerLink) -> None:
+        self._arrivals += 1
+        if self._settings.recycle_units is not None:
+            # The golden ratio spreads the lives of successive workers evenly over +- 20 %.
+            spread = 0.8 + 0.4 * (self._arrivals * _GOLDEN % 1.0)
+            link.retire_after_units = max(1, round(self._settings.recycle_units * spread))
+        self._retiring = None
+        self._idle.append(link)
+        self._pump()
+
+    def worker_answered(self, link: WorkerLink, result: ResultUnit) -> None:
+        pending = link.pending
+        if pending is None or result.unit_id != pending.unit.unit_id or result.attempt != pending.attempt:
+            self._stale += 1
+            return
+        self._free(link)
+        link.units_done += 1
+        self._settle(pending, result)
+        if link.leaving:
+            link.retire()
+        elif not self._retires(link):
+            self._idle.append(link)
+        self._pump()
+
+    def worker_leaves(self, link: WorkerLink) -> None:
+        self._forget_idle(link)
+        if link.pending is None:
+            link.retire()
+        else:  # the unit crossed its wish on the way: it is still done
+            link.leaving = True
+
+    def worker_hung_up(self, link: WorkerLink) -> None:
+        self._forget_idle(link)
+
+    def worker_gone(self, link: WorkerLink) -> None:
+        self._links.discard(link)
+        self._forget_idle(link)
+        if (pending := link.pending) is not None:
+            self._free(link)
+            self._lost += 1
+            self._try_again(pending, link)
+        self._pump()
+
+    # What follows from it.
+
+    def _new_link(self) -> WorkerLink:
+        link = WorkerLink(self, self._loop)
+        self._links.add(link)
+        return link
+
+    def _pump(self) -> None:
+        while self._idle and (pending := self._line.pop()) is not None:
+            link = self._idle.pop()
+            try:
+                _refuse_odd_keys(pending.unit)
+                link.dispatch(pending.unit, pending.attempt)
+            except (FrameTooLarge, PayloadUnserialisable) as error:
+                self._idle.append(link)
+                self._fail(pending, error)
+            except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+                self._idle.append(link)
+                self._fail(pending, PayloadUnserialisable(f"the payload of {pending.unit.handler}: {error}"))
+            else:
+                link.pending, pending.link = pending, link
+                link.started_at = self._loop.time()
+                if self._tick is None:
+                    self._tick = self._loop.call_later(self._settings.sample_s, self._look_at_workers)
+
+    def _look_at_workers(self) -> None:
+        """Every sample while units run: who is past its deadline, who past its memory."""
+        now = self._loop.time()
+        for link in self._busy():
+            self._look_at(link, now)
+        busy = any(link.pending is not None for link in self._links)
+        self._tick = self._loop.call_later(self._settings.sample_s, self._look_at_workers) if busy else None
+
+    def _look_at(self, link: WorkerLink, now: float) -> None:
+        pending = link.pending
+        if pending is None:
+            return
+        unit, hard = pending.unit, self._settings.hard_memory_bytes
+        error: ValidatorFault
+        if now - link.started_at > unit.timeout_s:
+            error = UnitTimedOut(f"{unit.handler} ran past its {unit.timeout_s:g} s")
+        elif hard is not None and (used := link.memory_bytes()) > hard:
+            error = MemoryExceeded(f"{unit.handler} took {used >> 20} MiB; a worker may have {hard >> 20} MiB")
+        else:
+            return
+        link.read_now()  # a result that has fully arrived counts
+        if link.pending is pending:
+            self._timed_out += isinstance(error, UnitTimedOut)
+            self._over_memory += isinstance(error, MemoryExceeded)
+            self._fail_and_kill(link, error)
+
+    def _retires(self, link: WorkerLink) -> bool:
+        """Send a worker that is worn out away, one at a time; the next goes when its replacement has come."""
+        if self._retiring is not None:
+            return False
+        soft = self._settings.soft_memory_bytes
+        worn = 0 < link.retire_after_units <= link.units_done or (soft is not None and link.memory_bytes() > soft)
+        if worn:
+            self._retiring = link
+            self._retired += 1
+            link.retire()
+        return worn
+
+    def _try_again(self, pending: PendingUnit, link: WorkerLink) -> None:
+        unit = pending.unit
+        if self._closed is not None:
+            self._fail(pending, self._closed)
+        elif pending.attempt >= unit.max_attempts:
+            self._fail(
+                pending,
+                PoisonUnit(
+                    f"{unit.handler} lost its worker {pending.attempt} times, last in slot {link.slot}; see the "
+                    "worker's own output for a crash, and the kernel's log for an out-of-memory kill"
+                ),
+            )
+        elif not pending.future.done():  # else it was cancelled a moment ago
+            pending.attempt += 1
+            self._line.push(pending)
+
+    def _withdraw(self, pending: PendingUnit) -> None:
+        link = pending.link
+        if link is not None:
+            self._free(link)
+            link.leaving = True
+            link.kill()
+        else:
+            self._line.withdraw(pending)
+
+    def _fail_and_kill(self, link: WorkerLink, error: ValidatorFault) -> None:
+        """The unit is settled now, whatever the worker still does; it gets no other."""
+        pending = link.pending
+        if pending is not None:
+            duration_s = self._loop.time() - link.started_at
+            self._free(link)
+            self._fail(pending, error, duration_s=duration_s, slot=link.slot)
+        link.leaving = True
+        link.kill()
+
+    def _fail(self, pending: PendingUnit, error: ValidatorFault, *, duration_s: float = 0.0, slot: int = -1) -> None:
+        unit = pending.unit
+        self._settle(
+            pending,
+            ResultUnit(
+                unit_id=unit.unit_id,
+                handler=unit.handler,
+                error=unit_error(error),
+                attempt=pending.attempt,
+                duration_s=duration_s,
+                worker_slot=slot,
+            ),
+        )
+
+    def _settle(self, pending: PendingUnit, result: ResultUnit) -> None:
+        handler = pending.unit.handler
+        if (durations := self._durations.get(handler)) is None:
+            durations = self._durations[handler] = Histogram(JOB_BOUNDS_S)
+        durations.observe(result.duration_s)
+        if result.error is None:
+            self._done += 1
+        else:
+            self._failed += 1
+        if not pending.future.done():
+            pending.future.set_result(result)
+
+    def _free(self, link: WorkerLink) -> None:
+        if link.pending is not None:
+            link.pending.link = None
+            link.pending = None
+        self._note_quiet()
+
+    def _note_quiet(self) -> None:
+        if self._closed is not None and not any(link.pending is not None for link in self._links):
+            self._quiet.set()
+
+    def _busy(self) -> list[WorkerLink]:
+        return [link for link in self._links if link.pending is not None]
+
+    def _forget_idle(self, link: WorkerLink) -> None:
+        if link in self._idle:
+            self._idle.remove(link)
+
+
+def _refuse_odd_keys(unit: WorkUnit) -> None:
+    for key in unit.payload:
+        if type(key) is not str:  # MessagePack would carry it, but the worker could not take it in
+            raise PayloadUnserialisable(f"the payload of {unit.handler} has the key {key!r}; keys are text")
+
+
+def claim_socket_path(socket_path: Path) -> None:
+    """Make sure that only this user can reach the socket, and that no dead one is in the way."""
+    if len(bytes(socket_path)) > _SOCKET_PATH_BYTES:
+        raise ConfigurationError(f"the socket path {socket_path} is too long: use a shorter data folder")
+    folder = socket_path.parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.stat()
+    if status.st_mode & 0o077 or status.st_uid != Path("/proc/self").stat().st_uid:
+        raise ConfigurationError(f"{folder} must belong to this user alone: chmod 700 it, or remove it")
+    socket_path.unlink(missing_ok=True)

@@ -1,0 +1,106 @@
+"""Compute workers kept alive from an asyncio program, for a pool that has no supervisor: tests, one-off
+commands.
+
+Spawns and restarts; never looks into a unit. Must be used from the main thread, which spawned children live
+by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from gaia.contracts.errors import ValidatorFault
+from gaia.validator.app.children import Child, WorkerLaunch
+from gaia.validator.app.restart_policy import RestartHistory, RestartPolicy
+
+
+class WorkersKeepFailing(ValidatorFault):
+    """Workers end before they get as far as dialling in, again and again."""
+
+
+class LocalWorkers:
+    """`count` workers; `async with` starts them and ends them."""
+
+    def __init__(
+        self,
+        count: int,
+        launch: WorkerLaunch,
+        *,
+        policy: RestartPolicy | None = None,
+        grace_s: float = 10.0,
+    ) -> None:
+        self._launch = launch
+        self._grace_s = grace_s
+        self._histories = [RestartHistory(policy or RestartPolicy()) for _ in range(count)]
+        self._children: dict[int, Child] = {}
+        self._due: dict[int, asyncio.TimerHandle] = {}
+        self._log = structlog.get_logger("local_workers")
+        self._stopping = False
+        self._all_gone = asyncio.Event()
+        self.failure: WorkersKeepFailing | None = None
+        """Why a slot has been given up."""
+
+    async def __aenter__(self) -> LocalWorkers:
+        self._loop = asyncio.get_running_loop()
+        for slot in range(len(self._histories)):
+            self._start(slot)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def pid(self, slot: int) -> int | None:
+        """The process in a slot now."""
+        child = self._children.get(slot)
+        return child.pid if child is not None else None
+
+    async def close(self) -> None:
+        """Ask all to end after the unit that they have; kill those that have not within the grace time."""
+        self._stopping = True
+        for handle in self._due.values():
+            handle.cancel()
+        for child in self._children.values():
+            child.ask_to_end()
+        self._note_gone()
+        try:
+            async with asyncio.timeout(self._grace_s):
+                await self._all_gone.wait()
+        except TimeoutError:
+            for child in self._children.values():
+                child.kill()
+            async with asyncio.timeout(self._grace_s + 1.0):
+                await self._all_gone.wait()
+
+    def _start(self, slot: int) -> None:
+        self._due.pop(slot, None)
+        child = self._launch.spawn(slot)
+        self._children[slot] = child
+        self._loop.add_reader(child.pidfd, self._ended, slot, child)
+
+    def _ended(self, slot: int, child: Child) -> None:
+        self._loop.remove_reader(child.pidfd)
+        child.messages()
+        status = child.exit_status
+        child.close()
+        del self._children[slot]
+        self._note_gone()
+        if self._stopping:
+            return
+        now = self._loop.time()
+        delay_s = self._histories[slot].delay_after_end(
+            now=now,
+            lived_s=now - child.started_at,
+            expected=status == 0 and child.said_ready,
+            counts=not child.said_ready,
+        )
+        if delay_s is None:
+            self.failure = WorkersKeepFailing(f"worker {slot} does not start (exit status {status}): see its output")
+            self._log.error("worker_given_up", slot=slot, exit_status=status)
+        else:
+            self._due[slot] = self._loop.call_later(delay_s, self._start, slot)
+
+    def _note_gone(self) -> None:
+        if self._stopping and not self._children:
+            self._all_gone.set()

@@ -1,0 +1,100 @@
+"""A post that the supervisor keeps filled: a role, a slot, how to start who fills it, and what has happened
+there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+
+from gaia.contracts.errors import ValidatorFault
+from gaia.validator.app.children import Child
+from gaia.validator.app.memory import process_usage
+from gaia.validator.app.restart_policy import RestartHistory, RestartPolicy
+from gaia.validator.app.supervisor_view import ChildView
+
+EXIT_REFUSED = 2
+"""A child that ends so before it was ready says that starting it again cannot help."""
+
+
+class Role(StrEnum):
+    """The kinds of child. Their order is that of starting; they are stopped from the last to the first."""
+
+    POSTGRES = "postgres"
+    SETUP = "setup"
+    ENGINE = "io_engine"
+    WORKER = "compute_worker"
+
+
+class ChildKeepsFailing(ValidatorFault):
+    """A child ended more often than the restart intensity allows, or said that trying again is useless."""
+
+
+class Post:
+    """One slot of one role."""
+
+    def __init__(
+        self, role: Role, slot: int, launch: Callable[[], Child], policy: RestartPolicy, *, keep: bool
+    ) -> None:
+        self.role = role
+        self.slot = slot
+        self.keep = keep
+        """Whether it is filled again after an end that nobody asked for."""
+        self._launch = launch
+        self._policy = policy
+        self._history = RestartHistory(policy)
+        self.child: Child | None = None
+        self.due_at: float | None = None
+        """When it is to be filled again (monotonic)."""
+        self.restarts = 0
+
+    def fill(self) -> Child:
+        """Start a child in it."""
+        self.due_at = None
+        self.child = self._launch()
+        return self.child
+
+    def ended(self, child: Child) -> int:
+        """Note the end of the child, and when the next one is due. Returns its exit status.
+
+        Raises ChildKeepsFailing when no next one is to be started.
+        """
+        child.messages()
+        status = child.exit_status or 0
+        child.close()
+        self.child = None
+        if child.expected_to_end or not self.keep:
+            return status
+        worker = self.role is Role.WORKER
+        delay_s = self._history.delay_after_end(
+            now=time.monotonic(),
+            lived_s=time.monotonic() - child.started_at,
+            expected=worker and status == 0 and child.said_ready,
+            # A unit of work may kill its worker, and units come from strangers: only a worker that never got
+            # as far as dialling in speaks against this validator.
+            counts=not (worker and child.said_ready),
+        )
+        if status == EXIT_REFUSED and not child.said_ready:
+            raise ChildKeepsFailing(f"{self} cannot start: see its message above")
+        if delay_s is None:
+            raise ChildKeepsFailing(
+                f"{self} ended more than {self._policy.max_failures} times within {self._policy.window_s:g} s "
+                f"(last {describe_exit(status)}): see its messages above"
+            )
+        self.restarts += 1
+        self.due_at = time.monotonic() + delay_s
+        return status
+
+    def view(self) -> ChildView:
+        """How it looks now."""
+        usage = process_usage(self.child.pid) if self.child is not None else None
+        return ChildView(role=self.role, slot=self.slot, restarts=self.restarts, usage=usage)
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.slot}" if self.role is Role.WORKER else str(self.role)
+
+
+def describe_exit(status: int) -> str:
+    """An exit status in words."""
+    return f"killed by signal {-status}" if status < 0 else f"exit status {status}"

@@ -1,0 +1,25 @@
+"""What the supervisor sees, as one immutable value that its metrics thread may read at any time."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from gaia.validator.app.engine_snapshot import EngineSnapshot
+from gaia.validator.app.memory import ProcessUsage
+
+
+class ChildView(Struct, frozen=True, kw_only=True):
+    """One post: a role and a fixed slot, whoever fills it now."""
+
+    role: str
+    slot: int
+    restarts: int
+    usage: ProcessUsage | None
+    """None while nobody fills it."""
+
+
+class SupervisorView(Struct, frozen=True, kw_only=True):
+    """All posts, and the last that the IO-Engine has told."""
+
+    children: tuple[ChildView, ...] = ()
+    engine: EngineSnapshot | None = None

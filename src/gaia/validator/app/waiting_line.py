@@ -1,0 +1,111 @@
+"""The bounded priority line in which units wait for a worker. Lives in one event loop; shared with no
+process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from gaia.contracts.unit import ResultUnit, WorkUnit
+
+if TYPE_CHECKING:
+    from gaia.validator.app.worker_link import WorkerLink
+
+
+class PendingUnit:
+    """A unit in the pool's care, from submission until its future is settled."""
+
+    __slots__ = ("attempt", "future", "link", "order", "unit", "waits")
+
+    def __init__(self, unit: WorkUnit, order: int, future: asyncio.Future[ResultUnit]) -> None:
+        self.unit = unit
+        self.order = order
+        self.future = future
+        self.attempt = 1
+        self.link: WorkerLink | None = None
+        """Who works on it now."""
+        self.waits = False
+        """Whether the line counts it."""
+
+
+class WaitingLine:
+    """Highest priority first, oldest first within one. A unit keeps its age when it comes back, so it goes
+    ahead.
+
+    Withdrawn units stay in the heap, settled, until they surface; they are not counted.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._heap: list[tuple[int, int, PendingUnit]] = []
+        self._waiting = 0
+        self._submitters: deque[asyncio.Future[None]] = deque()
+
+    def __len__(self) -> int:
+        return self._waiting
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a submitter has to wait: no place, or others were here before."""
+        return self._waiting >= self.capacity or bool(self._submitters)
+
+    async def room(self) -> None:
+        """Wait, in order of arrival, until the line has a place."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._submitters.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._admit()  # pass the turn on
+            else:
+                self._submitters.remove(turn)
+            raise
+
+    def push(self, pending: PendingUnit) -> None:
+        """Join the line; coming back after a lost worker may exceed the bound by the number of workers."""
+        heapq.heappush(self._heap, (-pending.unit.priority, pending.order, pending))
+        pending.waits = True
+        self._waiting += 1
+
+    def pop(self) -> PendingUnit | None:
+        """The next unit to do; None if nobody waits."""
+        while self._heap:
+            pending = heapq.heappop(self._heap)[2]
+            if not pending.future.done():
+                pending.waits = False
+                self._waiting -= 1
+                self._admit()
+                return pending
+        return None
+
+    def withdraw(self, pending: PendingUnit) -> None:
+        """A unit, its future settled, no longer waits, if it did."""
+        if not pending.waits:
+            return
+        pending.waits = False
+        self._waiting -= 1
+        if len(self._heap) > 2 * self.capacity:
+            self._heap = [entry for entry in self._heap if entry[2].waits]
+            heapq.heapify(self._heap)
+        self._admit()
+
+    def clear(self) -> Iterator[PendingUnit]:
+        """Empty the line, and let every submitter go on (they find the pool closed)."""
+        while (pending := self.pop()) is not None:
+            yield pending
+        while self._submitters:
+            self._release(self._submitters.popleft())
+
+    def _admit(self) -> None:
+        if self._submitters and self._waiting < self.capacity:
+            self._release(self._submitters.popleft())
+
+    @staticmethod
+    def _release(turn: asyncio.Future[None]) -> None:
+        if not turn.done():
+            turn.set_result(None)

@@ -1,0 +1,181 @@
+"""The engine's end of one compute worker: its stream, its exit notice, its memory.
+
+Knows how a worker speaks and dies; decides nothing about units, which is the pool's part. A worker's end is
+settled once, at the exit notice of the kernel (pidfd), after everything that it had written has been read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import struct
+from typing import Final, Protocol, cast
+
+import msgspec
+
+from gaia.contracts.errors import ValidatorFault
+from gaia.contracts.unit import ResultUnit, WorkUnit
+from gaia.validator.app.ipc import FrameReader, encode_frame
+from gaia.validator.app.memory import AnonymousMemory
+from gaia.validator.app.waiting_line import PendingUnit
+from gaia.validator.utils.ipc_types import Dispatch, FromWorker, Hello, Leaving, Retire
+
+_UCRED: Final = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
+_READ_BYTES: Final = 256 * 1024
+_LINGER_S: Final = 5.0
+"""So long may a worker that has closed its channel go on living."""
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(FromWorker)
+
+
+class StrangeWorker(ValidatorFault):
+    """A worker speaks out of turn."""
+
+
+class LinkOwner(Protocol):
+    """Who is told what a worker says."""
+
+    def worker_came(self, link: WorkerLink) -> None: ...
+
+    def worker_answered(self, link: WorkerLink, result: ResultUnit) -> None: ...
+
+    def worker_leaves(self, link: WorkerLink) -> None: ...
+
+    def worker_hung_up(self, link: WorkerLink) -> None:
+        """Its channel is closed, though the worker may live for a moment."""
+        ...
+
+    def worker_gone(self, link: WorkerLink) -> None:
+        """It has ended; all that it wrote has been handed over before."""
+        ...
+
+
+class WorkerLink(asyncio.Protocol):
+    """One connection. `pending` is the unit in flight, if any."""
+
+    def __init__(self, owner: LinkOwner, loop: asyncio.AbstractEventLoop) -> None:
+        self._owner = owner
+        self._loop = loop
+        self._transport: asyncio.Transport
+        self._frames = FrameReader()
+        self._pidfd = -1
+        self._memory: AnonymousMemory | None = None
+        self.slot = -1
+        self.pid = -1
+        self.pending: PendingUnit | None = None
+        self.started_at = 0.0
+        """When the unit in flight was sent (loop time)."""
+        self.units_done = 0
+        self.retire_after_units = 0
+        self.leaving = False
+        """Gets no further unit."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask the kernel who has dialled in, and to be told of its end. Strangers are cut off."""
+        self._transport = cast(asyncio.Transport, transport)
+        peer = cast(socket.socket, transport.get_extra_info("socket"))
+        self.pid, uid, _ = _UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        if uid != os.geteuid():
+            self._transport.abort()
+            return
+        try:
+            self._memory = AnonymousMemory(self.pid)
+            self._pidfd = os.pidfd_open(self.pid)
+        except OSError:  # it is gone already
+            self._transport.abort()
+            return
+        self._loop.add_reader(self._pidfd, self._exited)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on each whole frame. A worker that writes rubbish is killed: nothing that it says can be
+        trusted.
+        """
+        try:
+            for body in self._frames.feed(data):
+                self._received(_decoder.decode(body))
+        except (msgspec.MsgspecError, ValidatorFault):
+            self._transport.abort()
+            self.kill()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """A worker that closed its channel is as good as dead, and must be dead before its unit goes
+        elsewhere.
+        """
+        if self._pidfd < 0:  # a stranger, or settled already
+            self._forget_memory()
+            self._owner.worker_gone(self)
+        elif self.leaving:
+            self._loop.call_later(_LINGER_S, self.kill)  # it is on its way out by itself
+        else:
+            self.leaving = True
+            self._owner.worker_hung_up(self)
+            self.kill()
+
+    def dispatch(self, unit: WorkUnit, attempt: int) -> None:
+        """Send a unit. Raises FrameTooLarge, or TypeError and its like for what MessagePack cannot carry."""
+        self._transport.write(encode_frame(_encoder, Dispatch(unit=unit, attempt=attempt)))
+
+    def retire(self) -> None:
+        """Tell the worker that nothing more will come."""
+        self.leaving = True
+        self._transport.write(encode_frame(_encoder, Retire()))
+
+    def memory_bytes(self) -> int:
+        """Anonymous resident memory now."""
+        return self._memory.read_bytes() if self._memory is not None else 0
+
+    def read_now(self) -> None:
+        """Take in what the worker has already written, before something is held against it."""
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        while not self._transport.is_closing():
+            try:
+                data = os.read(descriptor, _READ_BYTES)
+            except (BlockingIOError, ConnectionResetError):
+                return
+            if not data:
+                return
+            self.data_received(data)
+
+    def kill(self) -> None:
+        """SIGKILL, through the pidfd, so that it can never reach another process of the same number."""
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Let go of the worker without killing it."""
+        self._forget_pidfd()
+        self._forget_memory()
+        self._transport.abort()
+
+    def _received(self, message: FromWorker) -> None:
+        match message:
+            case Hello(slot=slot):
+                if self.slot >= 0:
+                    raise StrangeWorker(f"worker {self.pid} said hello twice")
+                self.slot = slot
+                self._owner.worker_came(self)
+            case Leaving():
+                self._owner.worker_leaves(self)
+            case _:
+                self._owner.worker_answered(self, message.result)
+
+    def _exited(self) -> None:
+        self.read_now()
+        self.close()
+        self._owner.worker_gone(self)
+
+    def _forget_pidfd(self) -> None:
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    def _forget_memory(self) -> None:
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None

@@ -1,0 +1,86 @@
+"""`python -m gaia.validator.validator`: the validator's one entry. Becomes the supervisor of all its
+processes.
+
+Settings come from `gaia.validator.utils.config`, run as a child of its own, so that this process never loads
+what validates them. Exit status: 0 after a stop that was asked for, 2 for a setting or folder to mend, 1 for
+the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from gaia.contracts.errors import ConfigurationError, GaiaError
+from gaia.validator.app.children import python_module
+from gaia.validator.app.logging_config import configure_logging
+from gaia.validator.app.metrics import MetricsEndpoint
+from gaia.validator.app.parent_death import die_with_parent
+from gaia.validator.app.run_folder import RunFolder
+from gaia.validator.app.supervisor import Programs, Supervisor
+from gaia.validator.app.supervisor_settings import SupervisorSettings
+
+_SETTINGS_TIMEOUT_S: Final = 60.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the validator until it is asked to stop; the exit status."""
+    parser = argparse.ArgumentParser(prog="gaia.validator.validator", description="runs the validator")
+    parser.add_argument("--ppid", type=int, help="stop when this parent process dies")
+    options = parser.parse_args(arguments)
+    try:
+        if options.ppid is not None:
+            die_with_parent(options.ppid, signal.SIGTERM)
+        supervise(load_supervisor_settings())
+    except ConfigurationError as error:
+        print(f"gaia: {error}", file=sys.stderr)
+        return 2
+    except GaiaError as error:
+        print(f"gaia: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:  # before there was anything to stop
+        return 130
+    return 0
+
+
+def supervise(settings: SupervisorSettings, programs: Programs | None = None) -> None:
+    """Own the data folder, serve the metrics and supervise; returns after an orderly stop."""
+    configure_logging(settings.log_format, settings.log_level, process="supervisor")
+    with RunFolder(settings) as folder:
+        supervisor = Supervisor(settings, programs)
+        if settings.metrics_port is None:
+            supervisor.run()
+            return
+        endpoint = MetricsEndpoint(settings.metrics_host, settings.metrics_port, lambda: supervisor.view)
+        try:
+            folder.metrics_port_file.write_text(f"{endpoint.port}\n", encoding="ascii")
+            supervisor.run()
+        finally:
+            endpoint.close()
+
+
+def load_supervisor_settings() -> SupervisorSettings:
+    """Ask the settings' module, in a process of its own. Raises ConfigurationError with what it has to say."""
+    try:
+        asked = subprocess.run(
+            python_module("gaia.validator.utils.config"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=_SETTINGS_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ConfigurationError(f"the settings could not be read within {_SETTINGS_TIMEOUT_S:g} s") from error
+    if asked.returncode != 0:
+        raise ConfigurationError(asked.stderr.decode("utf-8", errors="replace").strip() or "the settings are unusable")
+    return msgspec.json.decode(asked.stdout, type=SupervisorSettings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
