@@ -13,7 +13,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from gaia.protocol.run_spec import FieldId
+from gaia.protocol.run_spec import FieldId, GridSpec
 from gaia.tasks.defined_tasks.weather.sources.catalog import Role, archive_store
 from gaia.tasks.defined_tasks.weather.sources.errors import (
     BadSource,
@@ -26,7 +26,6 @@ from gaia.tasks.defined_tasks.weather.sources.field_store import (
     HEADER_NAME,
     FieldStore,
     FlatStore,
-    missing_field,
     read_header,
     write_flat_store,
 )
@@ -76,13 +75,12 @@ def decode(asked: DecodePayload) -> DecodeResult:
     WrongGrid, and what reading the source raises.
     """
     wanted = asked.spec.fields()
-    done = _already_published(Path(asked.destination))
+    done = _already_published(Path(asked.destination), asked.spec.grid)
     store = done or _open(asked, wanted)
     present = tuple(field for field in wanted if field in set(store.fields()))
     missing = tuple(field for field in wanted if field not in set(present))
     if missing and (not present or asked.role in (Role.TRUTH, Role.ANALYSIS)):
         store.read(missing[0])  # raises MissingField, naming the file and what it has
-        raise missing_field(store.name, missing[0], store.fields())
     if isinstance(store, FlatStore) and store.grid == asked.spec.grid:
         return DecodeResult(path=store.name, fields=present, missing=missing)
     write_flat_store(
@@ -96,17 +94,20 @@ def decode(asked: DecodePayload) -> DecodeResult:
     return DecodeResult(path=asked.destination, fields=present, missing=missing)
 
 
-def _already_published(destination: Path) -> FlatStore | None:
+def _already_published(destination: Path, grid: GridSpec) -> FlatStore | None:
     """The store of an earlier attempt; one damaged since is removed, for it can be decoded again."""
     if not destination.exists():
         return None
     try:
-        return FlatStore(destination)
+        store = FlatStore(destination)
     except (StoreDamaged, StoreMissing):
         if {entry.name for entry in destination.iterdir()} - {HEADER_NAME, DATA_NAME}:
             raise
         shutil.rmtree(destination)
         return None
+    if store.grid != grid:
+        raise StoreDamaged(f"{destination} lies on another grid than the wanted one; delete it")
+    return store
 
 
 def _open(asked: DecodePayload, wanted: tuple[FieldId, ...]) -> FieldStore:

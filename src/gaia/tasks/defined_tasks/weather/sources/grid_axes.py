@@ -47,7 +47,7 @@ def grid_of(latitude: NDArray[Any], longitude: NDArray[Any]) -> GridSpec:
         or not abs(latitude_first + latitude_step * (latitude.size - 1)) <= 90.000001
     ):
         raise IrregularGrid(f"latitudes run from {latitude.flat[0]} to {latitude.flat[-1]}, beyond the poles")
-    if abs(longitude_step) * (longitude.size - 1) >= 360.0 + _FLOAT64_TOLERANCE:
+    if abs(longitude_step) * (longitude.size - 1) >= 360.0 - _FLOAT64_TOLERANCE:
         raise IrregularGrid(
             f"longitudes go round the sphere more than once: {longitude.flat[0]} to {longitude.flat[-1]}"
         )

@@ -31,7 +31,7 @@ def select_points(store: FieldStore, fields: Sequence[FieldId], grid: GridSpec) 
             absent = f"{wanted[int(np.argmax(found < 0))]:g}"
             raise WrongGrid(
                 f"{store.name} has no {axis} {absent}: its grid is {_words(store)}; wanted are "
-                f"{grid.latitude_count} x {grid.longitude_count} points, {abs(grid.longitude_step):g} degrees "
+                f"{grid.latitude_count} x {grid.longitude_count} points {abs(grid.longitude_step):g} degrees "
                 "apart; nothing is interpolated"
             )
     picked = np.empty((len(fields), *grid.shape), dtype=np.float32)
