@@ -1,0 +1,285 @@
+"""The durable job queue on PostgreSQL. Why our own: docs/database.md.
+
+Every statement that touches a claimed job names its fence: the number of the claim, which rises with each
+and never falls. So a worker that lost its lease can neither extend it nor finish the job; and because a job
+ends in the same transaction that writes its results, an effect happens exactly once. Leases and `run_at`
+follow the database's clock. This module owns the SQL of table `job`; it runs no handlers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from gaia.contracts.job import Connection, Job, JobState, LeaseLost, NewJob
+from gaia.validator.db.pool import DatabasePool
+
+_log = structlog.get_logger(__name__)
+
+CHANNEL = "gaia_job"
+_LISTEN_PROBE_S = 30.0
+_LISTEN_RETRY_S = 0.5
+_PROBE_TIMEOUT_S = 5.0
+_ERROR_LENGTH = 4000
+
+# The keys are inserted in one order everywhere, so that two puts of the same keys cannot deadlock.
+_PUT = """
+WITH added AS (
+  INSERT INTO job (kind, key, payload, priority, run_at, max_attempts)
+  SELECT kind, key, payload::jsonb, priority, coalesce(run_at, now()), max_attempts
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::timestamptz[], $6::integer[])
+       AS new (kind, key, payload, priority, run_at, max_attempts)
+  ORDER BY key
+  ON CONFLICT (key) DO NOTHING
+  RETURNING id
+)
+SELECT count(*) AS added, CASE WHEN count(*) > 0 THEN pg_notify($7, '') END FROM added
+"""
+
+_CLAIM = """
+WITH next AS MATERIALIZED (
+  SELECT id FROM job
+  WHERE state = 'ready' AND kind = ANY ($1::text[]) AND run_at <= now()
+  ORDER BY priority DESC, run_at, id
+  LIMIT $2
+  FOR UPDATE SKIP LOCKED
+)
+UPDATE job SET
+  state = 'leased', fence = fence + 1, attempt = attempt + 1, leased_by = $3, lease_until = now() + $4
+FROM next WHERE job.id = next.id
+RETURNING job.id, kind, key, payload, priority, run_at, attempt, max_attempts, fence, state
+"""
+
+_HEARTBEAT = """
+UPDATE job SET lease_until = now() + $3
+FROM unnest($1::bigint[], $2::bigint[]) AS held (id, fence)
+WHERE job.id = held.id AND job.fence = held.fence AND state = 'leased'
+RETURNING job.id
+"""
+
+_COMPLETE = """
+UPDATE job SET state = 'done', finished_at = now(), lease_until = NULL, leased_by = NULL, last_error = NULL
+WHERE id = $1 AND fence = $2 AND state = 'leased'
+RETURNING id
+"""
+
+_RETRY = """
+UPDATE job SET
+  state = CASE WHEN attempt >= max_attempts THEN 'dead' ELSE 'ready' END,
+  finished_at = CASE WHEN attempt >= max_attempts THEN now() END,
+  run_at = now() + $4, last_error = $3, lease_until = NULL, leased_by = NULL
+WHERE id = $1 AND fence = $2 AND state = 'leased'
+RETURNING state
+"""
+
+_BURY = """
+UPDATE job SET state = 'dead', finished_at = now(), last_error = $3, lease_until = NULL, leased_by = NULL
+WHERE id = $1 AND fence = $2 AND state = 'leased'
+RETURNING state
+"""
+
+_POSTPONE = """
+UPDATE job SET state = 'ready', attempt = attempt - 1, run_at = $4, last_error = $3,
+  lease_until = NULL, leased_by = NULL
+WHERE id = $1 AND fence = $2 AND state = 'leased'
+RETURNING state
+"""
+
+_RELEASE = """
+WITH freed AS (
+  UPDATE job SET state = 'ready', attempt = attempt - 1, lease_until = NULL, leased_by = NULL
+  WHERE id = $1 AND fence = $2 AND state = 'leased'
+  RETURNING state
+)
+SELECT state, pg_notify($3, '') FROM freed
+"""
+
+# A holder that vanished may have crashed on the job: the attempt stays counted, and a poison job dies of it.
+_FREE = """
+WITH lost AS MATERIALIZED (
+  SELECT id FROM job WHERE state = 'leased' AND {lost}
+  ORDER BY id LIMIT 500
+  FOR UPDATE SKIP LOCKED
+), freed AS (
+  UPDATE job SET
+    state = CASE WHEN attempt >= max_attempts THEN 'dead' ELSE 'ready' END,
+    finished_at = CASE WHEN attempt >= max_attempts THEN now() END,
+    last_error = 'its worker ' || leased_by || ' vanished', lease_until = NULL, leased_by = NULL
+  FROM lost WHERE job.id = lost.id
+  RETURNING job.id
+)
+SELECT count(*) AS freed, CASE WHEN count(*) > 0 THEN pg_notify($1, '') END FROM freed
+"""
+_RESCUE = _FREE.format(lost="lease_until < now()")
+_RECLAIM = _FREE.format(lost="leased_by = $2")
+
+# Finished jobs are kept by the ten thousand and are no depth; the partial indexes cover the rest.
+_DEPTH = """
+SELECT count(*) FILTER (WHERE state = 'ready' AND run_at <= now()) AS due,
+       count(*) FILTER (WHERE state = 'ready' AND run_at > now()) AS waiting,
+       count(*) FILTER (WHERE state = 'leased') AS leased,
+       count(*) FILTER (WHERE state = 'dead') AS dead,
+       coalesce(extract(epoch FROM max(now() - run_at) FILTER (WHERE state = 'ready' AND run_at <= now())), 0)
+         AS oldest_due_s
+FROM job WHERE state IN ('ready', 'leased', 'dead')
+"""
+
+
+class QueueDepth(Struct, frozen=True, kw_only=True):
+    """How many unfinished jobs stand where."""
+
+    due: int
+    """Ready, and their time has come."""
+    waiting: int
+    """Ready, but not before a later instant."""
+    leased: int
+    dead: int
+    oldest_due_s: float
+    """How long the longest-waiting due job could have run already."""
+
+
+def backoff(attempt: int) -> timedelta:
+    """How long to wait before the try after `attempt`: 2 s, 4 s, 8 s ... one hour, each +-50 % at random.
+
+    The spread keeps jobs that failed together from coming back together.
+    """
+    delay_s: float = min(3600.0, 2.0 ** min(attempt, 12))
+    return timedelta(seconds=delay_s * random.uniform(0.5, 1.5))  # noqa: S311  not a secret
+
+
+class PostgresQueue:
+    """gaia.contracts.job.Queue on PostgreSQL; passes tests/contract/queue_suite.py.
+
+    `owner` names this claimer in the table: the same name again after a restart, so that `reclaim` finds what
+    its predecessor held. Every method raises DatabaseUnavailable while the server is away.
+    """
+
+    def __init__(self, pool: DatabasePool, *, owner: str, lease: timedelta) -> None:
+        self._pool = pool
+        self._owner = owner
+        self._lease = lease
+
+    async def put(self, *jobs: NewJob, conn: Connection | None = None) -> int:
+        """Add jobs, in the caller's transaction if `conn` is given. Returns how many were new."""
+        if not jobs:
+            return 0
+        columns: tuple[list[Any], ...] = (
+            [job.kind for job in jobs],
+            [job.key for job in jobs],
+            [msgspec.json.encode(job.payload).decode() for job in jobs],
+            [job.priority for job in jobs],
+            [job.run_at for job in jobs],
+            [job.max_attempts for job in jobs],
+        )
+        if conn is not None:
+            return int(await conn.fetchval(_PUT, *columns, CHANNEL))
+        return int(await self._fetchval(_PUT, *columns, CHANNEL))
+
+    async def claim(self, kinds: Collection[str], limit: int) -> Sequence[Job]:
+        """Lease up to `limit` ready jobs of these kinds, most urgent first."""
+        async with self._pool.acquire() as conn:
+            rows = await conn.fetch(_CLAIM, list(kinds), limit, self._owner, self._lease)
+        jobs = [msgspec.convert(dict(row), Job) for row in rows]
+        return sorted(jobs, key=lambda job: (-job.priority, job.run_at, job.id))  # RETURNING keeps no order
+
+    async def heartbeat(self, jobs: Collection[Job]) -> Collection[int]:
+        """Extend the leases that are still held; returns the ids of those."""
+        held = list(jobs)
+        async with self._pool.acquire() as conn:
+            rows = await conn.fetch(_HEARTBEAT, [job.id for job in held], [job.fence for job in held], self._lease)
+        return {row["id"] for row in rows}
+
+    @asynccontextmanager
+    async def completing(self, job: Job) -> AsyncIterator[Connection]:
+        """A transaction that ends with the job done.
+
+        Raises LeaseLost, and rolls everything back, if the job is no longer ours at its end.
+        """
+        async with self._pool.transaction() as conn:
+            yield conn
+            if await conn.fetchval(_COMPLETE, job.id, job.fence) is None:
+                raise _lost(job)
+
+    async def retry(self, job: Job, error: str, delay: timedelta | None = None) -> JobState:
+        """Give the job back after a failure: ready after `delay` (or `backoff`), or dead when used up."""
+        wait = backoff(job.attempt) if delay is None else delay
+        return await self._give_back(_RETRY, job, error[:_ERROR_LENGTH], wait)
+
+    async def bury(self, job: Job, error: str) -> None:
+        """The job is dead."""
+        await self._give_back(_BURY, job, error[:_ERROR_LENGTH])
+
+    async def postpone(self, job: Job, until: datetime, why: str) -> None:
+        """The job comes back at `until`; no attempt is used up, the fence stays risen."""
+        await self._give_back(_POSTPONE, job, why[:_ERROR_LENGTH], until)
+
+    async def release(self, job: Job) -> None:
+        """Hand the job back untouched, at a drain; no attempt is used up."""
+        await self._give_back(_RELEASE, job, CHANNEL)
+
+    async def rescue(self) -> int:
+        """Free the jobs whose lease ran out; returns how many. One whose attempts are used up is dead."""
+        return int(await self._fetchval(_RESCUE, CHANNEL))
+
+    async def reclaim(self) -> int:
+        """At a start: free at once what an earlier process of this owner held; returns how many.
+
+        The attempt stays counted, for the job may be what killed that process. Should that process be alive
+        after all, the fence keeps it from finishing anything.
+        """
+        return int(await self._fetchval(_RECLAIM, CHANNEL, self._owner))
+
+    async def depth(self) -> QueueDepth:
+        """How many unfinished jobs stand where."""
+        async with self._pool.acquire() as conn:
+            row = await conn.fetchrow(_DEPTH)
+        return QueueDepth(**{**dict(row), "oldest_due_s": float(row["oldest_due_s"])})
+
+    async def listen(self, wake: Callable[[], None]) -> None:
+        """Call `wake` whenever jobs were put, until cancelled. Survives restarts of the server.
+
+        A notification can be lost while the connection is down, so `wake` is also called at each new
+        connection; callers poll as well.
+        """
+        while True:
+            try:
+                await self._listen_once(wake)
+            except Exception as error:  # noqa: BLE001  a service loop; a driver in trouble raises anything
+                _log.warning("job_listener_interrupted", error=str(error), retry_s=_LISTEN_RETRY_S)
+            await asyncio.sleep(_LISTEN_RETRY_S)
+
+    async def _listen_once(self, wake: Callable[[], None]) -> None:
+        gone = asyncio.Event()
+        async with self._pool.dedicated() as connection:
+            connection.add_termination_listener(lambda _: gone.set())
+            await asyncio.wait_for(connection.add_listener(CHANNEL, lambda *_: wake()), _PROBE_TIMEOUT_S)
+            wake()
+            while True:
+                try:
+                    await asyncio.wait_for(gone.wait(), _LISTEN_PROBE_S)
+                except TimeoutError:  # silence: ask whether the server still is there
+                    await connection.execute("SELECT 1", timeout=_PROBE_TIMEOUT_S)
+                else:
+                    return
+
+    async def _fetchval(self, query: str, *args: Any) -> Any:
+        async with self._pool.acquire() as conn:
+            return await conn.fetchval(query, *args)
+
+    async def _give_back(self, query: str, job: Job, *args: Any) -> JobState:
+        state = await self._fetchval(query, job.id, job.fence, *args)
+        if state is None:
+            raise _lost(job)
+        return JobState(state)
+
+
+def _lost(job: Job) -> LeaseLost:
+    return LeaseLost(f"{job.kind} {job.key}: claim {job.fence} is over; another has the job, or it has ended")
