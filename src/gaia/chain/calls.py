@@ -1,5 +1,4 @@
-"""What may be asked of the simulated chain, how it is signed, and why the chain would refuse it. Pure: no
-database.
+"""What may be asked of the simulated chain, how it is signed, and why it would be refused. Pure: no database.
 
 The refusals, their names and their order follow subtensor's `do_set_weights` (pallets/subtensor, weights.rs),
 so that what passes here has passed the checks that the real chain makes.
@@ -78,12 +77,12 @@ def check_weights(
     """Raise ChainRefused under the real chain's name for the first reason to refuse these weights."""
     if len(call.uids) != len(call.values):
         raise ChainRefused("WeightVecNotEqualSize", f"{len(call.uids)} uids, {len(call.values)} weights")
+    if len(call.uids) > len(registered_uids):
+        raise ChainRefused("UidsLengthExceedUidsInSubNet", f"{len(call.uids)} of {len(registered_uids)}")
     if caller is None:
         raise ChainRefused("HotKeyNotRegisteredInSubNet", call.hotkey)
     if caller.stake_tao < parameters.min_stake_tao:
-        raise ChainRefused(
-            "NotEnoughStakeToSetWeights", f"{caller.stake_tao} of {parameters.min_stake_tao} TAO"
-        )
+        raise ChainRefused("NotEnoughStakeToSetWeights", f"{caller.stake_tao} of {parameters.min_stake_tao} TAO")
     if call.version_key < parameters.weights_version:
         raise ChainRefused(
             "IncorrectWeightVersionKey", f"{call.version_key} is older than {parameters.weights_version}"
@@ -110,20 +109,17 @@ def _check_vector(
 ) -> None:
     if len(set(call.uids)) != len(call.uids):
         raise ChainRefused("DuplicateUids")
-    if len(call.uids) > len(registered_uids):
-        raise ChainRefused("UidsLengthExceedUidsInSubNet", f"{len(call.uids)} of {len(registered_uids)}")
     unknown = [uid for uid in call.uids if uid not in registered_uids]
     if unknown:
         raise ChainRefused("UidVecContainInvalidOne", f"uid {unknown[0]} is not registered")
     if only_itself:
         return
-    if len(call.uids) < parameters.min_allowed_weights:
-        raise ChainRefused("WeightVecLengthIsLow", f"{len(call.uids)} of {parameters.min_allowed_weights}")
+    fewest = min(parameters.min_allowed_weights, len(registered_uids))
+    if len(call.uids) < fewest:
+        raise ChainRefused("WeightVecLengthIsLow", f"{len(call.uids)} of {fewest}")
     total = sum(call.values)
     if total and Fraction(max(call.values), total) > Fraction(parameters.max_weights_limit):
-        raise ChainRefused(
-            "MaxWeightExceeded", f"{max(call.values) / total:.4f} > {parameters.max_weights_limit}"
-        )
+        raise ChainRefused("MaxWeightExceeded", f"{max(call.values) / total:.4f} > {parameters.max_weights_limit}")
 
 
 def max_upscaled(values: Sequence[int]) -> tuple[int, ...]:

@@ -119,14 +119,10 @@ class SimulatedChain:
             return await _neurons(conn, netuid)
 
     async def announce_endpoint(self, netuid: int, signer: Signer, endpoint: str) -> None:
-        call = EndpointCall(
-            netuid=netuid, hotkey=signer.hotkey, endpoint=endpoint, birth_block=await self.block()
-        )
+        call = EndpointCall(netuid=netuid, hotkey=signer.hotkey, endpoint=endpoint, birth_block=await self.block())
         await self.submit(call, signer.sign(signing_bytes(call)))
 
-    async def set_weights(
-        self, netuid: int, signer: Signer, weights: Mapping[int, int], version_key: int
-    ) -> None:
+    async def set_weights(self, netuid: int, signer: Signer, weights: Mapping[int, int], version_key: int) -> None:
         call = WeightsCall(
             netuid=netuid,
             hotkey=signer.hotkey,
