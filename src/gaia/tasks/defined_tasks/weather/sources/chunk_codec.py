@@ -35,9 +35,7 @@ CODEC_LEVEL: Final = 3
 TYPESIZE_BYTES: Final = 4
 
 # The 16-byte header of Blosc 1: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst
-_HEADER: Final = struct.Struct(
-    "<BBBBIII"
-)  # format, codec's format, flags, typesize, nbytes, blocksize, cbytes
+_HEADER: Final = struct.Struct("<BBBBIII")  # format, codec's format, flags, typesize, nbytes, blocksize, cbytes
 _FORMAT: Final = 2
 _ZSTD_FORMAT: Final = 1
 _FLAG_BYTE_SHUFFLE: Final = 0x01
@@ -113,9 +111,7 @@ def range_of(values: Field, chunk: Chunk) -> ValueRange:
 
 def _check_header(encoded: memoryview, chunk: Chunk, expected_bytes: int) -> None:
     if len(encoded) < OVERHEAD_BYTES:
-        raise ChunkCorrupt(
-            f"{chunk} has {len(encoded)} bytes, too few for a Blosc header of {OVERHEAD_BYTES}"
-        )
+        raise ChunkCorrupt(f"{chunk} has {len(encoded)} bytes, too few for a Blosc header of {OVERHEAD_BYTES}")
     version, codec_version, flags, typesize, nbytes, blocksize, cbytes = _HEADER.unpack_from(encoded)
     compressor = flags >> _COMPRESSOR_SHIFT
     if version != _FORMAT or flags & _FLAGS_RESERVED:

@@ -50,9 +50,7 @@ def _step(parent: int, part: str, name: str, *, last: bool) -> int:
     except OSError as error:
         # a link is ELOOP when a file was wanted and ENOTDIR when a folder was; a socket is ENXIO
         if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
-            raise UnsafePath(
-                f"{name[:200]!r} leads through a link or to no regular file, at {part[:200]!r}"
-            ) from None
+            raise UnsafePath(f"{name[:200]!r} leads through a link or to no regular file, at {part[:200]!r}") from None
         raise
     os.close(parent)
     return descriptor

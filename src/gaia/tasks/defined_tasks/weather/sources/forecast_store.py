@@ -62,9 +62,7 @@ class ForecastReader:
         self.spec = spec
         self.manifest = manifest
         self._promised = dict(manifest.chunks)
-        self._chunks = {
-            (field, lead): Chunk(key=key, field=field, lead_h=lead) for key, field, lead in spec.chunks()
-        }
+        self._chunks = {(field, lead): Chunk(key=key, field=field, lead_h=lead) for key, field, lead in spec.chunks()}
         self._encoded = memoryview(bytearray(spec.field_bytes + OVERHEAD_BYTES))
 
     @classmethod
@@ -146,9 +144,7 @@ class ForecastReader:
                     raise ChunkUnreadable(f"{chunk} changed while it was read from {self.path}")
                 return encoded
         except FileNotFoundError:
-            raise ChunkNotCached(
-                f"{chunk} is not in {self.path}; it is fetched from the miner when needed"
-            ) from None
+            raise ChunkNotCached(f"{chunk} is not in {self.path}; it is fetched from the miner when needed") from None
         except UnsafePath as error:
             raise ChunkCorrupt(f"{chunk} is not a plain file: {error}") from None
         except OSError as error:

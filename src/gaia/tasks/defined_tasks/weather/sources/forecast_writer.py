@@ -49,9 +49,7 @@ class ForecastWriter:
         self._path = path
         self._spec = spec
         self._building = path.with_name(f".{path.name}.unfinished")
-        self._chunks = {
-            (field, lead): Chunk(key=key, field=field, lead_h=lead) for key, field, lead in spec.chunks()
-        }
+        self._chunks = {(field, lead): Chunk(key=key, field=field, lead_h=lead) for key, field, lead in spec.chunks()}
         self._written: dict[str, ChunkDigest] = {}
         with self._disk():
             shutil.rmtree(self._building, ignore_errors=True)
@@ -67,9 +65,7 @@ class ForecastWriter:
         if chunk is None:
             raise UnwantedField(f"the run does not ask for {field} at lead {lead_h} h")
         if values.shape != self._spec.grid.shape or values.dtype != np.float32:
-            raise UnwantedField(
-                f"{chunk} must be float32 {self._spec.grid.shape}, got {values.dtype} {values.shape}"
-            )
+            raise UnwantedField(f"{chunk} must be float32 {self._spec.grid.shape}, got {values.dtype} {values.shape}")
         range_of(values, chunk)
         encoded = encode_field(values)
         file = self._building / chunk.key

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -95,9 +96,7 @@ def scene_of(request: PicturePayload) -> Scene:
     forecast, truth = forecast_store.read(request.field), truth_store.read(request.field)
     if not np.isfinite(truth).any():
         raise NotAMap(f"{truth_store.name} holds no value of {request.field}")
-    climatology = (
-        None if request.climatology_path is None else open_store(request.climatology_path).read(request.field)
-    )
+    climatology = _climatology(request)
     quantity = quantity_of(request.field)
     axes = forecast_store.latitude, forecast_store.longitude
     return Scene(
@@ -113,6 +112,14 @@ def scene_of(request: PicturePayload) -> Scene:
         error=quantity.error_shown(forecast.astype(np.float64) - truth),
         scores=_scores(forecast, truth, climatology, Grid.of(*axes).area_weights(), quantity),
     )
+
+
+def _climatology(request: PicturePayload) -> NDArray[np.float32] | None:
+    """The climatology of the field, where there is one: many know only some of the variables."""
+    if request.climatology_path is None:
+        return None
+    store = open_store(request.climatology_path)
+    return store.read(request.field) if request.field in store.fields() else None
 
 
 def _scores(
@@ -213,12 +220,8 @@ def _graticule(axes: Axes, frame: MapFrame, ink: str) -> None:
             _latitude_name(parallel), (float(x), float(y)), xytext=(-3, 0), textcoords="offset points",
             ha="right", va="center", fontsize=6.5, color=_FAINT,
         )  # fmt: skip
-    rim_latitude = np.concatenate(
-        [along_latitude, np.full(361, north), along_latitude[::-1], np.full(361, south)]
-    )
-    rim_longitude = np.concatenate(
-        [np.full(181, west), along_longitude, np.full(181, east), along_longitude[::-1]]
-    )
+    rim_latitude = np.concatenate([along_latitude, np.full(361, north), along_latitude[::-1], np.full(361, south)])
+    rim_longitude = np.concatenate([np.full(181, west), along_longitude, np.full(181, east), along_longitude[::-1]])
     axes.plot(*equal_earth(rim_latitude, rim_longitude), color=_INK, linewidth=0.8)
 
 
@@ -245,9 +248,7 @@ def _by_latitude(axes: Axes, scene: Scene) -> None:
     axes.spines[["left", "bottom"]].set_color("#b6c0ca")
 
 
-def _colour_bar(
-    figure: Figure, shades: QuadContourSet, box: tuple[float, float, float, float], unit: str
-) -> None:
+def _colour_bar(figure: Figure, shades: QuadContourSet, box: tuple[float, float, float, float], unit: str) -> None:
     bar = figure.colorbar(shades, cax=figure.add_axes(box), orientation="horizontal")
     bar.set_label(unit, fontsize=8.5, color=_FAINT, labelpad=2)
     bar.outline.set_linewidth(0.5)
@@ -297,9 +298,7 @@ def _masked(values: Values) -> Any:
 def _check_grids(forecast: FieldStore, truth: FieldStore) -> None:
     if min(len(forecast.latitude), len(forecast.longitude)) < 2:
         raise NotAMap(f"{forecast.name} has {len(forecast.latitude)} x {len(forecast.longitude)} points")
-    same = np.array_equal(forecast.latitude, truth.latitude) and np.array_equal(
-        forecast.longitude, truth.longitude
-    )
+    same = np.array_equal(forecast.latitude, truth.latitude) and np.array_equal(forecast.longitude, truth.longitude)
     if not same:
         raise NotAMap(f"{truth.name} lies on another grid than {forecast.name}")
 
@@ -316,7 +315,6 @@ def _publish(destination: Path, png: bytes) -> None:
         temporary.write_bytes(png)
         temporary.replace(destination)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise PictureUnwritable(
-            f"cannot write {destination}: {error.strerror}; check free space and rights"
-        ) from error
+        with suppress(OSError):
+            temporary.unlink()
+        raise PictureUnwritable(f"cannot write {destination}: {error.strerror}; check free space and rights") from error

@@ -68,9 +68,7 @@ def quantity_of(field: FieldId) -> Quantity:
     '500 hPa geopotential height'
     """
     known = variable(field.variable)
-    plain = Quantity(
-        name=known.cf_name.replace("_", " "), unit=known.unit, colours="viridis", error_unit=known.unit
-    )
+    plain = Quantity(name=known.cf_name.replace("_", " "), unit=known.unit, colours="viridis", error_unit=known.unit)
     dress = _DRESS.get(known.name, plain)
     if field.level_hpa is None:
         return dress
