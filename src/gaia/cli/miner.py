@@ -13,13 +13,9 @@ from gaia.miner.adversary import Cheat
 
 
 def miner(  # noqa: PLR0917  typer reads its options from here
-    key: Annotated[
-        Path, typer.Option(help="Hotkey file: a wallet's unencrypted hotkey, readable by you only.")
-    ],
+    key: Annotated[Path, typer.Option(help="Hotkey file: a wallet's unencrypted hotkey, readable by you only.")],
     chain_url: Annotated[str, typer.Option(help="The simulated chain, postgresql://...")],
-    analysis: Annotated[
-        str, typer.Option(help="Initial states: grib:FILE[?member=N], netcdf:FILE or archive:FOLDER.")
-    ],
+    analysis: Annotated[str, typer.Option(help="Initial states: grib:FILE[?member=N], netcdf:FILE or archive:FOLDER.")],
     data_dir: Annotated[Path, typer.Option(help="Folder for forecasts; one miner each.")],
     model: Annotated[
         str,

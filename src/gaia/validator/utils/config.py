@@ -130,6 +130,13 @@ class Settings(BaseSettings):
         """How far the runs' world lies in the past."""
         return timedelta(seconds=self.world_offset_s)
 
+    @property
+    def database_dsn(self) -> str:
+        """Where the validator's database answers: DATABASE_URL, or the embedded server's socket."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"postgresql://gaia@/gaia?host={self.for_supervisor().postgres_socket_dir}"
+
     def run_spec(self) -> RunSpec:
         """The specification of new runs; raises ConfigurationError if its file cannot be used."""
         if self.run_spec_file is None:
@@ -169,6 +176,18 @@ def load_settings(env_file: Path | None = Path(".env")) -> Settings:
         raise ConfigurationError("\n".join(_problems(error))) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{env_file} cannot be read: {error}") from error
+
+
+def refuse_incomplete(settings: Settings) -> None:
+    """Raise ConfigurationError for what a validator cannot run without, before any process is started."""
+    missing = []
+    if settings.hotkey_file is None:
+        missing.append("GAIA_HOTKEY_FILE is not set: make a key with `gaia key FILE` and name it here")
+    if settings.truth is None:
+        missing.append("GAIA_TRUTH is not set: say where truth comes from, e.g. archive:/path or grib:/path")
+    if missing:
+        raise ConfigurationError("\n".join(missing))
+    settings.run_spec()
 
 
 def masked(settings: Settings) -> dict[str, Any]:

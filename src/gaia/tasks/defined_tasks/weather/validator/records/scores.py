@@ -53,6 +53,9 @@ INSERT INTO run_score (run_id, hotkey, score, reason_code, reason, policy_digest
 ON CONFLICT (run_id, hotkey) DO UPDATE SET score = excluded.score, reason_code = excluded.reason_code,
   reason = excluded.reason, policy_digest = excluded.policy_digest, combined_at = now()
 """
+_COMBINED = """
+SELECT hotkey, score, reason_code, reason FROM run_score WHERE run_id = $1 ORDER BY score DESC NULLS LAST, hotkey
+"""
 
 
 async def put_era5(conn: Connection, run_id: str, hotkey: str, result: Era5Result, policy_digest: str) -> None:
@@ -92,10 +95,7 @@ async def put_combined(conn: Connection, run_id: str, scores: Sequence[MinerScor
 
 async def load_combined(conn: Connection, run_id: str) -> Sequence[MinerScore]:
     """The scores that followed from a run, best first."""
-    rows: list[Any] = await conn.fetch(
-        "SELECT hotkey, score, reason_code, reason FROM run_score WHERE run_id = $1 ORDER BY score DESC NULLS LAST, hotkey",
-        run_id,
-    )
+    rows: list[Any] = await conn.fetch(_COMBINED, run_id)
     return [MinerScore(**dict(row)) for row in rows]
 
 

@@ -1,0 +1,34 @@
+"""`gaia config`: the effective settings."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from gaia.cli.exit import plain_errors
+
+
+def config(as_json: bool = typer.Option(False, "--json", help="As JSON.")) -> None:
+    """Print every setting, its value and its meaning; passwords are hidden."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from gaia.validator.utils.config import Settings, load_settings, masked, variable_name
+
+    with plain_errors():
+        values = masked(load_settings())
+    if as_json:
+        print(json.dumps(values, indent=2))
+        return
+    table = Table("setting", "value", "meaning", box=None)
+    for name, field in Settings.model_fields.items():
+        value = values[variable_name(name)]
+        table.add_row(variable_name(name), "unset" if value is None else _text(value), field.description)
+    Console().print(table)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict) and "format" in value:
+        return f"{value['format']}:{value['path']}"
+    return str(value)

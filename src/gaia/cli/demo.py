@@ -1,0 +1,53 @@
+"""`gaia demo`: watch a validator ask miners for forecasts, catch a cheat, score the rest, and set weights."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gaia.cli.exit import fail, plain_errors
+
+
+def demo(  # noqa: PLR0917  typer reads its options from here
+    truth: Annotated[
+        str | None,
+        typer.Option(help="Real analyses to forecast and to score against: a GRIB or NetCDF file."),
+    ] = None,
+    member: Annotated[int | None, typer.Option(help="Ensemble member of --truth.")] = None,
+    climatology: Annotated[str | None, typer.Option(help="A climatology for --truth.")] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="An empty or new folder for everything; otherwise a new one under the temporary folder."),
+    ] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="Write the result to this file as JSON."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Compute workers.")] = 2,
+    commit_window_s: Annotated[
+        float, typer.Option(min=2.0, max=600.0, help="Seconds that the miners have to commit their forecasts.")
+    ] = 20.0,
+) -> None:
+    """Play one run on this machine: embedded database, validator, miners over HTTP, simulated chain."""
+    if truth is None and (member is not None or climatology is not None):
+        fail("--member and --climatology describe --truth; give it too", 2)
+    from gaia.demonstration.theatre import Options, prepare_folder, run_demo
+    from gaia.demonstration.view import TerminalView
+
+    with plain_errors():
+        options = Options(
+            truth=truth,
+            member=member,
+            climatology=climatology,
+            data_dir=prepare_folder(data_dir),
+            json_file=json_file,
+            workers=workers,
+            commit_window_s=commit_window_s,
+        )
+        # SIGTERM ends the play in the same orderly way as Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with TerminalView() as view:
+            run_demo(options, view)

@@ -1,0 +1,35 @@
+"""How a command ends: exit statuses, and errors as one line on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import typer
+
+from gaia.contracts.errors import ConfigurationError, GaiaError, SourceFault
+
+FAILED = 1
+MISUSED = 2  # a setting, path or file to mend
+INTERRUPTED = 130
+
+
+def fail(message: str, status: int = FAILED) -> NoReturn:
+    """Say why, and exit."""
+    print(f"gaia: {message}", file=sys.stderr)
+    raise typer.Exit(status)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Errors of ours become one line and an exit status; Ctrl-C an exit status alone."""
+    try:
+        yield
+    except (ConfigurationError, SourceFault) as error:
+        fail(str(error), MISUSED)
+    except GaiaError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None

@@ -1,0 +1,18 @@
+"""`gaia up`: run the validator in the foreground."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from gaia.cli.exit import plain_errors
+
+
+def up() -> None:
+    """Run the validator until Ctrl-C or SIGTERM. Settings come from the environment and .env: see `gaia config`."""
+    from gaia.validator.utils.config import load_settings, refuse_incomplete
+
+    with plain_errors():
+        refuse_incomplete(load_settings())
+    # The supervisor takes this process over: it must be the one that a service manager signals and watches.
+    os.execv(sys.executable, [sys.executable, "-m", "gaia.validator.validator"])  # noqa: S606  our own module

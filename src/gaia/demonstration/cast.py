@@ -1,0 +1,48 @@
+"""Who plays in the demonstration: the miners, good, bad and dishonest."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from gaia.miner.adversary import Cheat
+from gaia.miner.model_choice import BuiltIn
+
+
+class Player(Struct, frozen=True, kw_only=True):
+    """One miner."""
+
+    name: str
+    """What the leaderboard calls its model."""
+    model: BuiltIn
+    truncation: int = 42
+    initial_error: float = 0.0
+    seed: int = 0
+    cheat: Cheat | None = None
+
+    def options(self) -> list[str]:
+        """Its part of the command line of `gaia miner`."""
+        numbers = ["--truncation", str(self.truncation), "--initial-error", str(self.initial_error)]
+        cheat = [] if self.cheat is None else ["--cheat", self.cheat.value]
+        return ["--model", self.model.value, *numbers, "--seed", str(self.seed), *cheat]
+
+
+TWIN_CAST = (
+    Player(name="barotropic", model=BuiltIn.BAROTROPIC, initial_error=0.1, seed=11),
+    Player(name="barotropic, poor start", model=BuiltIn.BAROTROPIC, initial_error=0.4, seed=12),
+    Player(name="barotropic, coarse", model=BuiltIn.BAROTROPIC, truncation=21, initial_error=0.1, seed=13),
+    Player(name="damped persistence", model=BuiltIn.DAMPED),
+    Player(name="climatology", model=BuiltIn.CLIMATOLOGY),
+    Player(name="swaps after committing", model=BuiltIn.BAROTROPIC, initial_error=0.6, seed=14, cheat=Cheat.SWAP),
+    Player(name="never answers", model=BuiltIn.PERSISTENCE, cheat=Cheat.SILENT),
+)
+"""For the embedded world, where the right ranking is known: the smaller the initial error, the better."""
+
+REAL_CAST = (
+    Player(name="barotropic", model=BuiltIn.BAROTROPIC),
+    Player(name="persistence", model=BuiltIn.PERSISTENCE),
+    Player(name="damped persistence", model=BuiltIn.DAMPED),
+    Player(name="climatology", model=BuiltIn.CLIMATOLOGY),
+    Player(name="swaps after committing", model=BuiltIn.PERSISTENCE, cheat=Cheat.SWAP),
+    Player(name="never answers", model=BuiltIn.PERSISTENCE, cheat=Cheat.SILENT),
+)
+"""For real input."""

@@ -1,0 +1,131 @@
+"""The house around a performance: checks what was asked for, prepares the folder, plays, and cleans up.
+
+Whatever happens, an error or Ctrl-C at any moment, no process and no socket is left when `run_demo` returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from gaia.contracts.clock import SystemClock
+from gaia.contracts.errors import ConfigurationError
+from gaia.demonstration.play import Finale, Play, Playbill, Scene
+from gaia.demonstration.report import as_json
+from gaia.demonstration.scenario import Scenario, real_scenario, twin_scenario
+from gaia.demonstration.stage import Stage
+from gaia.validator.app.supervisor_settings import SupervisorSettings
+
+_LEAST_FREE_BYTES = 1_000_000_000
+"""PostgreSQL's write-ahead log, the forecasts of all miners and the decoded fields together take about half of it."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What was asked for on the command line."""
+
+    truth: str | None
+    member: int | None
+    climatology: str | None
+    data_dir: Path
+    json_file: Path | None
+    workers: int
+    commit_window_s: float
+
+
+class View(Protocol):
+    """Shows the play to people."""
+
+    def opening(self, data_dir: Path) -> None: ...
+
+    def planned(self, scenario: Scenario) -> None: ...
+
+    def scene(self, scene: Scene) -> None: ...
+
+    def finale(self, finale: Finale, data_dir: Path, json_file: Path | None) -> None: ...
+
+
+def run_demo(options: Options, view: View) -> None:
+    """Play it all. Raises a GaiaError that names cause and fix, or KeyboardInterrupt; leaves nothing running."""
+    _refuse_unwritable(options.json_file)
+    view.opening(options.data_dir)
+    scenario = _scenario(options, view)
+    view.planned(scenario)
+    playbill = Playbill(
+        scenario=scenario,
+        data_dir=options.data_dir,
+        workers=options.workers,
+        commit_window_s=options.commit_window_s,
+    )
+    with _signals_restored(), _swept(options.data_dir), Stage(options.data_dir) as stage:
+        finale = asyncio.run(Play(playbill, stage, SystemClock(), view.scene).perform())
+    if options.json_file is not None:
+        options.json_file.write_bytes(as_json(finale, scenario.init_time, scenario.spec))
+    view.finale(finale, options.data_dir, options.json_file)
+
+
+def prepare_folder(wanted: Path | None) -> Path:
+    """The folder to play in: new, or given and empty. PostgreSQL, which drops root, must be able to pass through."""
+    try:
+        if wanted is None:
+            folder = Path(tempfile.mkdtemp(prefix="gaia-demo-"))
+            folder.chmod(0o755)
+        else:
+            folder = wanted.absolute()
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise ConfigurationError(f"{folder} is not empty: give a new folder, or none for a temporary one")
+            probe = folder / ".probe"
+            probe.touch()
+            probe.unlink()
+        free_bytes = shutil.disk_usage(folder).free
+    except OSError as error:
+        where = error.filename or wanted
+        raise ConfigurationError(f"{where}: {error.strerror}; give a folder that can be written: --data-dir") from error
+    if free_bytes < _LEAST_FREE_BYTES:
+        raise ConfigurationError(
+            f"{folder} has {free_bytes / 1e6:.0f} MB free, the demonstration needs {_LEAST_FREE_BYTES / 1e6:.0f}: "
+            "free some space, or give another folder with --data-dir"
+        )
+    return folder
+
+
+def _scenario(options: Options, view: View) -> Scenario:
+    if options.truth is not None:
+        return real_scenario(options.truth, options.member, options.climatology)
+    view.scene(Scene(act="building the embedded world"))
+    return twin_scenario(options.data_dir)
+
+
+def _refuse_unwritable(json_file: Path | None) -> None:
+    if json_file is not None and not os.access(json_file.absolute().parent, os.W_OK):
+        raise ConfigurationError(f"--json {json_file}: its folder does not exist or cannot be written")
+
+
+@contextmanager
+def _signals_restored() -> Iterator[None]:
+    """The stage ignores Ctrl-C while it ends its processes, which is bounded; afterwards it counts again."""
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
+
+
+@contextmanager
+def _swept(data_dir: Path) -> Iterator[None]:
+    """Remove the sockets that a killed process may have left."""
+    try:
+        yield
+    finally:
+        told = SupervisorSettings(data_dir=str(data_dir))
+        for folder in (told.run_dir, told.engine_socket.parent, told.postgres_socket_dir):
+            shutil.rmtree(folder, ignore_errors=True)
