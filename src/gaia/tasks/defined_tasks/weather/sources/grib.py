@@ -185,22 +185,25 @@ def _iterate_open(path: Path, file: object) -> Iterator[GribField]:
             eccodes.codes_release(handle)
     if ordinal == 0:
         raise UnusableStore(f"{path} holds no GRIB message ({size_bytes} bytes)")
-    if _has_content(path, end_byte):
+    if _next_content(path, end_byte) is not None:
         raise _truncated(path, ordinal, end_byte, size_bytes, "what follows is no whole message")
 
 
 def _truncated(path: Path, ordinal: int, end_byte: int, size_bytes: int, why: str) -> TruncatedGrib:
+    start_byte = _next_content(path, end_byte)
     return TruncatedGrib(
-        f"{path} is cut short or damaged: field {ordinal + 1}, from byte {end_byte} of {size_bytes}: {why}; "
+        f"{path} is cut short or damaged: field {ordinal + 1}, from byte {start_byte} of {size_bytes}: {why}; "
         "fetch the file again"
     )
 
 
-def _has_content(path: Path, start_byte: int) -> bool:
-    """Whether anything but padding follows."""
+def _next_content(path: Path, start_byte: int) -> int | None:
+    """Where, from a byte on, something other than padding stands; None if nothing does (within 64 KiB)."""
     with path.open("rb") as file:
         file.seek(start_byte)
-        return bool(file.read(1 << 16).strip(b"\x00 \r\n"))
+        rest = file.read(1 << 16)
+    content = rest.lstrip(b"\x00 \r\n")
+    return start_byte + len(rest) - len(content) if content else None
 
 
 def inventory(path: Path, member: int | None) -> Inventory:
@@ -219,9 +222,7 @@ def inventory(path: Path, member: int | None) -> Inventory:
     )
 
 
-def read_truth(
-    path: Path, member: int | None, valid_time: datetime, wanted: Sequence[FieldId]
-) -> MemoryStore:
+def read_truth(path: Path, member: int | None, valid_time: datetime, wanted: Sequence[FieldId]) -> MemoryStore:
     """The wanted fields of an instant: analyses or, in a file without any, the shortest forecasts."""
     entries = _as_truth(_of_member(path, _entries(path), member))
     chosen = [e for e in entries if e.valid_time == valid_time]
@@ -245,9 +246,7 @@ def read_only_instant(path: Path, lead_h: int | None) -> MemoryStore:
     chosen = [e for e in entries if lead_h is None or e.lead == timedelta(hours=lead_h)]
     times = sorted({e.valid_time for e in chosen})
     if len(times) > 1:
-        raise UnusableStore(
-            f"{path} holds {len(times)} instants from {times[0].isoformat()} on; one is needed"
-        )
+        raise UnusableStore(f"{path} holds {len(times)} instants from {times[0].isoformat()} on; one is needed")
     what = "at all" if lead_h is None else f"at +{lead_h} h"
     return _decode(path, chosen, [e.field for e in chosen], what, sorted({e.valid_time for e in entries}))
 

@@ -1,0 +1,62 @@
+"""Zarr metadata are judged before a library acts on them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gaia.tasks.defined_tasks.weather.sources.errors import UnusableStore
+from gaia.tasks.defined_tasks.weather.sources.zarr_safety import refuse_unsafe_zarr
+
+
+def group(folder: Path, name: str, metadata: Any) -> Path:
+    (folder / ".zgroup").write_text('{"zarr_format": 2}')
+    (folder / "x").mkdir()
+    (folder / "x" / name).write_text(metadata if isinstance(metadata, str) else json.dumps(metadata))
+    return folder
+
+
+def sharding(*inner: str) -> dict[str, Any]:
+    codecs = [{"name": name} for name in inner]
+    return {"name": "sharding_indexed", "configuration": {"codecs": codecs, "index_codecs": [{"name": "bytes"}]}}
+
+
+@pytest.mark.parametrize(
+    ("name", "metadata"),
+    [
+        (".zarray", {"dtype": "<f4", "compressor": {"id": "blosc"}, "filters": [{"id": "shuffle"}]}),
+        (".zarray", {"dtype": "<f8", "compressor": None, "filters": None}),
+        ("zarr.json", {"node_type": "array", "codecs": [{"name": "bytes"}, {"name": "zstd"}]}),
+        ("zarr.json", {"node_type": "array", "codecs": [sharding("bytes", "blosc")]}),
+        ("zarr.json", {"node_type": "group"}),
+    ],
+)
+def test_plain_arrays_pass(tmp_path: Path, name: str, metadata: dict[str, Any]) -> None:
+    refuse_unsafe_zarr(group(tmp_path, name, metadata))
+
+
+@pytest.mark.parametrize(
+    ("name", "metadata", "cause"),
+    [
+        (".zarray", {"dtype": "|O"}, r"type '\|O' are refused"),
+        (".zarray", {"dtype": [["a", "<f4"]]}, "are refused"),
+        (".zarray", {"dtype": "<f4", "filters": [{"id": "pickle"}]}, "codec 'pickle' is refused"),
+        (".zarray", {"dtype": "<f4", "compressor": "pickle"}, "codec 'pickle' is refused"),
+        ("zarr.json", {"node_type": "array", "codecs": [{"name": "numcodecs.pickle"}]}, "codec 'numcodecs.pickle'"),
+        ("zarr.json", {"node_type": "array", "codecs": [sharding("numcodecs.pickle")]}, "codec 'numcodecs.pickle'"),
+        (".zarray", "{", "is not JSON"),
+        (".zarray", "[]", "is not JSON"),
+        (".zarray", " " * (5 << 20), "larger than"),
+    ],
+)
+def test_objects_and_unknown_codecs_are_refused(tmp_path: Path, name: str, metadata: Any, cause: str) -> None:
+    with pytest.raises(UnusableStore, match=cause):
+        refuse_unsafe_zarr(group(tmp_path, name, metadata))
+
+
+def test_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnusableStore, match="neither a flat store nor Zarr"):
+        refuse_unsafe_zarr(tmp_path)
