@@ -1,0 +1,19 @@
+"""Runs the tests and holds line coverage to its gate. `make test` calls it; arguments go to pytest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main(arguments: list[str]) -> int:
+    """All tests with coverage; with arguments, only what they select, without the gate."""
+    options = ["--cov=gaia", "--cov-report=term:skip-covered"] if not arguments else ["--no-cov", *arguments]
+    return subprocess.run([sys.executable, "-m", "pytest", *options], cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
