@@ -95,7 +95,7 @@ class SimulatedChain:
         """A chain in the database at `dsn`, whose migrations have run. Raises ChainUnavailable."""
         try:
             pool = await asyncpg.create_pool(
-                dsn, min_size=0, max_size=4, timeout=_TIMEOUT_S, command_timeout=_TIMEOUT_S
+                dsn, min_size=1, max_size=4, timeout=_TIMEOUT_S, command_timeout=_TIMEOUT_S
             )
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise ChainUnavailable(f"the simulated chain's database cannot be reached: {error}") from error

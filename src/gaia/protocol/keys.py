@@ -62,6 +62,9 @@ def create_key_file(path: Path) -> HotkeySigner:
     keypair = bittensor_core.Keypair.create_from_mnemonic(bittensor_core.Keypair.generate_mnemonic())
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise KeyFileError(f"cannot create the folder {path.parent}: {error.strerror}") from error
+    try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
         raise KeyFileError(f"{path} exists; a key file is never overwritten: choose another path") from None
@@ -91,9 +94,7 @@ def load_key_file(path: Path) -> HotkeySigner:
         keypair.sign(b"")
     except (bittensor_core.KeyfileError, ValueError) as error:
         # `from None`: a chained parser error could carry parts of the secret into a traceback
-        reason = (
-            "it holds no private key" if "no private key" in str(error) else "no hotkey can be read from it"
-        )
+        reason = "it holds no private key" if "no private key" in str(error) else "no hotkey can be read from it"
         raise KeyFileError(f"{path} is not a usable hotkey file: {reason}") from None
     if keypair.crypto_type != bittensor_core.CRYPTO_SR25519:
         raise KeyFileError(f"{path} holds a key of another kind; a hotkey must be sr25519")
@@ -102,7 +103,8 @@ def load_key_file(path: Path) -> HotkeySigner:
 
 def _read_private_file(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        # non-blocking: opening a named pipe would wait for its writer for ever
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
                 raise KeyFileError(f"{path} is not a regular file")

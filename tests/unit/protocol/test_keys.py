@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 from pathlib import Path
 
 import bittensor_core
@@ -114,8 +115,10 @@ def test_an_existing_file_is_never_overwritten(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(KeyFileError, match=str(tmp_path / "file")):
+    with pytest.raises(KeyFileError, match="cannot create the folder"):
         create_key_file(tmp_path / "file" / "hotkey")
+    with pytest.raises(KeyFileError, match="cannot create the key file"):
+        create_key_file(tmp_path / ("x" * 300))
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601])
@@ -164,9 +167,26 @@ def test_a_missing_file_a_folder_and_a_huge_file_are_refused(tmp_path: Path) -> 
     huge = tmp_path / "huge"
     huge.write_bytes(b" " * 20_000)
     huge.chmod(0o600)
-    for path, reason in ((tmp_path / "none", "no key file"), (tmp_path, "cannot read"), (huge, "larger")):
+    for path, reason in ((tmp_path / "none", "no key file"), (tmp_path, "directory"), (huge, "larger")):
         with pytest.raises(KeyFileError, match=reason):
             load_key_file(path)
+
+
+def test_a_named_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(KeyFileError, match="not a regular file"):
+        load_key_file(tmp_path / "pipe")
+
+
+def test_a_disk_that_fills_up_leaves_no_half_key(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # files end there, as on a full disk
+    try:
+        with pytest.raises(KeyFileError, match="cannot write"):
+            create_key_file(tmp_path / "hotkey")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_signer_does_not_show_its_secret() -> None:

@@ -38,9 +38,7 @@ async def store_chunk(pieces: AsyncIterator[bytes], destination: Path, size_byte
             part.unlink(missing_ok=True)
 
 
-async def _write_all(
-    pieces: AsyncIterator[bytes], file: BinaryIO, destination: Path, size_bytes: int
-) -> None:
+async def _write_all(pieces: AsyncIterator[bytes], file: BinaryIO, destination: Path, size_bytes: int) -> None:
     received_bytes = 0
     block = bytearray()
     async for piece in pieces:

@@ -170,24 +170,18 @@ class MinerCommunicator:
             answer = await self._read(response, max_bytes)
             headers = response.headers
         try:
-            verify_response(
-                headers, answer, request=exchange.request, status=expected, responder=miner.hotkey
-            )
+            verify_response(headers, answer, request=exchange.request, status=expected, responder=miner.hotkey)
         except SignatureRefused as error:
             raise AnswerNotSigned(f"the miner's answer is not accepted: {error}") from error
         return decode_answer(answer, kind, max_bytes=max_bytes)
 
     @asynccontextmanager
-    async def _exchange(
-        self, miner: MinerAddress, method: str, path: str, body: bytes
-    ) -> AsyncIterator[_Exchange]:
+    async def _exchange(self, miner: MinerAddress, method: str, path: str, body: bytes) -> AsyncIterator[_Exchange]:
         """Send a signed request; whatever then fails, here or in the reading of the body, leaves as a
         GaiaError.
         """
         base = parse_endpoint(miner.endpoint, allow_private=self._allow_private)
-        slot = self._miner_slots.setdefault(
-            miner.hotkey, asyncio.Semaphore(self._limits.max_exchanges_per_miner)
-        )
+        slot = self._miner_slots.setdefault(miner.hotkey, asyncio.Semaphore(self._limits.max_exchanges_per_miner))
         async with slot, self._slots:
             request = RequestIdentity(
                 hotkey=self._signer.hotkey, method=method, path=path, nonce_ns=self._next_nonce_ns()

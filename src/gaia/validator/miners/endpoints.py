@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,6 +18,10 @@ from yarl import URL
 from gaia.validator.miners.failures import EndpointRefused, printable
 
 _LONGEST_ENDPOINT = 256
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"(?:{_LABEL}\.)*(?!0x|[0-9]+\.?$){_LABEL}\.?")
+"""A last label that reads as a number would make it an address in one of its odd spellings, such as 0x7f.1.
+"""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -33,14 +38,16 @@ def parse_endpoint(endpoint: str, *, allow_private: bool) -> URL:
         raise EndpointRefused(f"the endpoint is longer than {_LONGEST_ENDPOINT} characters: {shown}")
     try:
         url = URL(endpoint)
-        host, port = url.host, url.port
+        host, port = url.raw_host, url.port
     except ValueError as error:
         raise EndpointRefused(f"not a URL: {shown}") from error
-    if url.scheme not in ("http", "https") or not host or not port or "%" in host:
+    if url.scheme not in ("http", "https") or not host or not port or "%" in endpoint:
         raise EndpointRefused(f"not an http or https URL with a host and a port: {shown}")
     if url.user is not None or url.password is not None or url.path not in ("", "/") or url.raw_query_string:
         raise EndpointRefused(f"an endpoint is only scheme, host and port: {shown}")
     address = _address_in(host)
+    if address is None and not _NAME.fullmatch(host):
+        raise EndpointRefused(f"neither an address nor a host name: {shown}")
     if address is not None and not allow_private and not is_public(address):
         raise EndpointRefused(f"not a public address: {shown}")
     return url.origin()

@@ -1,0 +1,520 @@
+"""MinerCommunicator against real servers on loopback: honest ones, and every kind of misbehaviour."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+import resource
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from gaia.contracts.clock import SystemClock
+from gaia.contracts.errors import Fault, GaiaError, MinerFault
+from gaia.contracts.ids import RunId
+from gaia.contracts.ports import MinerAddress
+from gaia.protocol.keys import HotkeySigner
+from gaia.protocol.messages import (
+    FORECASTS_PATH,
+    CommitmentMessage,
+    ErrorMessage,
+    MalformedAnswer,
+    RevealMessage,
+    chunk_path,
+    commitment_path,
+    reveal_path,
+)
+from gaia.protocol.signing import RequestIdentity
+from gaia.validator.miners.communicator import ClientLimits, MinerCommunicator
+from gaia.validator.miners.failures import (
+    AnswerNotSigned,
+    AnswerTooLarge,
+    ChunkNotStored,
+    ConnectionBroken,
+    EndpointRefused,
+    MinerTimedOut,
+    MinerUnreachable,
+    OutOfLocalResources,
+    RefusedByMiner,
+    WrongChunkSize,
+)
+from tests.support.clock import ManualClock
+from tests.unit.validator.miners.miner_servers import (
+    CHUNK,
+    CHUNK_KEY,
+    DIGEST,
+    RUN_ID,
+    HonestMiner,
+    RawAnswer,
+    honest_miner,
+    raw_miner,
+)
+
+IMPATIENT = ClientLimits(connect_timeout_s=2.0, message_timeout_s=0.5, chunk_timeout_s=0.5)
+COMMITMENT = commitment_path(RUN_ID)
+CHUNK_PATH = chunk_path(RUN_ID, CHUNK_KEY)
+
+
+@pytest.fixture
+async def miner() -> AsyncIterator[HonestMiner]:
+    async with honest_miner(SystemClock()) as miner:
+        yield miner
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[MinerCommunicator]:
+    client = MinerCommunicator(HotkeySigner.generate(), SystemClock(), allow_private_endpoints=True)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def impatient() -> AsyncIterator[MinerCommunicator]:
+    client = MinerCommunicator(HotkeySigner.generate(), SystemClock(), allow_private_endpoints=True, limits=IMPATIENT)
+    yield client
+    await client.close()
+
+
+async def test_a_request_arrives_signed_and_unchanged(miner: HonestMiner, client: MinerCommunicator) -> None:
+    before = SystemClock().now()
+    acknowledgement = await client.request_forecast(miner.address, b'{"any":"body"}')
+    assert before <= acknowledgement.received_at <= SystemClock().now()
+    assert miner.bodies == [b'{"any":"body"}']
+    assert (miner.callers[0].method, miner.callers[0].path) == ("POST", FORECASTS_PATH)
+
+
+async def test_a_commitment_is_read(miner: HonestMiner, client: MinerCommunicator) -> None:
+    commitment = await client.fetch_commitment(miner.address, RUN_ID)
+    assert commitment is not None
+    assert commitment.digest == bytes.fromhex(DIGEST)
+
+
+async def test_no_commitment_yet_is_not_a_failure(miner: HonestMiner, client: MinerCommunicator) -> None:
+    assert await client.fetch_commitment(miner.address, RunId("sn57-20180101T00Z")) is None
+
+
+async def test_a_large_reveal_is_read(miner: HonestMiner, client: MinerCommunicator) -> None:
+    miner.manifest = "x" * 2_000_000
+    reveal = await client.fetch_reveal(miner.address, RUN_ID)
+    assert (reveal.manifest, reveal.nonce) == (b"x" * 2_000_000, bytes.fromhex(DIGEST))
+
+
+async def test_a_chunk_is_stored_whole_and_nothing_beside_it(
+    miner: HonestMiner, client: MinerCommunicator, tmp_path: Path
+) -> None:
+    destination = tmp_path / "new" / "chunk"
+    await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, destination, len(CHUNK))
+    assert destination.read_bytes() == CHUNK
+    assert list(destination.parent.iterdir()) == [destination]
+
+
+async def test_requests_of_the_same_instant_are_no_replays() -> None:
+    clock = ManualClock()
+    client = MinerCommunicator(HotkeySigner.generate(), clock, allow_private_endpoints=True)
+    async with honest_miner(clock) as miner:
+        await asyncio.gather(*(client.fetch_commitment(miner.address, RUN_ID) for _ in range(20)))
+        await client.close()
+    assert len({caller.nonce_ns for caller in miner.callers}) == 20
+
+
+@pytest.mark.parametrize("wrong", ["run", "hotkey"])
+async def test_a_commitment_for_something_else_is_refused(
+    miner: HonestMiner, client: MinerCommunicator, wrong: str
+) -> None:
+    async def other(request: web.Request, identity: RequestIdentity) -> web.Response:
+        run_id = RunId("sn57-20180101T00Z") if wrong == "run" else RUN_ID
+        hotkey = "5other" if wrong == "hotkey" else miner.signer.hotkey
+        return miner.signed(identity, CommitmentMessage(run_id=run_id, hotkey=hotkey, digest=DIGEST))
+
+    miner.instead[COMMITMENT] = other
+    with pytest.raises(MalformedAnswer, match="another run or hotkey"):
+        await client.fetch_commitment(miner.address, RUN_ID)
+
+
+async def test_an_unsigned_answer_is_refused(miner: HonestMiner, client: MinerCommunicator) -> None:
+    async def unsigned(request: web.Request, identity: RequestIdentity) -> web.Response:
+        return web.json_response({"run_id": RUN_ID, "hotkey": miner.signer.hotkey, "digest": DIGEST})
+
+    miner.instead[COMMITMENT] = unsigned
+    with pytest.raises(AnswerNotSigned):
+        await client.fetch_commitment(miner.address, RUN_ID)
+
+
+async def test_an_answer_signed_by_another_key_is_refused(miner: HonestMiner, client: MinerCommunicator) -> None:
+    async def forged(request: web.Request, identity: RequestIdentity) -> web.Response:
+        message = CommitmentMessage(run_id=RUN_ID, hotkey=miner.signer.hotkey, digest=DIGEST)
+        return miner.signed(identity, message, signer=HotkeySigner.generate())
+
+    miner.instead[COMMITMENT] = forged
+    with pytest.raises(AnswerNotSigned):
+        await client.fetch_commitment(miner.address, RUN_ID)
+
+
+async def test_an_old_answer_played_again_is_refused(miner: HonestMiner, client: MinerCommunicator) -> None:
+    kept: list[RequestIdentity] = []
+
+    async def replayed(request: web.Request, identity: RequestIdentity) -> web.Response:
+        kept.append(identity)
+        return miner.honest_answer(request, kept[0])
+
+    miner.instead[COMMITMENT] = replayed
+    assert await client.fetch_commitment(miner.address, RUN_ID) is not None
+    with pytest.raises(AnswerNotSigned) as refusal:
+        await client.fetch_commitment(miner.address, RUN_ID)
+    assert refusal.value.fault is Fault.MINER
+
+
+async def test_a_signed_answer_of_another_kind_is_refused(miner: HonestMiner, client: MinerCommunicator) -> None:
+    async def confused(request: web.Request, identity: RequestIdentity) -> web.Response:
+        return miner.signed(identity, RevealMessage(manifest="{}", nonce=DIGEST))
+
+    miner.instead[COMMITMENT] = confused
+    with pytest.raises(MalformedAnswer):
+        await client.fetch_commitment(miner.address, RUN_ID)
+
+
+async def test_a_refusal_is_quoted_in_safe_letters(miner: HonestMiner, client: MinerCommunicator) -> None:
+    async def refusing(request: web.Request, identity: RequestIdentity) -> web.Response:
+        return miner.signed(identity, ErrorMessage(code="too_early", message="\x1b[31mwait"), status=425)
+
+    miner.instead[reveal_path(RUN_ID)] = refusing
+    with pytest.raises(RefusedByMiner) as refusal:
+        await client.fetch_reveal(miner.address, RUN_ID)
+    assert str(refusal.value) == "the miner answered HTTP 425: too_early: ?[31mwait"
+    assert (refusal.value.status, refusal.value.retryable) == (425, True)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>nginx</html>", b"x" * 1_000_000])
+async def test_a_refusal_without_a_sensible_reason_is_still_a_refusal(
+    miner: HonestMiner, client: MinerCommunicator, body: bytes
+) -> None:
+    async def refusing(request: web.Request, identity: RequestIdentity) -> web.Response:
+        return web.Response(status=403, body=body)
+
+    miner.instead[FORECASTS_PATH] = refusing
+    with pytest.raises(RefusedByMiner, match=r"^the miner answered HTTP 403$") as refusal:
+        await client.request_forecast(miner.address, b"{}")
+    assert not refusal.value.retryable
+
+
+async def test_a_redirect_is_not_followed(miner: HonestMiner, client: MinerCommunicator) -> None:
+    async def redirecting(request: web.Request, identity: RequestIdentity) -> web.Response:
+        return web.Response(status=307, headers={"Location": reveal_path(RUN_ID)})
+
+    miner.instead[COMMITMENT] = redirecting
+    with pytest.raises(RefusedByMiner, match="307"):
+        await client.fetch_commitment(miner.address, RUN_ID)
+    assert len(miner.requests) == 1
+
+
+async def test_cookies_are_neither_kept_nor_sent(miner: HonestMiner, client: MinerCommunicator) -> None:
+    async def tracking(request: web.Request, identity: RequestIdentity) -> web.Response:
+        response = miner.honest_answer(request, identity)
+        response.set_cookie("track", "1")
+        return response
+
+    miner.instead[COMMITMENT] = tracking
+    for _ in range(2):
+        await client.fetch_commitment(miner.address, RUN_ID)
+    assert all("Cookie" not in request.headers for request in miner.requests)
+
+
+async def test_a_proxy_of_the_environment_is_not_used(
+    miner: HonestMiner, client: MinerCommunicator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert await client.fetch_commitment(miner.address, RUN_ID) is not None
+
+
+async def test_a_compressed_bomb_is_not_unpacked(miner: HonestMiner, client: MinerCommunicator) -> None:
+    bomb = gzip.compress(b" " * 4_000_000)
+    assert len(bomb) < 4_096
+
+    async def bombing(request: web.Request, identity: RequestIdentity) -> web.Response:
+        return web.Response(body=bomb, headers={"Content-Encoding": "gzip"})
+
+    miner.instead[COMMITMENT] = bombing
+    with pytest.raises(AnswerNotSigned):
+        await client.fetch_commitment(miner.address, RUN_ID)
+    assert miner.requests[0].headers["Accept-Encoding"] == "identity"
+
+
+async def test_an_endless_body_is_cut_off(miner: HonestMiner, client: MinerCommunicator) -> None:
+    hung_up = asyncio.Event()
+
+    async def endless(request: web.Request, identity: RequestIdentity) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b" " * 65_536)
+        except OSError:
+            hung_up.set()
+            raise
+
+    miner.instead[COMMITMENT] = endless
+    with pytest.raises(AnswerTooLarge):
+        await client.fetch_commitment(miner.address, RUN_ID)
+    async with asyncio.timeout(10):
+        await hung_up.wait()
+
+
+async def test_a_body_that_announces_too_much_is_not_read(client: MinerCommunicator) -> None:
+    async def announce(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
+        await reader.read()
+
+    async with raw_miner(announce) as address:
+        with pytest.raises(AnswerTooLarge):
+            await client.fetch_commitment(address, RUN_ID)
+
+
+async def test_a_slow_drip_runs_out_of_time(impatient: MinerCommunicator) -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n")
+        while not reader.at_eof():
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.wait([asyncio.ensure_future(reader.read(1))], timeout=0.05)
+
+    async with raw_miner(drip) as address:
+        with pytest.raises(MinerTimedOut) as failure:
+            await impatient.fetch_commitment(address, RUN_ID)
+    assert failure.value.fault is Fault.MINER
+
+
+async def test_silence_runs_out_of_time(impatient: MinerCommunicator) -> None:
+    async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with raw_miner(silence) as address:
+        with pytest.raises(MinerTimedOut):
+            await impatient.request_forecast(address, b"{}")
+
+
+async def _nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    return
+
+
+async def _half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 500)
+    await writer.drain()
+
+
+async def _half_a_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 O")
+    await writer.drain()
+
+
+async def _broken_chunking(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+    await writer.drain()
+
+
+async def _garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"\x00\x01\x02 garbage \xff" * 50 + b"\r\n\r\n")
+    await writer.drain()
+
+
+async def _endless_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1_000_000)
+    await writer.drain()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "failure"),
+    [
+        (_nothing, ConnectionBroken),
+        (_half, ConnectionBroken),
+        (_half_a_head, ConnectionBroken),
+        (_broken_chunking, (ConnectionBroken, MalformedAnswer)),  # by whether it comes with the head
+        (_garbage, MalformedAnswer),
+        (_endless_head, MalformedAnswer),
+    ],
+)
+async def test_broken_http_is_the_miners_fault(
+    client: MinerCommunicator, behaviour: RawAnswer, failure: type[GaiaError] | tuple[type[GaiaError], ...]
+) -> None:
+    async with raw_miner(behaviour) as address:
+        with pytest.raises(failure) as raised:
+            await client.fetch_commitment(address, RUN_ID)
+    assert raised.value.fault is Fault.MINER
+
+
+async def test_nobody_at_the_port_is_unreachable(miner: HonestMiner, client: MinerCommunicator) -> None:
+    nowhere = MinerAddress(hotkey=miner.signer.hotkey, endpoint="http://127.0.0.1:1")
+    with pytest.raises(MinerUnreachable) as failure:
+        await client.fetch_commitment(nowhere, RUN_ID)
+    assert (failure.value.code, failure.value.retryable) == ("miner_unreachable", True)
+
+
+async def test_one_bad_miner_does_not_spoil_the_next_request(miner: HonestMiner, client: MinerCommunicator) -> None:
+    async with raw_miner(_garbage) as bad:
+        results = await asyncio.gather(
+            client.fetch_commitment(bad, RUN_ID),
+            client.fetch_commitment(miner.address, RUN_ID),
+            return_exceptions=True,
+        )
+    assert isinstance(results[0], MinerFault)
+    assert results[1] is not None
+    assert not isinstance(results[1], BaseException)
+
+
+async def test_a_private_endpoint_is_refused_unless_allowed(miner: HonestMiner) -> None:
+    guarded = MinerCommunicator(HotkeySigner.generate(), SystemClock(), allow_private_endpoints=False)
+    try:
+        for host in ("127.0.0.1", "localhost", "[::1]", "2130706433"):
+            address = MinerAddress(hotkey=miner.signer.hotkey, endpoint=f"http://{host}:{miner.port}")
+            with pytest.raises(EndpointRefused):
+                await guarded.fetch_commitment(address, RUN_ID)
+    finally:
+        await guarded.close()
+    assert miner.requests == []
+
+
+async def test_a_name_is_resolved_where_private_endpoints_are_allowed(
+    miner: HonestMiner, client: MinerCommunicator
+) -> None:
+    address = MinerAddress(hotkey=miner.signer.hotkey, endpoint=f"http://localhost:{miner.port}")
+    assert await client.fetch_commitment(address, RUN_ID) is not None
+
+
+@pytest.mark.parametrize("size_bytes", [len(CHUNK) - 1, len(CHUNK) + 1])
+async def test_a_chunk_of_another_size_than_the_manifests_is_refused(
+    miner: HonestMiner, client: MinerCommunicator, tmp_path: Path, size_bytes: int
+) -> None:
+    with pytest.raises(WrongChunkSize):
+        await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, tmp_path / "chunk", size_bytes)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size_bytes", [len(CHUNK) - 1, len(CHUNK) + 1])
+async def test_a_chunk_that_hides_its_length_is_measured(
+    miner: HonestMiner, client: MinerCommunicator, tmp_path: Path, size_bytes: int
+) -> None:
+    async def hiding(request: web.Request, identity: RequestIdentity) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(CHUNK)
+        await response.write_eof()
+        return response
+
+    miner.instead[CHUNK_PATH] = hiding
+    with pytest.raises(WrongChunkSize):
+        await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, tmp_path / "chunk", size_bytes)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_chunk_cut_short_leaves_no_file(client: MinerCommunicator, tmp_path: Path) -> None:
+    async with raw_miner(_half) as address:
+        with pytest.raises(ConnectionBroken):
+            await client.fetch_chunk(address, RUN_ID, CHUNK_KEY, tmp_path / "chunk", 1000)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_failed_fetch_leaves_the_chunk_that_was_there(client: MinerCommunicator, tmp_path: Path) -> None:
+    destination = tmp_path / "chunk"
+    destination.write_bytes(b"good")
+    async with raw_miner(_half) as address:
+        with pytest.raises(ConnectionBroken):
+            await client.fetch_chunk(address, RUN_ID, CHUNK_KEY, destination, 1000)
+    assert destination.read_bytes() == b"good"
+
+
+async def test_a_refused_chunk_says_why(miner: HonestMiner, client: MinerCommunicator, tmp_path: Path) -> None:
+    with pytest.raises(RefusedByMiner, match="404: unknown_run: no such run"):
+        await client.fetch_chunk(miner.address, RUN_ID, "t/c/0/0/0", tmp_path / "chunk", 10)
+
+
+async def test_a_disk_that_fails_is_not_the_miners_fault(
+    miner: HonestMiner, client: MinerCommunicator, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ChunkNotStored) as failure:
+        await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, tmp_path / "file" / "chunk", len(CHUNK))
+    assert failure.value.fault is Fault.VALIDATOR
+
+
+async def test_a_full_disk_is_not_the_miners_fault(
+    miner: HonestMiner, client: MinerCommunicator, tmp_path: Path
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))  # files end there, as on a full disk
+    try:
+        with pytest.raises(ChunkNotStored) as failure:
+            await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, tmp_path / "chunk", len(CHUNK))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert failure.value.fault is Fault.VALIDATOR
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_running_out_of_descriptors_is_not_the_miners_fault(
+    miner: HonestMiner, client: MinerCommunicator
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+    spare = [os.open("/dev/null", os.O_RDONLY) for _ in range(highest)]  # no gap is left below the limit
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest, hard))
+    try:
+        with pytest.raises(OutOfLocalResources) as failure:
+            await client.fetch_commitment(miner.address, RUN_ID)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in spare:
+            os.close(descriptor)
+    assert (failure.value.fault, failure.value.retryable) == (Fault.VALIDATOR, True)
+
+
+async def test_a_slow_miner_holds_only_its_own_slots(miner: HonestMiner) -> None:
+    limits = ClientLimits(max_exchanges=3, max_exchanges_per_miner=2)
+    client = MinerCommunicator(HotkeySigner.generate(), SystemClock(), allow_private_endpoints=True, limits=limits)
+    release, running, most = asyncio.Event(), 0, 0
+
+    async def slow(request: web.Request, identity: RequestIdentity) -> web.Response:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await release.wait()
+        running -= 1
+        return slow_miner.honest_answer(request, identity)
+
+    async with honest_miner(SystemClock()) as slow_miner:
+        slow_miner.instead[COMMITMENT] = slow
+        waiting = [asyncio.create_task(client.fetch_commitment(slow_miner.address, RUN_ID)) for _ in range(6)]
+        assert await client.fetch_commitment(miner.address, RUN_ID) is not None
+        release.set()
+        assert all(await asyncio.gather(*waiting))
+        await client.close()
+    assert most <= 2
+
+
+async def test_a_cancelled_fetch_leaves_no_file_and_frees_its_slot(
+    miner: HonestMiner, client: MinerCommunicator, tmp_path: Path
+) -> None:
+    begun = asyncio.Event()
+
+    async def stuck(request: web.Request, identity: RequestIdentity) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(len(CHUNK))})
+        await response.prepare(request)
+        await response.write(CHUNK[:300_000])
+        begun.set()
+        await asyncio.Event().wait()
+        return response
+
+    miner.instead[CHUNK_PATH] = stuck
+    fetches = [
+        asyncio.create_task(client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, tmp_path / f"chunk{n}", len(CHUNK)))
+        for n in range(8)
+    ]
+    async with asyncio.timeout(10):
+        await begun.wait()
+    for fetch in fetches:
+        fetch.cancel()
+    assert all(isinstance(r, asyncio.CancelledError) for r in await asyncio.gather(*fetches, return_exceptions=True))
+    assert await client.fetch_commitment(miner.address, RUN_ID) is not None
+    assert list(tmp_path.iterdir()) == []
