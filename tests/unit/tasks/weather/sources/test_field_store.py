@@ -136,6 +136,14 @@ def test_folder_that_is_a_file_gives_a_one_line_error(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_folder_in_the_way_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "store").symlink_to(tmp_path / "absent")  # a name that is taken, though nothing exists there
+    with pytest.raises(StoreUnwritable, match="cannot write"):
+        publish(tmp_path / "store")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["elsewhere", "store"]
+
+
 def test_two_writers_of_one_store_leave_one_whole_store(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from tests.unit.tasks.weather.sources.test_field_store import publish\n"

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import eccodes
 import numpy as np
 import pytest
 
@@ -97,8 +98,6 @@ def test_points_missing_from_the_bitmap_become_nan(tmp_path: Path) -> None:
 
 
 def test_reduced_gaussian_grid_is_refused(tmp_path: Path) -> None:
-    import eccodes
-
     handle = eccodes.codes_grib_new_from_samples("reduced_gg_pl_32_grib2")
     eccodes.codes_set(handle, "shortName", "t")
     write(tmp_path / "a.grib", eccodes.codes_get_message(handle))

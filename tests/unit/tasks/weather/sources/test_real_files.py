@@ -21,6 +21,7 @@ from gaia.tasks.defined_tasks.weather.sources.errors import (
     MissingField,
     MissingMember,
     TruncatedGrib,
+    UnusableStore,
     WrongGrid,
 )
 from gaia.tasks.defined_tasks.weather.sources.field_store import FlatStore, open_store
@@ -135,6 +136,15 @@ def test_three_packings_of_quarter_degree_height_are_read() -> None:
     assert all(4500 < h.min() < 5000 and 5900 < h.max() < 6000 for h in heights.values())
     # jpeg and png hold the same field of 2022-02-10
     np.testing.assert_allclose(heights["jpeg"], heights["png"], atol=0.1)
+
+
+def test_field_whose_bytes_are_damaged_is_refused_by_name(tmp_path: Path) -> None:
+    damaged = bytearray((REAL_DATA / "gfs" / "z500_f024_0p25_gfs.png.grib2").read_bytes())
+    start = damaged.index(b"\x89PNG")
+    damaged[start : start + 60] = b"\xff" * 60
+    (tmp_path / "a.grib").write_bytes(damaged)
+    with pytest.raises(UnusableStore, match=r"a\.grib: field 1 \(gh\), packed as grid_png, is not decodable"):
+        open_store(tmp_path / "a.grib")
 
 
 def test_missing_points_become_nan() -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from gaia.contracts.errors import ConfigurationError, SourceFault, ValidatorFault
 
 
-class StoreMissing(ConfigurationError):  # noqa: N818  named by what happened, as its siblings
+class StoreMissing(ConfigurationError):
     """A path that should hold weather data does not exist or is not readable."""
 
 
-class BadSource(ConfigurationError):  # noqa: N818  named by what happened, as its siblings
+class BadSource(ConfigurationError):
     """The text that names a source cannot be understood, or the file is not what it is said to be."""
 
 

@@ -12,6 +12,7 @@ import netCDF4
 import numpy as np
 
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField, UnusableStore
+from gaia.tasks.defined_tasks.weather.sources.netcdf_size import refuse_cut_netcdf
 from gaia.tasks.defined_tasks.weather.sources.payloads import Inventory
 from gaia.tasks.defined_tasks.weather.sources.xarray_store import TIME_NAMES, XarrayStore
 
@@ -51,9 +52,7 @@ def _times(path: Path) -> tuple[str, list[datetime]]:
     with _open(path) as dataset:
         axis = next((name for name in TIME_NAMES if name in dataset.variables), None)
         if axis is None:
-            raise UnusableStore(
-                f"{path} has no time axis ({', '.join(TIME_NAMES)}); it has {_names(dataset)}"
-            )
+            raise UnusableStore(f"{path} has no time axis ({', '.join(TIME_NAMES)}); it has {_names(dataset)}")
         variable = dataset.variables[axis]
         try:
             dates = netCDF4.num2date(
@@ -70,6 +69,7 @@ def _times(path: Path) -> tuple[str, list[datetime]]:
 
 def _open(path: Path) -> netCDF4.Dataset:
     try:
+        refuse_cut_netcdf(path)
         return netCDF4.Dataset(path)
     except OSError as error:
         raise UnusableStore(f"{path} cannot be read as NetCDF: {error.strerror or error}") from error

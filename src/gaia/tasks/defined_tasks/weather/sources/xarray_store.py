@@ -21,6 +21,7 @@ from gaia.protocol.run_spec import FieldId, GridSpec
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField, UnusableStore
 from gaia.tasks.defined_tasks.weather.sources.field_store import missing_field
 from gaia.tasks.defined_tasks.weather.sources.grid_axes import coordinates, grid_of
+from gaia.tasks.defined_tasks.weather.sources.netcdf_size import refuse_cut_netcdf
 from gaia.tasks.defined_tasks.weather.sources.source_units import HEIGHT_NAMES, factor_to_hpa, factor_to_table
 from gaia.tasks.defined_tasks.weather.sources.zarr_safety import refuse_unsafe_zarr
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES, UnknownVariable, Variable, variable
@@ -119,9 +120,7 @@ class XarrayStore:
         found = [name for name in names if name in self._dataset.variables]
         if len(found) != 1:
             there = ", ".join(str(v) for v in self._dataset.variables) or "nothing"
-            raise UnusableStore(
-                f"{self._name} has {len(found)} {what} coordinates ({names[0]}, ...); it has {there}"
-            )
+            raise UnusableStore(f"{self._name} has {len(found)} {what} coordinates ({names[0]}, ...); it has {there}")
         return found[0]
 
     def _instant_of(self, lead_h: int | None) -> dict[str, int]:
@@ -143,14 +142,10 @@ class XarrayStore:
         leads_h = _hours(self._dataset[axis].values, self._dataset[axis].attrs.get("units"), self._name)
         if lead_h is None and leads_h.size == 1:
             return 0
-        matches = (
-            np.flatnonzero(np.abs(leads_h - lead_h) < 1e-6) if lead_h is not None else np.array([], dtype=int)
-        )
+        matches = np.flatnonzero(np.abs(leads_h - lead_h) < 1e-6) if lead_h is not None else np.array([], dtype=int)
         if matches.size != 1:
             wanted = "which lead is wanted was not said" if lead_h is None else f"lead {lead_h} h is wanted"
-            raise MissingField(
-                f"{self._name}: {wanted}; it has {', '.join(f'{h:g}' for h in leads_h[:60])} h"
-            )
+            raise MissingField(f"{self._name}: {wanted}; it has {', '.join(f'{h:g}' for h in leads_h[:60])} h")
         return int(matches[0])
 
     def _find_fields(self) -> Iterator[tuple[FieldId, _Place]]:
@@ -164,9 +159,7 @@ class XarrayStore:
             for level_hpa, axis, index in self._levels_of(known, array):
                 field = FieldId(known.name, level_hpa)
                 if field in found:
-                    raise UnusableStore(
-                        f"{self._name} holds {field} twice: {found[field].array!r} and {name!r}"
-                    )
+                    raise UnusableStore(f"{self._name} holds {field} twice: {found[field].array!r} and {name!r}")
                 found[field] = _Place(array=str(name), level_axis=axis, level_index=index, factor=factor)
         yield from found.items()
 
@@ -176,27 +169,21 @@ class XarrayStore:
         free = {*LEVEL_NAMES, *LEAD_NAMES, *self._instant, self._latitude_name, self._longitude_name}
         for axis, size in array.sizes.items():
             if axis not in free and size != 1:
-                raise UnusableStore(
-                    f"{self._name}: {name!r} has an axis {axis!r} of {size} that is not understood"
-                )
+                raise UnusableStore(f"{self._name}: {name!r} has an axis {axis!r} of {size} that is not understood")
 
     def _levels_of(self, known: Variable, array: xr.Variable) -> Iterator[tuple[int | None, str | None, int]]:
         """(level in hPa, its axis, index along it) of each level of an array."""
         axis = next((name for name in LEVEL_NAMES if name in array.sizes), None)
         if not known.on_levels:
             if axis is not None and array.sizes[axis] != 1:
-                raise UnusableStore(
-                    f"{self._name}: surface variable {known.name} has {array.sizes[axis]} levels"
-                )
+                raise UnusableStore(f"{self._name}: surface variable {known.name} has {array.sizes[axis]} levels")
             yield None, axis, 0
             return
         coordinate = axis or next((name for name in LEVEL_NAMES if self._is_scalar(name)), None)
         if coordinate is None or coordinate not in self._dataset.variables:
             return
         levels = np.atleast_1d(self._dataset[coordinate].values).astype(np.float64)
-        unit = self._dataset[coordinate].attrs.get("units") or (
-            "Pa" if coordinate == "isobaricInPa" else None
-        )
+        unit = self._dataset[coordinate].attrs.get("units") or ("Pa" if coordinate == "isobaricInPa" else None)
         for index, level in enumerate(levels * factor_to_hpa(unit, float(levels.max()))):
             if abs(level - round(level)) < 1e-3 and round(level) > 0:  # the rest (0.5 hPa) no run asks for
                 yield round(level), axis, index
@@ -212,13 +199,13 @@ def _open(path: Path) -> xr.Dataset:
         engine = "zarr"
     options: Mapping[str, Any] = {"consolidated": False} if engine == "zarr" else {}
     try:
+        if engine == "netcdf4":
+            refuse_cut_netcdf(path)
         with warnings.catch_warnings():
             # ERA-Interim files carry a NaN fill value on integers, which means that nothing is missing
             warnings.simplefilter("ignore", xr.SerializationWarning)
             # times are read here, by their units; consolidated metadata repeat what lies beside the arrays
-            return xr.open_dataset(
-                path, engine=engine, chunks=None, decode_times=False, cache=False, **options
-            )
+            return xr.open_dataset(path, engine=engine, chunks=None, decode_times=False, cache=False, **options)
     except (ValueError, OSError, KeyError, TypeError, RuntimeError) as error:
         raise UnusableStore(f"{path} cannot be read as {engine}: {_one_line(error)}") from error
 
