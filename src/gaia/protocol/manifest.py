@@ -23,8 +23,8 @@ from gaia.protocol.run_spec import RunSpec
 COMMITMENT_DOMAIN = b"gaia/commitment/1"
 NONCE_BYTES = 32
 DIGEST_BYTES = 32
-CHUNK_OVERHEAD_BYTES = 64
-"""Blosc adds at most 16 bytes to a field that it cannot compress (BLOSC_MAX_OVERHEAD in blosc.h)."""
+CHUNK_OVERHEAD_BYTES = 16
+"""What Blosc adds at most, to a field that it cannot compress (BLOSC_MAX_OVERHEAD in blosc.h)."""
 
 _BYTES_PER_ENTRY = 256
 _BYTES_BESIDE_ENTRIES = 2_048
@@ -140,9 +140,7 @@ def _decode_canonical(manifest_bytes: bytes) -> Manifest:
     return manifest
 
 
-def _check_identity(
-    manifest: Manifest, *, run_id: RunId, hotkey: Hotkey, init_time: datetime, spec: RunSpec
-) -> None:
+def _check_identity(manifest: Manifest, *, run_id: RunId, hotkey: Hotkey, init_time: datetime, spec: RunSpec) -> None:
     wanted = {
         "run_id": (manifest.run_id, run_id),
         "hotkey": (manifest.hotkey, hotkey),
@@ -158,15 +156,11 @@ def _check_chunks(manifest: Manifest, spec: RunSpec) -> None:
     wanted = {key for key, _, _ in spec.chunks()}
     for key, _, _ in spec.chunks():
         if key not in manifest.chunks:
-            raise ManifestIncomplete(
-                f"chunk {key} is missing ({len(wanted - manifest.chunks.keys())} in all)"
-            )
+            raise ManifestIncomplete(f"chunk {key} is missing ({len(wanted - manifest.chunks.keys())} in all)")
     extra = sorted(manifest.chunks.keys() - wanted)
     if extra:
         raise ManifestOverfull(f"chunk {extra[0][:80]!r} is not wanted ({len(extra)} such in all)")
     limit_bytes = spec.field_bytes + CHUNK_OVERHEAD_BYTES
     for key, chunk in manifest.chunks.items():
         if chunk.size_bytes > limit_bytes:
-            raise ChunkTooLarge(
-                f"chunk {key} claims {chunk.size_bytes} bytes; at most {limit_bytes} are possible"
-            )
+            raise ChunkTooLarge(f"chunk {key} claims {chunk.size_bytes} bytes; at most {limit_bytes} are possible")
