@@ -12,7 +12,7 @@ import argparse
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -34,16 +34,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="gaia.validator.validator", description="runs the validator")
     parser.add_argument("--ppid", type=int, help="stop when this parent process dies")
     options = parser.parse_args(arguments)
+    return run(load_supervisor_settings, parent_pid=options.ppid)
+
+
+def run(
+    settings: Callable[[], SupervisorSettings], programs: Programs | None = None, *, parent_pid: int | None = None
+) -> int:
+    """Supervise, and explain in one line on stderr what goes wrong; the exit status."""
     try:
-        if options.ppid is not None:
-            die_with_parent(options.ppid, signal.SIGTERM)
-        supervise(load_supervisor_settings())
-    except ConfigurationError as error:
-        print(f"gaia: {error}", file=sys.stderr)
-        return 2
+        if parent_pid is not None:
+            die_with_parent(parent_pid, signal.SIGTERM)
+        supervise(settings(), programs)
     except GaiaError as error:
         print(f"gaia: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, ConfigurationError) else 1
     except KeyboardInterrupt:  # before there was anything to stop
         return 130
     return 0

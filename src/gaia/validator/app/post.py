@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 
-from gaia.contracts.errors import ValidatorFault
+from gaia.contracts.errors import ConfigurationError, ValidatorFault
 from gaia.validator.app.children import Child
 from gaia.validator.app.memory import process_usage
 from gaia.validator.app.restart_policy import RestartHistory, RestartPolicy
 from gaia.validator.app.supervisor_view import ChildView
 
-EXIT_REFUSED = 2
-"""A child that ends so before it was ready says that starting it again cannot help."""
+EXIT_REFUSED = frozenset({2, 3})
+"""A child that ends so before it was ready says that starting it again cannot help: 2 for settings, 3 for data."""
 
 
 class Role(StrEnum):
@@ -28,7 +28,11 @@ class Role(StrEnum):
 
 
 class ChildKeepsFailing(ValidatorFault):
-    """A child ended more often than the restart intensity allows, or said that trying again is useless."""
+    """A child ended more often than the restart intensity allows."""
+
+
+class ChildRefuses(ConfigurationError):
+    """A child says that it cannot work until the operator mends something."""
 
 
 class Post:
@@ -58,7 +62,7 @@ class Post:
     def ended(self, child: Child) -> int:
         """Note the end of the child, and when the next one is due. Returns its exit status.
 
-        Raises ChildKeepsFailing when no next one is to be started.
+        Raises ChildKeepsFailing or ChildRefuses when no next one is to be started.
         """
         child.messages()
         status = child.exit_status or 0
@@ -75,8 +79,8 @@ class Post:
             # as far as dialling in speaks against this validator.
             counts=not (worker and child.said_ready),
         )
-        if status == EXIT_REFUSED and not child.said_ready:
-            raise ChildKeepsFailing(f"{self} cannot start: see its message above")
+        if status in EXIT_REFUSED and not child.said_ready:
+            raise ChildRefuses(f"{self} cannot start: see its message above")
         if delay_s is None:
             raise ChildKeepsFailing(
                 f"{self} ended more than {self._policy.max_failures} times within {self._policy.window_s:g} s "

@@ -26,7 +26,7 @@ from gaia.validator.app.children import Child, WorkerLaunch, python_module
 from gaia.validator.app.engine_snapshot import EngineSnapshot, decode_snapshot
 from gaia.validator.app.handler_registry import DEFAULT_REGISTRY
 from gaia.validator.app.memory import process_usage
-from gaia.validator.app.post import ChildKeepsFailing, Post, Role, describe_exit
+from gaia.validator.app.post import EXIT_REFUSED, ChildKeepsFailing, ChildRefuses, Post, Role, describe_exit
 from gaia.validator.app.signal_wakeup import SignalWakeup
 from gaia.validator.app.supervisor_settings import SupervisorSettings
 from gaia.validator.app.supervisor_view import ChildView, SupervisorView
@@ -97,10 +97,10 @@ class Supervisor:
         database.prepare()
         stderr_path = self._settings.run_dir / "postgres.stderr"
         post = self._add(Role.POSTGRES, 0, lambda: _spawn_postgres(database, stderr_path), keep=False)
-        child = post.fill()
+        child = self._fill(post)
         self._turn_until(lambda: post.child is not child or database.is_ready(), _POSTGRES_START_S, "PostgreSQL")
         if post.child is not child:
-            raise StartFailed(_last_line(stderr_path.read_bytes()) or database.last_complaint())
+            raise _start_error(child, stderr_path.read_bytes(), database.last_complaint())
         post.keep = True
         self._log.info("database_started", socket_dir=str(database.socket_dir))
 
@@ -111,25 +111,16 @@ class Supervisor:
                 Role.SETUP, 0, lambda: Child.spawn(argv, environment=self._with_database(), stderr=stderr.fileno()),
                 keep=False,
             )  # fmt: skip
-            child = post.fill()
+            child = self._fill(post)
             self._turn_until(lambda: post.child is None, _SETUP_S, "the database's set-up")
             self._posts.remove(post)
             if child.exit_status != 0:
                 stderr.seek(0)
-                raise StartFailed(
-                    _last_line(stderr.read())
-                    or f"the database's set-up failed ({describe_exit(child.exit_status or 0)})"
-                )
+                raise _start_error(child, stderr.read(), "the database's set-up failed")
         self._log.info("database_ready")
 
     def _start_engine_and_workers(self) -> None:
-        engine_argv = [
-            *self._programs.engine,
-            "--socket",
-            str(self._settings.engine_socket),
-            "--ppid",
-            str(os.getpid()),
-        ]
+        engine_argv = [*self._programs.engine, "--ppid", str(os.getpid())]
         self._add(
             Role.ENGINE, 0,
             lambda: Child.spawn(engine_argv, environment=self._with_database(), with_status=True),
@@ -151,9 +142,10 @@ class Supervisor:
         self._posts.append(post)
         return post
 
-    def _fill(self, post: Post) -> None:
+    def _fill(self, post: Post) -> Child:
         child = post.fill()
         self._log.info("child_started", role=post.role, slot=post.slot, pid=child.pid, restarts=post.restarts)
+        return child
 
     def _with_database(self) -> dict[str, str]:
         """What engine and set-up need on top of the environment that they inherit."""
@@ -226,7 +218,7 @@ class Supervisor:
         expected = child.expected_to_end
         try:
             status = post.ended(child)
-        except ChildKeepsFailing:
+        except (ChildKeepsFailing, ChildRefuses):
             if not self._stopping:
                 raise
             return
@@ -293,6 +285,9 @@ def _spawn_postgres(database: EmbeddedPostgres, stderr_path: Path) -> Child:
         return Child.spawn(database.argv(), stderr=stderr.fileno())
 
 
-def _last_line(output: bytes) -> str:
-    lines = output.decode("utf-8", errors="replace").strip().splitlines()
-    return lines[-1].strip() if lines else ""
+def _start_error(child: Child, stderr: bytes, otherwise: str) -> ValidatorFault:
+    """What a child that ended too early has to say, in one line: its last on stderr."""
+    status = child.exit_status or 0
+    lines = stderr.decode("utf-8", errors="replace").strip().splitlines()
+    message = lines[-1].strip() if lines else f"{otherwise} ({describe_exit(status)})"
+    return ChildRefuses(message) if status in EXIT_REFUSED else StartFailed(message)
