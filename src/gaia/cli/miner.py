@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Annotated, Literal, Optional
 
 import typer
 
-from gaia.miner.adversary import Cheat
+from gaia.cli.exit import plain_errors
+from gaia.miner.cheat import Cheat
 
 
 def miner(  # noqa: PLR0917  typer reads its options from here
@@ -42,7 +42,6 @@ def miner(  # noqa: PLR0917  typer reads its options from here
     """Forecast for the validators of a subnet: a complete miner, to run or to build yours from
     (docs/miners.md).
     """
-    from gaia.contracts.errors import GaiaError
     from gaia.miner.launch import Launch, launch
     from gaia.miner.log_setup import log_to_stderr
     from gaia.miner.model_choice import ModelChoice
@@ -65,8 +64,5 @@ def miner(  # noqa: PLR0917  typer reads its options from here
         cheat=cheat,
         parent_pid=ppid,
     )
-    try:
+    with plain_errors():
         asyncio.run(launch(told))
-    except GaiaError as error:
-        print(f"gaia miner: {error}", file=sys.stderr)
-        raise typer.Exit(2) from None

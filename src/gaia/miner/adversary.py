@@ -7,36 +7,28 @@ honest way.
 from __future__ import annotations
 
 import asyncio
-from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
 
+import msgspec
 import structlog
 
 from gaia.contracts.errors import ConfigurationError
 from gaia.contracts.ids import Hotkey
+from gaia.miner.cheat import Cheat
 from gaia.miner.conduct import Compute, Conduct
 from gaia.miner.forecast_job import STORE_NAME, write_atomically
 from gaia.miner.forecaster import manifest_of
 from gaia.miner.model_choice import BuiltIn, ModelChoice
 from gaia.miner.run_store import CommittedForecast, StoredRun
 
-log = structlog.get_logger(__name__)
+__all__ = ["Cheat", "conduct_for"]
 
-BETTER_MODEL = ModelChoice(name=BuiltIn.BAROTROPIC)
-"""The forecast that a swapper would like to have committed to: no error in its initial state."""
+log = structlog.get_logger(__name__)
 
 _SWAPPED_NAME = "swapped"
 _MANIFEST_NAME = "manifest.json"
 _SILENCE_S = 86_400.0
-
-
-class Cheat(StrEnum):
-    """What the demonstration can break."""
-
-    SWAP = "swap"  # reveals another manifest than the one committed to
-    SWAP_CHUNKS = "swap-chunks"  # reveals the right manifest and serves other chunks
-    SILENT = "silent"  # takes connections and requests, and never answers
 
 
 def conduct_for(cheat: Cheat | None, model: ModelChoice, hotkey: Hotkey) -> Conduct:
@@ -47,11 +39,10 @@ def conduct_for(cheat: Cheat | None, model: ModelChoice, hotkey: Hotkey) -> Cond
         case Cheat.SILENT:
             return Silent()
         case Cheat.SWAP | Cheat.SWAP_CHUNKS:
-            if model == BETTER_MODEL:
-                raise ConfigurationError(
-                    "a swapper needs a worse model to commit to: add --initial-error 0.3"
-                )
-            return Swapper(hotkey) if cheat is Cheat.SWAP else ChunkSwapper(hotkey)
+            better = ModelChoice(name=BuiltIn.BAROTROPIC, truncation=model.truncation)
+            if model == msgspec.structs.replace(better, seed=model.seed):
+                raise ConfigurationError("a swapper needs a worse model to commit to: add --initial-error 0.3")
+            return Swapper(hotkey, better) if cheat is Cheat.SWAP else ChunkSwapper(hotkey, better)
         case never:
             assert_never(never)
 
@@ -69,13 +60,14 @@ class Swapper(Conduct):
     Both are ready before the commitment is published, so that it is certain which one is served.
     """
 
-    def __init__(self, hotkey: Hotkey) -> None:
+    def __init__(self, hotkey: Hotkey, better: ModelChoice) -> None:
         self._hotkey = hotkey
+        self._better = better
 
     async def before_commitment(self, run: StoredRun, compute: Compute) -> None:
         folder = self._folder(run)
         await asyncio.to_thread(run.discard, folder)
-        result = await compute(BETTER_MODEL, folder)
+        result = await compute(self._better, folder)
         if result.error is not None:
             raise ConfigurationError(f"nothing to swap in: {result.error.message}")
         write_atomically(folder / _MANIFEST_NAME, manifest_of(run.accepted.request, self._hotkey, result))

@@ -6,7 +6,6 @@ python -m gaia.miner.forecast_child FOLDER PARENT_PID
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 import traceback
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from gaia.contracts.errors import GaiaError
+from gaia.contracts.errors import GaiaError, SourceFault
 from gaia.contracts.unit import UnitError
 from gaia.miner.forecast_job import (
     INPUTS_NAME,
@@ -32,11 +31,17 @@ from gaia.miner.parent_death import die_with_parent
 from gaia.protocol.manifest import ChunkDigest
 from gaia.protocol.run_spec import RunSpec
 from gaia.tasks.defined_tasks.weather.sources.catalog import Role, SourceRef, parse_source
-from gaia.tasks.defined_tasks.weather.sources.decode import handle_decode
-from gaia.tasks.defined_tasks.weather.sources.errors import MissingField
+from gaia.tasks.defined_tasks.weather.sources.decode import decode
+from gaia.tasks.defined_tasks.weather.sources.errors import MissingField, StoreMissing
 from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore, open_store
 from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
-from gaia.tasks.defined_tasks.weather.sources.payloads import DecodePayload, DecodeResult, cache_path
+from gaia.tasks.defined_tasks.weather.sources.payloads import DecodePayload, cache_path
+
+
+class AnalysisNotThere(SourceFault):
+    """The initial state is not, or not yet, in its source."""
+
+    retryable = True
 
 
 class Inputs:
@@ -47,11 +52,11 @@ class Inputs:
         self._folder = folder
 
     def analysis(self, source: str, init_time: datetime) -> FieldStore:
-        """The initial state, with every field of the run; raises MissingField, WrongGrid and their like."""
-        store, missing = self._decode(parse_source(source), Role.ANALYSIS, init_time)
-        if missing:
-            raise MissingField(f"{source} lacks {', '.join(map(str, missing))} at {init_time.isoformat()}")
-        return store
+        """The initial state, with every field of the run; raises AnalysisNotThere, WrongGrid and their like."""
+        try:
+            return self._decoded(parse_source(source), Role.ANALYSIS, init_time)
+        except (MissingField, StoreMissing) as error:
+            raise AnalysisNotThere(str(error)) from error
 
     def climatology(self, source: str) -> Climatology:
         """The climatology by valid time."""
@@ -59,27 +64,22 @@ class Inputs:
 
         def at(valid_time: datetime) -> FieldStore | None:
             try:
-                return self._decode(reference, Role.CLIMATOLOGY, valid_time)[0]
-            except MissingField:
+                return self._decoded(reference, Role.CLIMATOLOGY, valid_time)
+            except (MissingField, StoreMissing):
                 return None
 
         return at
 
-    def _decode(
-        self, source: SourceRef, role: Role, valid_time: datetime
-    ) -> tuple[FieldStore, tuple[object, ...]]:
+    def _decoded(self, source: SourceRef, role: Role, valid_time: datetime) -> FieldStore:
         place = cache_path(self._folder, source, role, valid_time=valid_time, spec_digest=self._spec.digest())
-        payload = DecodePayload(
-            source=source, role=role, valid_time=valid_time, spec=self._spec, destination=str(place)
-        )
-        result = msgspec.convert(handle_decode(msgspec.to_builtins(payload)), DecodeResult)
-        return open_store(result.path), result.missing
+        asked = DecodePayload(source=source, role=role, valid_time=valid_time, spec=self._spec, destination=str(place))
+        return open_store(decode(asked).path)
 
 
 def write_forecast(job: ForecastJob, folder: Path) -> dict[str, ChunkDigest]:
     """Run the model and write its forecast to `folder`/store; the digest of each chunk by its key."""
     inputs = Inputs(job.spec, folder / INPUTS_NAME)
-    model = build_model(job.model)
+    model = build_model(job.model, embedded_world=parse_source(job.analysis).format == "archive")
     analysis = inputs.analysis(job.analysis, job.init_time)
     climatology = None if job.climatology is None else inputs.climatology(job.climatology)
     writer = ForecastWriter(folder / STORE_NAME, job.spec, job.init_time)
@@ -99,7 +99,7 @@ def attempt(folder: Path) -> ForecastResult:
     result = msgspec.structs.replace(
         result,
         duration_s=time.monotonic() - started,
-        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_rss_bytes=_peak_rss_bytes(),
     )
     write_atomically(folder / RESULT_NAME, msgspec.json.encode(result))
     return result
@@ -108,9 +108,15 @@ def attempt(folder: Path) -> ForecastResult:
 def _described(error: Exception) -> UnitError:
     if isinstance(error, GaiaError):
         return UnitError(code=error.code, message=str(error), fault=error.fault, retryable=error.retryable)
-    return UnitError(
-        code="model_failed", message=f"{type(error).__name__}: {error}", traceback=traceback.format_exc()
-    )
+    return UnitError(code="model_failed", message=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+
+
+def _peak_rss_bytes() -> int:
+    """From VmHWM, not from getrusage: its ru_maxrss is inherited from the parent through exec (getrusage(2))."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def main() -> None:

@@ -70,9 +70,7 @@ def _result_of(folder: Path, returncode: int) -> ForecastResult:
     except (OSError, msgspec.DecodeError):
         pass  # died before its last word, or while it spoke it: the exit status says more
     how = f"signal {signal.Signals(-returncode).name}" if returncode < 0 else f"status {returncode}"
-    return _failed(
-        "forecast_process_died", f"the forecast process ended with {how} and no result; its output says why"
-    )
+    return _failed("forecast_process_died", f"the forecast process ended with {how} and no result; its output says why")
 
 
 def _failed(code: str, message: str) -> ForecastResult:

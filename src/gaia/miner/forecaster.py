@@ -54,37 +54,42 @@ def promise(request: ForecastRequest, hotkey: Hotkey, manifest: bytes, now: date
 
 
 class Forecaster:
-    """One forecast at a time: two at once would only make both late."""
+    """Looks after every run until it is committed or lost. Models run one at a time: two would make both late."""
 
     def __init__(self, settings: MinerSettings, hotkey: Hotkey, conduct: Conduct, clock: Clock) -> None:
         self._settings = settings
         self._hotkey = hotkey
         self._conduct = conduct
         self._clock = clock
-        self._waiting: asyncio.Queue[StoredRun] = asyncio.Queue(maxsize=settings.max_runs)
+        self._submitted: asyncio.Queue[StoredRun] = asyncio.Queue(maxsize=settings.max_runs)
+        self._computing = asyncio.Lock()
 
     def submit(self, run: StoredRun) -> None:
-        """Put a run into the line; raises NotEnoughRoom."""
+        """Have a run forecast; raises NotEnoughRoom."""
         try:
-            self._waiting.put_nowait(run)
+            self._submitted.put_nowait(run)
         except asyncio.QueueFull:
             raise NotEnoughRoom("too many forecasts wait to be computed; try later") from None
 
     async def work(self) -> None:
-        """Take runs from the line, for ever."""
-        while True:
-            run = await self._waiting.get()
-            try:
-                await self._forecast(run)
-            except Exception:  # a service loop: the next run must not suffer
-                log.exception("forecast_failed", run_id=run.run_id)
-                run.failure = "the miner failed; its log says why"
+        """Take up the runs that are submitted, for ever. There are never more than the run store keeps."""
+        async with asyncio.TaskGroup() as runs:
+            while True:
+                runs.create_task(self._look_after(await self._submitted.get()))
+
+    async def _look_after(self, run: StoredRun) -> None:
+        try:
+            await self._forecast(run)
+        except Exception:  # a service loop: the other runs must not suffer
+            log.exception("forecast_failed", run_id=run.run_id)
+            run.failure = "the miner failed; its log says why"
 
     async def _forecast(self, run: StoredRun) -> None:
         """Try until the forecast is committed, cannot be made, or the deadline has passed."""
         pause_s = FIRST_PAUSE_S
         while (left_s := self._left_s(run)) > 0:
-            result = await self._attempt(run)
+            async with self._computing:
+                result = await self._attempt(run)
             if result.error is None:
                 return
             log.error(
@@ -114,9 +119,7 @@ class Forecaster:
 
     async def _commit(self, run: StoredRun, attempt: Path, result: ForecastResult) -> ForecastResult:
         if self._left_s(run) <= 0:
-            return ForecastResult(
-                error=UnitError(code="forecast_too_slow", message="ready after the commit deadline")
-            )
+            return ForecastResult(error=UnitError(code="forecast_too_slow", message="ready after the commit deadline"))
         manifest = manifest_of(run.accepted.request, self._hotkey, result)
         committed = promise(run.accepted.request, self._hotkey, manifest, self._clock.now())
         await asyncio.to_thread(run.publish, attempt, committed)

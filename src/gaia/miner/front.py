@@ -1,5 +1,5 @@
-"""The miner's HTTP face: who asks, whether they may, what they get. Every answer to a verified caller is
-signed.
+"""The miner's HTTP face: who asks, whether they may, what they get. Every message to a verified caller
+is signed.
 
 Owns the routes. It computes nothing and decides nothing about time (`terms`); it blocks the event loop for
 no longer than a signature takes.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import structlog
 from aiohttp import web
@@ -49,7 +50,8 @@ log = structlog.get_logger(__name__)
 BODY_TIMEOUT_S = 10.0
 _JSON = "application/json"
 
-Answerer = Callable[[web.Request, bytes], Awaitable["Answer"]]
+Answerer = Callable[[web.Request, bytes], Awaitable["Answer | Path"]]
+"""Gives a message, to be signed, or a file of bytes whose digest a signed manifest already vouches for."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -57,7 +59,6 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     status: int
     body: bytes
-    content_type: str = _JSON
 
 
 class Front:
@@ -94,8 +95,8 @@ class Front:
         app.router.add_get(f"{one_run}/chunks/{{chunk:.+}}", self._route(self._chunk), allow_head=False)
         return app
 
-    def _route(self, answerer: Answerer) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def handle(request: web.Request) -> web.Response:
+    def _route(self, answerer: Answerer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
             await self._conduct.before_answer()
             try:
                 async with asyncio.timeout(BODY_TIMEOUT_S):
@@ -107,7 +108,8 @@ class Front:
                 log.warning("request_refused", path=request.path, code=error.code, reason=str(error))
                 refusal = _refusal(error)
                 return web.Response(status=refusal.status, body=refusal.body, content_type=_JSON)
-            return self._signed(identity, await self._answered(answerer, request, body))
+            answer = await self._answered(answerer, request, body)
+            return web.FileResponse(answer) if isinstance(answer, Path) else self._signed(identity, answer)
 
         return handle
 
@@ -132,17 +134,16 @@ class Front:
             await self._permits.look_again()
             return verified()
 
-    async def _answered(self, answerer: Answerer, request: web.Request, body: bytes) -> Answer:
+    async def _answered(self, answerer: Answerer, request: web.Request, body: bytes) -> Answer | Path:
         try:
             return await answerer(request, body)
         except GaiaError as error:
-            log.info("request_declined", path=request.path, code=error.code, reason=str(error))
+            declined = log.debug if error.retryable else log.info  # validators poll: "not yet" is no news
+            declined("request_declined", path=request.path, code=error.code, reason=str(error))
             return _refusal(error)
         except Exception:  # a process boundary: whatever it is, the caller gets an answer
             log.exception("request_failed", path=request.path)
-            return Answer(
-                status=500, body=custom_serializer(ErrorMessage(code="miner_failed", message="our fault"))
-            )
+            return Answer(status=500, body=custom_serializer(ErrorMessage(code="miner_failed", message="our fault")))
 
     def _signed(self, identity: RequestIdentity, answer: Answer) -> web.Response:
         headers = sign_response(
@@ -152,9 +153,7 @@ class Front:
             body=answer.body,
             nonce_ns=unix_ns(self._clock.now()),
         )
-        return web.Response(
-            status=answer.status, body=answer.body, content_type=answer.content_type, headers=headers
-        )
+        return web.Response(status=answer.status, body=answer.body, content_type=_JSON, headers=headers)
 
     async def _accept(self, request: web.Request, body: bytes) -> Answer:
         wanted = decode_request(body)
@@ -176,9 +175,7 @@ class Front:
     async def _commitment(self, request: web.Request, body: bytes) -> Answer:
         run = self._run(request)
         committed = commitment_to_show(run, self._clock.now())
-        return _message(
-            CommitmentMessage(run_id=run.run_id, hotkey=self._signer.hotkey, digest=committed.digest)
-        )
+        return _message(CommitmentMessage(run_id=run.run_id, hotkey=self._signer.hotkey, digest=committed.digest))
 
     async def _reveal(self, request: web.Request, body: bytes) -> Answer:
         run = self._run(request)
@@ -186,12 +183,10 @@ class Front:
         manifest = self._conduct.manifest(run, committed)
         return _message(RevealMessage(manifest=manifest.decode(), nonce=committed.nonce))
 
-    async def _chunk(self, request: web.Request, body: bytes) -> Answer:
+    async def _chunk(self, request: web.Request, body: bytes) -> Path:
         run = self._run(request)
         forecast_to_open(run, self._clock.now())
-        path = self._conduct.chunk(run, chunk_key(run, request.match_info["chunk"]))
-        content = await asyncio.to_thread(path.read_bytes)
-        return Answer(status=200, body=content, content_type="application/octet-stream")
+        return self._conduct.chunk(run, chunk_key(run, request.match_info["chunk"]))
 
     def _run(self, request: web.Request) -> StoredRun:
         run = self._store.get(request.match_info["run_id"])

@@ -13,7 +13,8 @@ from msgspec import Struct
 from gaia.chain.simulated import SimulatedChain
 from gaia.contracts.clock import SystemClock
 from gaia.contracts.errors import ConfigurationError
-from gaia.miner.adversary import Cheat, conduct_for
+from gaia.miner.adversary import conduct_for
+from gaia.miner.cheat import Cheat
 from gaia.miner.parent_death import die_with_parent
 from gaia.miner.server import MinerServer
 from gaia.miner.settings import MinerSettings
@@ -36,9 +37,7 @@ async def launch(told: Launch) -> None:
     if told.parent_pid is not None:
         die_with_parent(told.parent_pid)
     if not told.chain_url.startswith(("postgresql://", "postgres://")):
-        raise ConfigurationError(
-            "--chain-url must be postgresql://...: only the simulated chain can be used so far"
-        )
+        raise ConfigurationError("--chain-url must be postgresql://...: only the simulated chain can be used so far")
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

@@ -36,9 +36,7 @@ class ModelChoice(Struct, frozen=True, kw_only=True):
     truncation: int = 42
     """Triangular truncation, in total wavenumbers."""
     initial_error: float = 0.0
-    """Error of the initial state, as a fraction of the standard deviation of the eddies: 0.1 is ten per
-    cent.
-    """
+    """Root mean square error of the initial 500 hPa geopotential, as a fraction of its variability."""
     seed: int = 0
     """Which error of that size."""
 
@@ -50,19 +48,20 @@ def check_choice(choice: ModelChoice) -> None:
     """Refuse what can be seen to be wrong without importing anything; raises ConfigurationError."""
     if choice.name not in set(BuiltIn) and not _PLUG_IN.fullmatch(choice.name):
         known = ", ".join(BuiltIn)
-        raise ConfigurationError(
-            f"unknown model {choice.name!r}: choose one of {known}, or package.module:factory"
-        )
-    if not 5 <= choice.truncation <= 1000:
-        raise ConfigurationError(f"truncation {choice.truncation} is not between 5 and 1000")
-    if not 0.0 <= choice.initial_error <= 10.0:
-        raise ConfigurationError(f"initial error {choice.initial_error} is not between 0 and 10")
+        raise ConfigurationError(f"unknown model {choice.name!r}: choose one of {known}, or package.module:factory")
+    if not 5 <= choice.truncation <= 255:
+        raise ConfigurationError(f"truncation {choice.truncation} is not between 5 and 255")
+    if not 0.0 <= choice.initial_error <= 2.0:
+        raise ConfigurationError(f"initial error {choice.initial_error} is not between 0 and 2")
     if choice.seed < 0:
         raise ConfigurationError(f"seed {choice.seed} is negative")
 
 
-def build_model(choice: ModelChoice) -> ForecastModel:
-    """The chosen model, imported now; raises ConfigurationError if a plug-in cannot be found or made."""
+def build_model(choice: ModelChoice, *, embedded_world: bool = False) -> ForecastModel:
+    """The chosen model, imported now; raises ConfigurationError if a plug-in cannot be found or made.
+
+    `embedded_world`: the analysis comes from the simulated atmosphere, whose laws differ from the Earth's.
+    """
     check_choice(choice)
     if choice.name not in set(BuiltIn):
         return _plug_in(choice.name)
@@ -80,9 +79,10 @@ def build_model(choice: ModelChoice) -> ForecastModel:
 
             return DampedPersistence()
         case BuiltIn.BAROTROPIC:
-            from gaia.miner.models.barotropic import Barotropic
+            from gaia.miner.models.barotropic import Barotropic, EmbeddedBarotropic
 
-            return Barotropic(choice.truncation, choice.initial_error, choice.seed)
+            kind = EmbeddedBarotropic if embedded_world else Barotropic
+            return kind(choice.truncation, choice.initial_error, choice.seed)
         case never:
             assert_never(never)
 

@@ -155,9 +155,7 @@ class RunStore:
             accepted = msgspec.json.decode((folder / _REQUEST_NAME).read_bytes(), type=AcceptedRun)
             committed = None
             if (folder / _COMMITMENT_NAME).exists():
-                committed = msgspec.json.decode(
-                    (folder / _COMMITMENT_NAME).read_bytes(), type=CommittedForecast
-                )
+                committed = msgspec.json.decode((folder / _COMMITMENT_NAME).read_bytes(), type=CommittedForecast)
         except (msgspec.DecodeError, ValidatorFault) as error:
             raise ConfigurationError(
                 f"{folder} is damaged ({error}); move it away to go on without that run"

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from gaia.contracts.clock import Clock
 from gaia.contracts.errors import ConfigurationError
-from gaia.contracts.ports import ChainPort, Signer
+from gaia.contracts.ports import ChainPort, ChainRefused, Signer
 from gaia.miner.conduct import Conduct
 from gaia.miner.forecaster import Forecaster
 from gaia.miner.front import Front
@@ -74,8 +74,14 @@ class MinerServer:
                 self._cleanup.push_async_callback(_end, asyncio.create_task(service))
             async with asyncio.timeout(ANNOUNCE_TIMEOUT_S):
                 await self._chain.announce_endpoint(self._settings.netuid, self._signer, self.endpoint)
+        except ChainRefused as error:
+            await self._cleanup.aclose()
+            raise ConfigurationError(
+                f"the chain refuses to announce this miner ({error});"
+                f" is its hotkey registered on subnet {self._settings.netuid}?"
+            ) from error
         except BaseException:
-            await self.stop()
+            await self._cleanup.aclose()
             raise
         log.info(
             "miner_started",

@@ -25,9 +25,7 @@ def check_terms(request: ForecastRequest, settings: MinerSettings, now: datetime
     if now >= request.commit_deadline:
         raise UnservableRequest(f"the commit deadline {request.commit_deadline.isoformat()} has passed")
     if request.reveal_until - request.commit_deadline > LONGEST_REVEAL:
-        raise UnservableRequest(
-            f"a forecast is kept for at most {LONGEST_REVEAL.days} days after its deadline"
-        )
+        raise UnservableRequest(f"a forecast is kept for at most {LONGEST_REVEAL.days} days after its deadline")
     check_spec(request.spec, settings.max_forecast_bytes)
 
 
@@ -38,9 +36,7 @@ def check_spec(spec: RunSpec, max_bytes: int) -> None:
     for wanted in spec.variables:
         known = VARIABLES.get(wanted.name)
         if known is None or known.on_levels != bool(wanted.levels_hpa):
-            raise UnservableRequest(
-                f"{wanted.name[:40]!r} is not a variable of the table, on its kind of levels"
-            )
+            raise UnservableRequest(f"{wanted.name[:40]!r} is not a variable of the table, on its kind of levels")
         if not all(level in _LEVELS_HPA for level in wanted.levels_hpa):
             raise UnservableRequest(f"{wanted.name} is asked for at levels outside 1 to 1100 hPa")
     size_bytes = spec.field_bytes * len(spec.fields()) * len(spec.lead_h)

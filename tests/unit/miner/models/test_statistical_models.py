@@ -40,9 +40,7 @@ def out_of_reach(valid_time: datetime) -> FieldStore | None:
 
 @pytest.mark.parametrize("model", [Persistence(), ClimatologyForecast(), DampedPersistence()])
 @pytest.mark.parametrize("climatology", [None, season, out_of_reach])
-def test_every_field_of_every_lead_is_forecast_once(
-    model: ForecastModel, climatology: Climatology | None
-) -> None:
+def test_every_field_of_every_lead_is_forecast_once(model: ForecastModel, climatology: Climatology | None) -> None:
     pieces = [(f, lead) for f, lead, _ in model.forecast(ANALYSIS, climatology, SPEC, INIT)]
     assert sorted(pieces, key=str) == sorted(((f, h) for _, f, h in SPEC.chunks()), key=str)
 
