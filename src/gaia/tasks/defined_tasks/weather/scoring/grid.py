@@ -45,9 +45,7 @@ class Grid:
         as 89.99999 still is the pole. Raises BadGrid for coordinates that are not finite, strictly monotonic
         and on Earth.
         """
-        return Grid(
-            latitude=_nominal(latitude, "latitude", 90.0), longitude=_nominal(longitude, "longitude", 540.0)
-        )
+        return Grid(latitude=_nominal(latitude, "latitude", 90.0), longitude=_nominal(longitude, "longitude", 540.0))
 
     @property
     def shape(self) -> tuple[int, int]:

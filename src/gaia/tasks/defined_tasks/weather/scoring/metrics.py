@@ -112,9 +112,7 @@ def pattern_correlation(moments: Moments) -> float | None:
 def wind_vector_rmse(u: Moments, v: Moments) -> float:
     """sqrt(<du2 + dv2>), m/s: the length of the vector error. Both components must count the same points."""
     if u.finite_area <= 0.0 or u.finite_area != v.finite_area:
-        raise NothingToScore(
-            f"u covers {u.finite_area:g} and v {v.finite_area:g} of the area; they must be the same"
-        )
+        raise NothingToScore(f"u covers {u.finite_area:g} and v {v.finite_area:g} of the area; they must be the same")
     return math.sqrt((u.squared_error + v.squared_error) / u.finite_area)
 
 

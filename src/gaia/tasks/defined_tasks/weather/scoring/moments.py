@@ -107,9 +107,7 @@ def field_moments(
         raise GridMismatch(f"{area_weights.size} area weights for {shape[0]} rows")
     t = np.ascontiguousarray(truth)
     # The truth stands in for an absent field: it is in the cache already, and those sums are dropped.
-    rest = [
-        t if array is None else np.ascontiguousarray(array) for array in (forecast, climatology, reference)
-    ]
+    rest = [t if array is None else np.ascontiguousarray(array) for array in (forecast, climatology, reference)]
     sums = np.zeros(_SUMS, dtype=np.float64)
     _accumulate(rest[0], t, rest[1], rest[2], area_weights / shape[1], _origin(t), sums)
     return _moments(sums, has_climatology=climatology is not None, has_reference=reference is not None)
@@ -132,9 +130,7 @@ def _origin(truth: Field) -> float:
 
 
 def _moments(sums: NDArray[np.float64], *, has_climatology: bool, has_reference: bool) -> Moments:
-    area, error, absolute, squared, product, forecast_squared, truth_squared, reference, q, qq, qd, eddy = (
-        sums.tolist()
-    )
+    area, error, absolute, squared, product, forecast_squared, truth_squared, reference, q, qq, qd, eddy = sums.tolist()
     if area == 0.0:
         raise NoFiniteTruth("truth, climatology and reference have no finite point in common")
     if not math.isfinite(absolute):
@@ -163,7 +159,6 @@ def _accumulate_rows(  # type: ignore[no-untyped-def]  # noqa: PLR0917  numba ta
     forecast, truth, climatology, reference, point_weights, origin, sums
 ) -> None:
     for j in range(truth.shape[0]):
-        # Row views instead of [j, i]: with computed indices LLVM does not vectorise (2x slower).
         f_row, t_row, c_row, r_row = forecast[j], truth[j], climatology[j], reference[j]
         n = d1 = ad = d2 = ab = aa = bb = ee = q1 = q2 = qd = 0.0
         for i in range(t_row.size):

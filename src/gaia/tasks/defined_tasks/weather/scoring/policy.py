@@ -11,7 +11,6 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -21,7 +20,7 @@ from gaia.contracts.errors import ConfigurationError
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES
 
 
-class BadPolicy(ConfigurationError):  # noqa: N818  named by what happened, as its siblings
+class BadPolicy(ConfigurationError):
     """A scoring policy contradicts itself or does not cover what is to be scored."""
 
 
@@ -106,7 +105,7 @@ class ScoringPolicy(Struct, frozen=True, kw_only=True):
     area_weighting: AreaWeighting = AreaWeighting.CELL
     terms: TermWeights = TermWeights()
     component_weights: Mapping[str, float] = field(
-        default_factory=lambda: MappingProxyType({v.name: v.component_weight for v in VARIABLES.values()})
+        default_factory=lambda: {v.name: v.component_weight for v in VARIABLES.values()}
     )
     """Variable -> weight; from the variable table."""
     gate: GatePolicy = GatePolicy()
@@ -126,14 +125,12 @@ class ScoringPolicy(Struct, frozen=True, kw_only=True):
             raise BadPolicy("a policy's weights must be finite and not negative")
         if not math.isclose(sum(msgspec.structs.astuple(self.terms)), 1.0):
             raise BadPolicy(f"the weights of the terms must sum to 1, they sum to {sum(weights[:4]):g}")
+        if not all(threshold.mse > 0 for threshold in self.clone_thresholds):
+            raise BadPolicy("a clone threshold must be above zero")
         bands = [band.up_to_h for band in self.window.lead_bands]
         if not bands or bands != sorted(set(bands)):
             raise BadPolicy("the lead bands must be given in ascending order")
-        if (
-            self.window.runs < 1
-            or not 0 <= self.window.unknown_quantile <= 1
-            or self.window.void_failed_share <= 0
-        ):
+        if self.window.runs < 1 or not 0 <= self.window.unknown_quantile <= 1 or self.window.void_failed_share <= 0:
             raise BadPolicy(f"the window makes no sense: {self.window}")
 
     def digest(self) -> str:

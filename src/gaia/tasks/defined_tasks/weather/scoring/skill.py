@@ -53,9 +53,7 @@ def field_weights(fields: Sequence[ScoredField], policy: ScoringPolicy) -> tuple
     weights = []
     for scored in fields:
         if scored.variable not in policy.component_weights:
-            raise BadPolicy(
-                f"policy version {policy.version} has no component weight for {scored.variable!r}"
-            )
+            raise BadPolicy(f"policy version {policy.version} has no component weight for {scored.variable!r}")
         levels = [f.level_hpa for f in fields if f.variable == scored.variable]
         weights.append(policy.component_weights[scored.variable] * _level_share(scored.level_hpa, levels))
     total = sum(weights)
@@ -64,15 +62,11 @@ def field_weights(fields: Sequence[ScoredField], policy: ScoringPolicy) -> tuple
     return tuple(weight / total for weight in weights)
 
 
-def lead_score(
-    fields: Sequence[ScoredField], components: Sequence[float | None], policy: ScoringPolicy
-) -> float:
+def lead_score(fields: Sequence[ScoredField], components: Sequence[float | None], policy: ScoringPolicy) -> float:
     """The score of one lead, 0 to 1: its components weighted by field; null ones carry no weight."""
     score = _weighted_mean(zip(field_weights(fields, policy), components, strict=True))
     if score is None:
-        raise NothingToScore(
-            "no component has a score: give a climatology or a reference, or more than one longitude"
-        )
+        raise NothingToScore("no component has a score: give a climatology or a reference, or more than one longitude")
     return score
 
 
@@ -106,9 +100,7 @@ def _level_share(level_hpa: int | None, levels_hpa: Sequence[int | None]) -> flo
         return 1.0
     gaps = [below - above for above, below in pairwise(levels)]
     # Half of the gap on either side; the outermost levels have only one gap, and take it on both.
-    thickness = [
-        (above + below) / 2 for above, below in zip([gaps[0], *gaps], [*gaps, gaps[-1]], strict=True)
-    ]
+    thickness = [(above + below) / 2 for above, below in zip([gaps[0], *gaps], [*gaps, gaps[-1]], strict=True)]
     return thickness[levels.index(level_hpa)] / sum(thickness)
 
 

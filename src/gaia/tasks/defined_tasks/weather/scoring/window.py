@@ -93,7 +93,8 @@ def _known_at(
             if score is None:
                 continue
             field = fields[run.run_id]
-            scores.append(min(score * (level / field), 1.0) if field else 0.0)
+            # In this order, for level / field may overflow where score / field cannot.
+            scores.append(min(score / field * level, 1.0) if field else 0.0)
         latest = scores[:run_limit]
         if latest:
             mean = sum(latest) / len(latest)

@@ -34,9 +34,7 @@ class Participant:
 
 def sketched(hotkey: Hotkey, store: FieldStore, fields: Sequence[FieldId]) -> Participant:
     """Read each of `fields` once, and keep its sketch."""
-    return Participant(
-        hotkey=hotkey, store=store, sketches={field: sketch(store.read(field)) for field in fields}
-    )
+    return Participant(hotkey=hotkey, store=store, sketches={field: sketch(store.read(field)) for field in fields})
 
 
 def close_pairs(
@@ -79,9 +77,6 @@ def _close(
         }
         if not are_clones(least, policy):
             continue
-        mse = {
-            field: distance(first.store.read(field), second.store.read(field), area_weights)
-            for field in fields
-        }
+        mse = {field: distance(first.store.read(field), second.store.read(field), area_weights) for field in fields}
         if are_clones(mse, policy):
             yield ClonePair(first=first.hotkey, second=second.hotkey, mse={str(f): d for f, d in mse.items()})

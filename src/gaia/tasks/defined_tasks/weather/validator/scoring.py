@@ -18,7 +18,7 @@ from gaia.contracts.errors import Fault, GaiaError
 from gaia.contracts.ids import Hotkey
 from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.weather.scoring.clones import are_clones, distance
-from gaia.tasks.defined_tasks.weather.scoring.grid import BadGrid, Grid, GridMismatch
+from gaia.tasks.defined_tasks.weather.scoring.grid import Grid, GridMismatch
 from gaia.tasks.defined_tasks.weather.scoring.metrics import ComponentMetrics, metrics_of
 from gaia.tasks.defined_tasks.weather.scoring.moments import (
     BadField,
@@ -78,9 +78,7 @@ def handle_day1_scoring(
     forecast, truth = (open_store(path, lead_h=DAY1_LEAD_H) for path in (miner_path, gfs_path))
     fields = tuple(f for f in truth.fields() if f in set(forecast.fields()))
     if not fields:
-        raise MissingField(
-            f"{forecast.name} has none of the fields of {truth.name}: {_names(truth.fields())}"
-        )
+        raise MissingField(f"{forecast.name} has none of the fields of {truth.name}: {_names(truth.fields())}")
     result = _day1(
         forecast=forecast,
         truth=truth,
@@ -250,9 +248,7 @@ def _is_clone_of(
     )
 
 
-def _participants(
-    request: ClonesPayload, fields: tuple[FieldId, ...]
-) -> tuple[list[Participant], dict[Hotkey, str]]:
+def _participants(request: ClonesPayload, fields: tuple[FieldId, ...]) -> tuple[list[Participant], dict[Hotkey, str]]:
     """The readable forecasts, and why the others are not. Only a miner's own fault takes it out."""
     participants, unreadable = [], {}
     for hotkey, forecast in sorted(request.forecasts.items()):
@@ -276,10 +272,7 @@ def _forecast(request: Day1Payload | Era5Payload) -> FieldStore:
 
 
 def _grid(store: FieldStore) -> Grid:
-    try:
-        return Grid.of(store.latitude, store.longitude)
-    except BadGrid as error:
-        raise BadGrid(f"{store.name}: {error}") from error
+    return Grid.of(store.latitude, store.longitude)
 
 
 def _open(path: str | None) -> FieldStore | None:
