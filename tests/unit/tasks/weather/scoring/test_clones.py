@@ -1,0 +1,62 @@
+"""Distances by hand, and the sketch that must never claim more than the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from gaia.protocol.run_spec import FieldId
+from gaia.tasks.defined_tasks.weather.scoring.clones import are_clones, distance, least_distance, sketch
+from gaia.tasks.defined_tasks.weather.scoring.moments import Field
+from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
+
+_T2, _MSL, _Z500 = FieldId("2t"), FieldId("msl"), FieldId("z", 500)
+
+
+def test_distance_is_the_area_weighted_mean_square() -> None:
+    first = np.array([[1, 1], [2, 4]], dtype=np.float32)
+    second = np.array([[0, 0], [2, 2]], dtype=np.float32)
+    # Row means 1 and 2, weighted a quarter and three quarters.
+    assert distance(first, second, np.array([0.25, 0.75])) == 1.75
+
+
+def test_clones_are_near_in_all_gate_fields() -> None:
+    assert are_clones({_T2: 0.002, _MSL: 399.0, _Z500: 99.0}, DEFAULT_POLICY) is True
+    assert are_clones({_T2: 0.002, _MSL: 401.0, _Z500: 99.0}, DEFAULT_POLICY) is False
+
+
+def test_fields_outside_the_gate_do_not_matter() -> None:
+    assert are_clones({_T2: 0.0, FieldId("z", 850): 1e9}, DEFAULT_POLICY) is True
+    assert are_clones({FieldId("z", 850): 0.0}, DEFAULT_POLICY) is None
+
+
+@pytest.mark.parametrize(("columns", "blocks"), [(1, 1), (5, 5), (12, 12), (120, 12), (1441, 12)])
+def test_a_sketch_is_small_and_keeps_the_mean(columns: int, blocks: int) -> None:
+    field = np.arange(2 * columns, dtype=np.float32).reshape(2, columns)
+    assert sketch(field).shape == (2, blocks)
+    if columns % blocks == 0:
+        assert sketch(field).mean(axis=1) == pytest.approx(field.mean(axis=1, dtype=np.float64))
+
+
+def test_a_shift_of_the_whole_field_is_seen_in_full() -> None:
+    field = np.random.default_rng(0).normal(280, 10, (7, 50)).astype(np.float32)
+    shifted = field + np.float32(4)
+    found = least_distance(sketch(field), sketch(shifted), np.full(7, 1 / 7), 50)
+    assert found == pytest.approx(16.0, rel=1e-6)
+
+
+_FIELDS = st.tuples(st.integers(1, 5), st.integers(1, 40)).flatmap(
+    lambda shape: st.tuples(*[hnp.arrays(np.float32, shape, elements=st.floats(-1e4, 1e4, width=32))] * 2)
+)
+
+
+@given(_FIELDS)
+def test_sketches_never_put_two_fields_further_apart_than_they_are(fields: tuple[Field, Field]) -> None:
+    first, second = fields
+    weights = np.linspace(1, 3, first.shape[0])
+    weights /= weights.sum()
+    least = least_distance(sketch(first), sketch(second), weights, first.shape[1])
+    assert least <= distance(first, second, weights) * (1 + 1e-9) + 1e-9

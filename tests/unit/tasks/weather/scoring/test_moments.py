@@ -1,0 +1,245 @@
+"""The kernel against exact rational sums, and what it does with values that are not numbers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from gaia.contracts.errors import Fault
+from gaia.tasks.defined_tasks.weather.scoring.grid import Grid, GridMismatch
+from gaia.tasks.defined_tasks.weather.scoring.moments import (
+    BadField,
+    Field,
+    Moments,
+    NoFiniteTruth,
+    NonFiniteForecast,
+    _accumulate,
+    _accumulate_rows,
+    field_moments,
+)
+
+_SHAPE = (5, 8)
+_WEIGHTS = Grid.of(np.linspace(80, -80, 5), np.arange(8) * 45.0).area_weights()
+_EVEN = np.full(2, 0.5)
+
+_MAGNITUDES = [
+    pytest.param(101_325.0, 1500.0, id="msl in Pa"),
+    pytest.param(3e-6, 2e-6, id="q near 1e-6"),
+    pytest.param(288.0, 0.01, id="2t, nearly equal fields"),
+    pytest.param(0.0, 1e20, id="absurd values"),
+    pytest.param(200_000.0, 3000.0, id="z50"),
+]
+
+
+def _fields(mean: float, spread: float, seed: int = 1) -> list[Field]:
+    values = np.random.default_rng(seed).normal(mean, spread, (4, *_SHAPE))
+    return list(values.astype(np.float32))
+
+
+def _moments(fields: list[Field], weights: NDArray[np.float64] = _WEIGHTS) -> Moments:
+    forecast, truth, climatology, reference = fields
+    return field_moments(
+        forecast=forecast, truth=truth, climatology=climatology, reference=reference, area_weights=weights
+    )
+
+
+class Exact:
+    """The same sums in rational arithmetic, straight from the definitions."""
+
+    def __init__(self, fields: list[Field], weights: NDArray[np.float64]) -> None:
+        self.f, self.t, self.c, self.r = ([[Fraction(float(x)) for x in row] for row in a] for a in fields)
+        columns = len(self.t[0])
+        self.w = [Fraction(float(w)) / columns for w in weights]
+
+    def mean(self, term: Any) -> Fraction:
+        """The weighted sum of term(row, column)."""
+        return sum((w * term(j, i) for j, w in enumerate(self.w) for i in range(len(self.t[0]))), start=Fraction(0))
+
+    def variation(self, value: Any) -> Fraction:
+        """The weighted sum of squares about the weighted mean."""
+        mean = self.mean(value) / self.mean(lambda j, i: 1)
+        return self.mean(lambda j, i: (value(j, i) - mean) ** 2)
+
+    def eddy(self) -> Fraction:
+        """The weighted sum of squares about each row's own mean."""
+        rows = [sum(row, start=Fraction(0)) / len(row) for row in self.t]
+        return self.mean(lambda j, i: (self.t[j][i] - rows[j]) ** 2)
+
+
+@pytest.mark.parametrize(("mean", "spread"), _MAGNITUDES)
+def test_sums_agree_with_exact_rational_arithmetic(mean: float, spread: float) -> None:
+    fields = _fields(mean, spread)
+    sums, x = _moments(fields), Exact(fields, _WEIGHTS)
+    f, t, c, r = x.f, x.t, x.c, x.r
+    size = float(x.mean(lambda j, i: abs(f[j][i] - t[j][i])))
+    assert sums.error == pytest.approx(float(x.mean(lambda j, i: f[j][i] - t[j][i])), abs=1e-13 * size)
+    expected = {
+        "finite_area": x.mean(lambda j, i: 1),
+        "absolute_error": x.mean(lambda j, i: abs(f[j][i] - t[j][i])),
+        "squared_error": x.mean(lambda j, i: (f[j][i] - t[j][i]) ** 2),
+        "forecast_anomaly_squared": x.mean(lambda j, i: (f[j][i] - c[j][i]) ** 2),
+        "truth_anomaly_squared": x.mean(lambda j, i: (t[j][i] - c[j][i]) ** 2),
+        "reference_squared_error": x.mean(lambda j, i: (r[j][i] - t[j][i]) ** 2),
+        "anomaly_product": x.mean(lambda j, i: (f[j][i] - c[j][i]) * (t[j][i] - c[j][i])),
+        "truth_variation": x.variation(lambda j, i: t[j][i]),
+        "error_variation": x.variation(lambda j, i: f[j][i] - t[j][i]),
+        "truth_eddy_variation": x.eddy(),
+    }
+    assert {name: getattr(sums, name) for name in expected} == {
+        name: pytest.approx(float(value), rel=1e-13) for name, value in expected.items()
+    }
+
+
+def test_the_compiled_kernel_does_what_its_python_says() -> None:
+    fields = _fields(250.0, 10.0)
+    fields[1][2, 3] = np.nan
+    fields[1][4] = np.nan
+    kernels: list[Callable[..., None]] = [_accumulate, _accumulate_rows]
+    sums = np.zeros((2, 12))
+    for kernel, row in zip(kernels, sums, strict=True):
+        kernel(*fields, _WEIGHTS / 8, 250.0, row)
+    assert sums[0] == pytest.approx(sums[1], rel=1e-13)
+
+
+def test_the_kernel_compiles_where_no_cache_can_be_written() -> None:
+    program = (
+        "import numpy as np; from gaia.tasks.defined_tasks.weather.scoring.moments import field_moments;"
+        "one = np.ones((1, 1), np.float32);"
+        "print(field_moments(forecast=one, truth=one, area_weights=np.ones(1)).finite_area)"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "NUMBA_CACHE_DIR": "/proc/nowhere"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert finished.stdout == "1.0\n", finished.stderr
+
+
+def test_forecast_variance_follows_from_the_kept_sums() -> None:
+    fields = _fields(250.0, 10.0)
+    sums, x = _moments(fields), Exact(fields, _WEIGHTS)
+    variance = sums.truth_variation + 2 * sums.covariation + sums.error_variation
+    assert variance == pytest.approx(float(x.variation(lambda j, i: x.f[j][i])), rel=1e-13)
+
+
+def test_a_point_without_truth_is_left_out_and_coverage_says_so() -> None:
+    truth = np.array([[1.0, np.nan], [3.0, np.inf]], dtype=np.float32)
+    forecast = np.array([[2.0, np.nan], [5.0, 7.0]], dtype=np.float32)
+    sums = field_moments(forecast=forecast, truth=truth, area_weights=_EVEN)
+    # Two of four points, a quarter each, with errors 1 and 2.
+    assert (sums.area, sums.finite_area, sums.error, sums.squared_error) == (1.0, 0.5, 0.75, 1.25)
+
+
+@pytest.mark.parametrize("absent", ["climatology", "reference"])
+def test_all_terms_are_of_the_same_points(absent: str) -> None:
+    full = np.ones((2, 2), dtype=np.float32)
+    gappy = np.array([[0.0, np.nan], [0.0, 0.0]], dtype=np.float32)
+    given_fields = {"climatology": full, "reference": full} | {absent: gappy}
+    sums = field_moments(forecast=full, truth=full, area_weights=_EVEN, **given_fields)
+    assert sums.finite_area == 0.75
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_forecast_without_a_value_where_the_truth_has_one_is_the_miners_fault(bad: float) -> None:
+    truth = np.ones((64, 129), dtype=np.float32)
+    forecast = truth.copy()
+    forecast[63, 128] = bad
+    with pytest.raises(NonFiniteForecast) as raised:
+        field_moments(forecast=forecast, truth=truth, area_weights=np.full(64, 1 / 64))
+    assert raised.value.fault is Fault.MINER
+
+
+def test_no_finite_truth_is_the_sources_fault() -> None:
+    nothing, something = (np.full((2, 2), x, dtype=np.float32) for x in (np.nan, 1.0))
+    with pytest.raises(NoFiniteTruth, match="not one finite value") as raised:
+        field_moments(forecast=something, truth=nothing, area_weights=_EVEN)
+    assert raised.value.fault is Fault.SOURCE
+    with pytest.raises(NoFiniteTruth, match="no finite point in common"):
+        field_moments(forecast=something, truth=something, reference=nothing, area_weights=_EVEN)
+
+
+def test_arrays_that_are_not_float32_fields_are_refused() -> None:
+    truth = np.ones((2, 2), dtype=np.float32)
+    with pytest.raises(BadField, match=r"forecast must be float32 \(latitude, longitude\), got float64"):
+        field_moments(forecast=np.ones((2, 2)), truth=truth, area_weights=_EVEN)  # type: ignore[arg-type]
+    with pytest.raises(BadField, match="truth must be float32"):
+        field_moments(forecast=truth, truth=np.ones(2, dtype=np.float32), area_weights=_EVEN)
+    with pytest.raises(GridMismatch, match=r"reference has shape \(2, 3\), truth \(2, 2\)"):
+        field_moments(forecast=truth, truth=truth, reference=np.ones((2, 3), dtype=np.float32), area_weights=_EVEN)
+    with pytest.raises(GridMismatch, match="3 area weights for 2 rows"):
+        field_moments(forecast=truth, truth=truth, area_weights=np.ones(3))
+
+
+def test_layout_and_write_protection_change_nothing() -> None:
+    fields = _fields(250.0, 10.0)
+    other = [np.asfortranarray(field) for field in fields]
+    for field in other:
+        field.flags.writeable = False
+    assert _moments(other) == _moments(fields)
+
+
+def test_digits_do_not_depend_on_who_computes_and_in_which_order() -> None:
+    cases = [_fields(250.0, 10.0, seed) for seed in range(24)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(_moments, reversed(cases))) == [_moments(case) for case in reversed(cases)]
+
+
+def test_fields_merge_by_addition_and_zero_changes_nothing() -> None:
+    first, second = _moments(_fields(250.0, 10.0, 1)), _moments(_fields(250.0, 10.0, 2))
+    both = first + second
+    assert both.area == 2.0
+    assert both.squared_error == first.squared_error + second.squared_error
+    assert Moments() + first == first + Moments() == first
+
+
+def test_merging_with_a_field_that_has_no_climatology_leaves_none() -> None:
+    fields = _fields(250.0, 10.0)
+    without = field_moments(forecast=fields[0], truth=fields[1], area_weights=_WEIGHTS)
+    assert without.anomaly_product is None
+    assert without.reference_squared_error is None
+    assert (_moments(fields) + without).truth_anomaly_squared is None
+    assert without.squared_error == _moments(fields).squared_error
+
+
+_ROWS = hnp.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 6), st.integers(1, 20)),
+    elements=st.floats(-1000, 1000, width=32),
+)
+
+
+@given(data=st.data(), truth=_ROWS)
+def test_swapping_forecast_and_truth_flips_the_bias_only(data: st.DataObject, truth: Field) -> None:
+    forecast = data.draw(hnp.arrays(np.float32, truth.shape, elements=st.floats(-1000, 1000, width=32)))
+    weights = np.full(truth.shape[0], 1 / truth.shape[0])
+    one = field_moments(forecast=forecast, truth=truth, area_weights=weights)
+    other = field_moments(forecast=truth, truth=forecast, area_weights=weights)
+    assert one.error == -other.error
+    assert (one.squared_error, one.absolute_error) == (other.squared_error, other.absolute_error)
+
+
+@given(data=st.data(), truth=_ROWS)
+def test_rows_in_another_order_give_the_same_sums(data: st.DataObject, truth: Field) -> None:
+    order = data.draw(st.permutations(range(truth.shape[0])))
+    forecast = np.roll(truth, 1, axis=1)
+    weights = np.linspace(1, 2, truth.shape[0])
+    weights /= weights.sum()
+    one = field_moments(forecast=forecast, truth=truth, area_weights=weights)
+    other = field_moments(forecast=forecast[order], truth=truth[order], area_weights=weights[order])
+    assert other.squared_error == pytest.approx(one.squared_error, rel=1e-12)
+    assert other.truth_eddy_variation == pytest.approx(one.truth_eddy_variation, rel=1e-9, abs=1e-6)
