@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -162,8 +163,12 @@ def test_finer_archive_is_thinned_into_the_cache(tmp_path: Path) -> None:
 
 def test_archive_without_the_instant_names_the_folder(tmp_path: Path) -> None:
     source = archive(tmp_path / "archive")
-    with pytest.raises(StoreMissing, match="truth/20170101T06Z"):
-        decode(payload(source, tmp_path / "store", valid_time=INIT + timedelta(hours=6)))
+    asked = payload(source, tmp_path / "store", valid_time=INIT + timedelta(hours=6))
+    with pytest.raises(MissingField, match="holds no truth .*truth/20170101T06Z"):
+        decode(asked)
+    shutil.rmtree(source.path)
+    with pytest.raises(StoreMissing, match="cannot be read"):
+        decode(asked)
 
 
 def test_archive_inventory_lists_times_and_shared_fields(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from gaia.protocol.run_spec import FieldId, GridSpec
 from gaia.tasks.defined_tasks.weather.sources.catalog import Role, archive_store
 from gaia.tasks.defined_tasks.weather.sources.errors import (
     BadSource,
+    MissingField,
     StoreDamaged,
     StoreMissing,
     UnusableStore,
@@ -117,6 +118,8 @@ def _open(asked: DecodePayload, wanted: tuple[FieldId, ...]) -> FieldStore:
             place = archive_store(
                 path, asked.role, valid_time=asked.valid_time, init_time=asked.init_time, lead_h=asked.lead_h
             )
+            if path.exists() and not place.exists():
+                raise MissingField(f"{path} holds no {asked.role} for that instant: there is no folder {place}")
             return FlatStore(place)
         case "grib":
             return _open_grib(asked, path, wanted)
