@@ -164,7 +164,7 @@ def test_finer_archive_is_thinned_into_the_cache(tmp_path: Path) -> None:
 def test_archive_without_the_instant_names_the_folder(tmp_path: Path) -> None:
     source = archive(tmp_path / "archive")
     asked = payload(source, tmp_path / "store", valid_time=INIT + timedelta(hours=6))
-    with pytest.raises(MissingField, match="holds no truth .*truth/20170101T06Z"):
+    with pytest.raises(MissingField, match=r"holds no truth .*truth/20170101T06Z"):
         decode(asked)
     shutil.rmtree(source.path)
     with pytest.raises(StoreMissing, match="cannot be read"):
