@@ -153,11 +153,11 @@ def _check_identity(manifest: Manifest, *, run_id: RunId, hotkey: Hotkey, init_t
 
 
 def _check_chunks(manifest: Manifest, spec: RunSpec) -> None:
-    wanted = {key for key, _, _ in spec.chunks()}
-    for key, _, _ in spec.chunks():
-        if key not in manifest.chunks:
-            raise ManifestIncomplete(f"chunk {key} is missing ({len(wanted - manifest.chunks.keys())} in all)")
-    extra = sorted(manifest.chunks.keys() - wanted)
+    wanted = dict.fromkeys(key for key, _, _ in spec.chunks())  # in order: the first missing one is named
+    missing = [key for key in wanted if key not in manifest.chunks]
+    if missing:
+        raise ManifestIncomplete(f"chunk {missing[0]} is missing ({len(missing)} in all)")
+    extra = sorted(manifest.chunks.keys() - wanted.keys())
     if extra:
         raise ManifestOverfull(f"chunk {extra[0][:80]!r} is not wanted ({len(extra)} such in all)")
     limit_bytes = spec.field_bytes + CHUNK_OVERHEAD_BYTES
