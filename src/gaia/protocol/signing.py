@@ -116,9 +116,7 @@ class NonceStore:
         if nonce_ns in seen:
             raise ReplayedRequest("this nonce was already accepted from this hotkey; sign every request anew")
         if len(seen) >= self._per_hotkey or len(self._by_age) >= self._capacity:
-            raise TooManyRequests(
-                "too many signed requests within the freshness window; send fewer at a time"
-            )
+            raise TooManyRequests("too many signed requests within the freshness window; send fewer at a time")
         seen.add(nonce_ns)
         self._seen[hotkey] = seen
         heapq.heappush(self._by_age, (nonce_ns, hotkey))
@@ -140,9 +138,7 @@ def unix_ns(instant: datetime) -> int:
     return (instant - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
-def signed_payload(
-    *, method: str, path: str, body: bytes, nonce_ns: int, sender: str, receiver: str
-) -> bytes:
+def signed_payload(*, method: str, path: str, body: bytes, nonce_ns: int, sender: str, receiver: str) -> bytes:
     """The bytes that are signed, as in the SDK's `http_auth`: eight lines joined by newlines."""
     body_digest = hashlib.sha256(body).hexdigest()
     lines = (_PROTOCOL, _SCHEME, method.upper(), path, body_digest, str(nonce_ns), sender, receiver)
@@ -195,9 +191,7 @@ def verify_request(
     if not permitted(signature.hotkey):
         raise CallerNotPermitted("this hotkey holds no validator permit here")
     nonces.remember(signature.hotkey, signature.nonce_ns, now_ns=now_ns)
-    return RequestIdentity(
-        hotkey=signature.hotkey, method=method.upper(), path=path, nonce_ns=signature.nonce_ns
-    )
+    return RequestIdentity(hotkey=signature.hotkey, method=method.upper(), path=path, nonce_ns=signature.nonce_ns)
 
 
 def sign_response(
