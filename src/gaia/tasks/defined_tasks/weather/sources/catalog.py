@@ -40,9 +40,7 @@ class Role(StrEnum):
     """What data are used for."""
 
     TRUTH = "truth"  # what the weather did: ERA5
-    ANALYSIS = (
-        "analysis"  # the same for the day-1 score, sooner: the GFS analysis; read from the truth source
-    )
+    ANALYSIS = "analysis"  # the same for the day-1 score, sooner: the GFS analysis; read from the truth source
     REFERENCE = "reference"  # the operational forecast of the same init_time
     CLIMATOLOGY = "climatology"  # what is usual at that time of the year
 
@@ -110,9 +108,7 @@ def parse_source(text: str) -> SourceRef:
         source_format = next(name for name in get_args(SourceFormat) if name == prefix)
         _check_kind(path, source_format)
     elif colon and not Path(body).exists():
-        raise BadSource(
-            f"{text!r}: no source format {prefix!r}; use archive:, grib:, netcdf: or the path of a file"
-        )
+        raise BadSource(f"{text!r}: no source format {prefix!r}; use archive:, grib:, netcdf: or the path of a file")
     else:
         path = _existing(body)
         source_format = _guess_format(path)

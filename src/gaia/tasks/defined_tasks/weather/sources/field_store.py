@@ -114,8 +114,7 @@ class FlatStore:
         size_bytes = _size_of(data_path)
         if size_bytes != self.header.data_bytes:
             raise StoreDamaged(
-                f"{data_path} has {size_bytes} bytes, its header promises {self.header.data_bytes}; "
-                f"delete {folder}"
+                f"{data_path} has {size_bytes} bytes, its header promises {self.header.data_bytes}; delete {folder}"
             )
         self._name = str(folder)
         self._latitude, self._longitude = coordinates(self.header.grid)
@@ -201,11 +200,7 @@ def read_header(folder: Path) -> FlatHeader:
         header = msgspec.json.decode(path.read_bytes(), type=FlatHeader)
     except (msgspec.DecodeError, BadRunSpec) as error:
         raise StoreDamaged(f"{path} is not a header of gaia-fields/1 ({error}); delete {folder}") from None
-    if (
-        not header.fields
-        or len(header.units) != len(header.fields)
-        or len(set(header.fields)) != len(header.fields)
-    ):
+    if not header.fields or len(header.units) != len(header.fields) or len(set(header.fields)) != len(header.fields):
         raise StoreDamaged(f"{path} names no fields, a field twice, or not one unit a field; delete {folder}")
     return header
 
@@ -225,9 +220,7 @@ def write_flat_store(
     """
     if data.shape != (len(fields), *grid.shape) or data.dtype != np.float32:
         wanted = (len(fields), *grid.shape)
-        raise StoreDamaged(
-            f"cannot write {path}: float32 of shape {wanted} expected, got {data.dtype} {data.shape}"
-        )
+        raise StoreDamaged(f"cannot write {path}: float32 of shape {wanted} expected, got {data.dtype} {data.shape}")
     header = FlatHeader(
         grid=grid,
         valid_time=valid_time,
@@ -261,9 +254,7 @@ def open_store(path: str | Path, *, lead_h: int | None = None) -> FieldStore:
     """
     place = Path(path)
     if not place.exists():
-        raise StoreMissing(
-            f"{place} does not exist; give the path of a store of fields (flat, Zarr or NetCDF)"
-        )
+        raise StoreMissing(f"{place} does not exist; give the path of a store of fields (flat, Zarr or NetCDF)")
     if (place / HEADER_NAME).exists():
         return FlatStore(place)
     if place.is_file() and _starts_with_grib(place):

@@ -96,9 +96,7 @@ def _snap_array(values: NDArray[Any], axis: str) -> tuple[float, float]:
 
 
 def _axis(first: float, step: float, count: int) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = np.round(
-        first + step * np.arange(count, dtype=np.float64), _COORDINATE_DECIMALS
-    )
+    values: NDArray[np.float64] = np.round(first + step * np.arange(count, dtype=np.float64), _COORDINATE_DECIMALS)
     return values + 0.0  # -0.0 becomes 0.0
 
 
@@ -108,9 +106,7 @@ def _nominal(value: float, tolerance: float) -> float:
         candidate = round(value, decimals)
         if abs(candidate - value) <= tolerance:
             return candidate + 0.0
-    return float(
-        _simplest_fraction(Fraction(value) - Fraction(tolerance), Fraction(value) + Fraction(tolerance))
-    )
+    return float(_simplest_fraction(Fraction(value) - Fraction(tolerance), Fraction(value) + Fraction(tolerance)))
 
 
 def _simplest_fraction(low: Fraction, high: Fraction) -> Fraction:

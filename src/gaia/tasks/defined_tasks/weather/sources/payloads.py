@@ -99,9 +99,7 @@ def plan_from_truth(inventory: Inventory, source: str) -> tuple[datetime, RunSpe
     init_time = inventory.times[0].astimezone(UTC)
     spans = [time - init_time for time in inventory.times[1:]]
     if any(span % timedelta(hours=1) for span in spans) or init_time.minute or init_time.second:
-        raise BadSource(
-            f"{source}: its times are not whole hours: {[t.isoformat() for t in inventory.times]}"
-        )
+        raise BadSource(f"{source}: its times are not whole hours: {[t.isoformat() for t in inventory.times]}")
     leads_h = tuple(span // timedelta(hours=1) for span in spans)
     return init_time, RunSpec(
         variables=_variables_of(inventory.fields),

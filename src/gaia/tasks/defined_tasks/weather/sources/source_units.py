@@ -46,9 +46,7 @@ def factor_to_table(variable: Variable, unit: str | None, *, is_height: bool = F
     known = _FACTORS[variable.unit]
     factor = known.get(_plain(unit))
     if factor is None or (is_height and factor == 1.0):
-        raise UnusableStore(
-            f"{variable.name} in unit {unit!r} is not understood; known are {', '.join(known)}"
-        )
+        raise UnusableStore(f"{variable.name} in unit {unit!r} is not understood; known are {', '.join(known)}")
     return factor
 
 

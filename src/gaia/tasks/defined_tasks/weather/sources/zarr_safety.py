@@ -39,9 +39,7 @@ _TEXT_CODECS_V3 = frozenset({"vlen-utf8", "vlen-bytes"})
 def refuse_unsafe_zarr(folder: Path) -> None:
     """Raises UnusableStore if `folder` is no Zarr group, or holds object arrays or unlisted codecs."""
     if not any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata")):
-        raise UnusableStore(
-            f"{folder} is neither a flat store nor Zarr: no fields.json, zarr.json or .zgroup in it"
-        )
+        raise UnusableStore(f"{folder} is neither a flat store nor Zarr: no fields.json, zarr.json or .zgroup in it")
     for count, path in enumerate(_metadata_files(folder)):
         if count >= _NODE_LIMIT:
             raise UnusableStore(f"{folder} holds more than {_NODE_LIMIT} arrays")
