@@ -212,7 +212,7 @@ async def test_bad_settings_end_in_one_line_that_names_the_cause(
 async def test_a_hotkey_that_is_not_registered_is_told_so(town: Town) -> None:
     stranger = town.folder / "stranger"
     create_key_file(stranger)
-    assert "is this hotkey registered on subnet 57?" in town.refused(key=str(stranger))
+    assert "is its hotkey registered on subnet 57?" in town.refused(key=str(stranger))
 
 
 async def test_the_log_is_json_and_holds_no_secret(town: Town) -> None:
