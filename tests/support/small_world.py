@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from gaia.chain.simulated import SimulatedChain
 from gaia.contracts.clock import SystemClock
-from gaia.contracts.ids import Hotkey
-from gaia.contracts.ports import SubnetParameters
+from gaia.contracts.ids import Hotkey, run_id_for
+from gaia.contracts.job import Connection
+from gaia.contracts.ports import Neuron, SubnetParameters
 from gaia.miner.conduct import Conduct
 from gaia.miner.forecast_job import STORE_NAME, ForecastResult
 from gaia.miner.forecaster import Forecaster, manifest_of, promise
@@ -34,9 +35,17 @@ from gaia.miner.run_store import CommittedForecast, RunStore, StoredRun
 from gaia.miner.settings import MinerSettings
 from gaia.protocol.keys import HotkeySigner
 from gaia.protocol.run_spec import FieldId, GridSpec, RunSpec, VariableSpec
-from gaia.tasks.defined_tasks.weather.sources.catalog import ARCHIVE_HEADER, Role, archive_store
+from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
+from gaia.tasks.defined_tasks.weather.sources.catalog import ARCHIVE_HEADER, Role, SourceSet, archive_store
 from gaia.tasks.defined_tasks.weather.sources.field_store import write_flat_store
 from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
+from gaia.tasks.defined_tasks.weather.validator.records.runs import (
+    Run,
+    RunState,
+    insert_run,
+    set_polled,
+    set_run_state,
+)
 from gaia.validator.db.embedded import EmbeddedPostgres
 from gaia.validator.utils.config import Settings
 
@@ -269,14 +278,6 @@ class FormulaMiner:
             self.store.close()
 
 
-@contextmanager
-def private_folder(folder: Path) -> Iterator[Path]:
-    """A folder for keys, which must not be readable by others."""
-    keys = folder / "keys"
-    keys.mkdir(mode=0o700, exist_ok=True)
-    yield keys
-
-
 @asynccontextmanager
 async def miners_of(
     chain: SimulatedChain, folder: Path, recipes: Sequence[tuple[Recipe | None, Conduct | None]]
@@ -304,3 +305,42 @@ def _angles(grid: GridSpec = SPEC.grid) -> tuple[NDArray[np.float64], NDArray[np
     latitude = np.deg2rad(grid.latitude_first + grid.latitude_step * np.arange(grid.latitude_count))
     longitude = np.deg2rad(grid.longitude_first + grid.longitude_step * np.arange(grid.longitude_count))
     return latitude[:, None], longitude[None, :]
+
+
+def a_run(
+    day: int = 0,
+    *,
+    spec: RunSpec = SPEC,
+    sources: SourceSet,
+    state: RunState = RunState.SCORING,
+    deadline_in: timedelta = timedelta(hours=-1),
+    polled_before_deadline: timedelta | None = timedelta(seconds=1),
+    world_offset: timedelta = timedelta(0),
+    init_time: datetime | None = None,
+) -> Run:
+    """A run that starts from 00Z of a day of January 2017 and was opened two hours before its commit deadline."""
+    start = init_time or FIRST_INIT + timedelta(days=day)
+    deadline = datetime.now(UTC) + deadline_in
+    return Run(
+        run_id=run_id_for(NETUID, start),
+        netuid=NETUID,
+        init_time=start,
+        spec=spec,
+        spec_digest=spec.digest(),
+        policy_digest=DEFAULT_POLICY.digest(),
+        sources=sources,
+        world_offset=world_offset,
+        opened_at=deadline - timedelta(hours=2),
+        commit_deadline=deadline,
+        reveal_deadline=deadline + timedelta(hours=2),
+        state=state,
+        polled_at=None if polled_before_deadline is None else deadline - polled_before_deadline,
+    )
+
+
+async def insert_run_at(conn: Connection, run: Run, neurons: Sequence[Neuron]) -> None:
+    """Put a run into the database as far as it says it has come."""
+    assert await insert_run(conn, run, neurons)
+    await set_run_state(conn, run.run_id, run.state)
+    if run.polled_at is not None:
+        await set_polled(conn, run.run_id, run.polled_at)
