@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -32,24 +33,45 @@ def server_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def server_in(folder: Path) -> EmbeddedPostgres:
+    """A server that is not yet prepared, all of it below `folder`."""
+    return EmbeddedPostgres(data_dir=folder / "pg", socket_dir=folder / "run", log_path=folder / "pg.log")
+
+
+@contextmanager
+def running(server: EmbeddedPostgres, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The prepared server, started with these options on top; stopped at the end if it still runs."""
+    process = subprocess.Popen([*server.argv(), *options], stdin=subprocess.DEVNULL)
+    try:
+        server.wait_ready(_TIMEOUT_S, alive=lambda: process.poll() is None)
+        yield process
+    finally:
+        process.send_signal(FAST_STOP_SIGNAL)
+        process.wait(_TIMEOUT_S)
+
+
+@pytest.fixture(scope="session")
+def pristine_cluster() -> Iterator[Path]:
+    """A new cluster that never ran: to be copied by tests that start, break and kill a server of their own."""
+    folder = Path(tempfile.mkdtemp(prefix="gaia-pg-", dir="/tmp"))
+    folder.chmod(0o755)
+    server = server_in(folder)
+    server.prepare()
+    yield server.data_dir
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[EmbeddedPostgres]:
     """A running server. Its durability is off: no test pulls the machine's plug."""
     folder = Path(tempfile.mkdtemp(prefix="gaia-pg-", dir="/tmp"))
     folder.chmod(0o755)
-    server = EmbeddedPostgres(data_dir=folder / "pg", socket_dir=folder / "run", log_path=folder / "pg.log")
-    process = None
+    server = server_in(folder)
     try:
         server.prepare()
-        hasty = ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
-        process = subprocess.Popen([*server.argv(), *hasty], stdin=subprocess.DEVNULL)
-        running = process
-        server.wait_ready(_TIMEOUT_S, alive=lambda: running.poll() is None)
-        yield server
+        with running(server, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"):
+            yield server
     finally:
-        if process is not None:
-            process.send_signal(FAST_STOP_SIGNAL)
-            process.wait(_TIMEOUT_S)
         shutil.rmtree(folder, ignore_errors=True)
 
 

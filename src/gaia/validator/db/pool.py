@@ -195,9 +195,18 @@ def _translating(
     except _PASSING as error:
         raise DatabaseUnavailable(f"{place_of(dsn)} gave up: {_first_line(error)}") from error
     except _DRIVER as error:
-        if not connection.is_closed():
+        if not _is_lost(connection):
             raise
         raise DatabaseUnavailable(f"lost {place_of(dsn)}: {_first_line(error)}") from error
+
+
+def _is_lost(
+    connection: asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record],
+) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:  # the pool took it away when the server did
+        return True
 
 
 def _first_line(error: BaseException) -> str:

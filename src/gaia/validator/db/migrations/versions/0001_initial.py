@@ -21,7 +21,7 @@ _UP = [
       run_at       timestamptz NOT NULL DEFAULT now(),
       state        text NOT NULL DEFAULT 'ready' CHECK (state IN ('ready', 'leased', 'done', 'dead')),
       attempt      integer NOT NULL DEFAULT 0,
-      max_attempts integer NOT NULL DEFAULT 8,
+      max_attempts integer NOT NULL DEFAULT 8 CHECK (max_attempts > 0),
       fence        bigint NOT NULL DEFAULT 0,
       lease_until  timestamptz,
       leased_by    text,
@@ -93,10 +93,11 @@ _UP = [
       id     integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
       digest text NOT NULL UNIQUE,
       variable text[] NOT NULL,
-      level_hpa integer[] NOT NULL,
+      level_hpa integer[] NOT NULL CHECK (0 <= ALL (level_hpa) AND array_position(level_hpa, NULL) IS NULL),
       CHECK (cardinality(variable) = cardinality(level_hpa))
     )
     """,
+    "COMMENT ON COLUMN field_set.level_hpa IS '0: a surface field; score_component shows it as null'",
     """
     CREATE TABLE gate_score (
       run_id        text NOT NULL,
@@ -128,7 +129,9 @@ _UP = [
       policy_digest text NOT NULL,
       scored_at     timestamptz NOT NULL DEFAULT now(),
       PRIMARY KEY (run_id, hotkey, lead_h),
-      FOREIGN KEY (run_id, hotkey) REFERENCES run_miner ON DELETE CASCADE
+      FOREIGN KEY (run_id, hotkey) REFERENCES run_miner ON DELETE CASCADE,
+      CONSTRAINT score_same_length CHECK (cardinality(component) = ALL (ARRAY[cardinality(bias), cardinality(mae),
+        cardinality(rmse), cardinality(acc), cardinality(skill_clim), cardinality(skill_ref)]))
     )
     """,
     """
