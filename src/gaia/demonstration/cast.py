@@ -27,9 +27,9 @@ class Player(Struct, frozen=True, kw_only=True):
 
 
 TWIN_CAST = (
-    Player(name="barotropic", model=BuiltIn.BAROTROPIC, initial_error=0.1, seed=11),
-    Player(name="barotropic, poor start", model=BuiltIn.BAROTROPIC, initial_error=0.4, seed=12),
-    Player(name="barotropic, coarse", model=BuiltIn.BAROTROPIC, truncation=21, initial_error=0.1, seed=13),
+    Player(name="barotropic", model=BuiltIn.BAROTROPIC, initial_error=0.2, seed=11),
+    Player(name="barotropic, poor start", model=BuiltIn.BAROTROPIC, initial_error=0.5, seed=12),
+    Player(name="barotropic, coarse", model=BuiltIn.BAROTROPIC, truncation=21, initial_error=0.2, seed=13),
     Player(name="damped persistence", model=BuiltIn.DAMPED),
     Player(name="climatology", model=BuiltIn.CLIMATOLOGY),
     Player(name="swaps after committing", model=BuiltIn.BAROTROPIC, initial_error=0.6, seed=14, cheat=Cheat.SWAP),

@@ -49,10 +49,10 @@ class GridSpec(Struct, frozen=True, kw_only=True):
         """Both poles, north to south, 0 E eastward: 181 x 360 points for 1 degree."""
         return GridSpec(
             latitude_first=90.0,
-            latitude_step=-degrees,
+            latitude_step=-float(degrees),
             latitude_count=round(180 / degrees) + 1,
             longitude_first=0.0,
-            longitude_step=degrees,
+            longitude_step=float(degrees),
             longitude_count=round(360 / degrees),
         )
 

@@ -24,8 +24,8 @@ class BadScore(ValidatorFault):
 class EmissionPolicy(Struct, frozen=True, kw_only=True):
     """How score becomes pay."""
 
-    sharpness: float = 6.0
-    """Pay goes with this power of score: 90 % of the best score earns 53 % of its pay, 50 % earns 1.6 %."""
+    sharpness: float = 3.0
+    """Pay goes with this power of score: 90 % of the best score earns 73 % of its pay, 50 % earns 12.5 %."""
     unknown_quantile: float = 0.25
     """Where among the scores above zero a miner stands of whom nothing is known."""
 

@@ -23,6 +23,9 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import Run
 _RETRY_SOURCE = timedelta(minutes=10)
 """How long to wait for a source that is due and has not delivered."""
 
+_MISSING = "missing_field"
+"""Of truth and reference: not delivered yet, however due."""
+
 
 class FieldCache:
     """One a validator. Concurrent requests for the same field set wait for one decoding."""
@@ -33,7 +36,7 @@ class FieldCache:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def path(self, run: Run, role: Role, lead_h: int, world: WorldClock) -> str | None:
-        """The flat store for a role at a lead; None if the run has no source for it.
+        """The flat store for a role at a lead; None if the run has no source for it, or no climatology of that time.
 
         Raises Later while the world has not come so far, or the source is late; UnitFailed when it is unusable.
         """
@@ -52,12 +55,14 @@ class FieldCache:
             if not lock.locked():
                 self._locks.pop(payload.destination, None)
 
-    async def _decode(self, payload: DecodePayload, world: WorldClock) -> str:
+    async def _decode(self, payload: DecodePayload, world: WorldClock) -> str | None:
         unit = WorkUnit(handler="weather.source.decode", payload=msgspec.to_builtins(payload), priority=1)
         try:
             value = value_of(await self._compute(unit))
         except UnitFailed as error:
-            if error.fault is not Fault.SOURCE:
+            if payload.role is Role.CLIMATOLOGY and error.code == _MISSING:
+                return None  # its terms are null for this run; no waiting brings a month that is not in the file
+            if error.fault is not Fault.SOURCE or not (error.retryable or error.code == _MISSING):
                 raise
             raise Later(world.wall_time(world.now()) + _RETRY_SOURCE, f"{error.code}: {error}") from error
         return msgspec.convert(value, DecodeResult).path
