@@ -16,6 +16,7 @@ import pytest
 from gaia.contracts.errors import ConfigurationError
 from gaia.contracts.ids import RunId, run_id_for
 from gaia.miner.adversary import Cheat, conduct_for
+from gaia.miner.forecaster import FIRST_PAUSE_S
 from gaia.miner.model_choice import ModelChoice
 from gaia.miner.permits import LOOK_AGAIN_GAP_S, STALE_AFTER_S
 from gaia.miner.server import EXPIRY_EVERY_S, MinerServer
@@ -341,6 +342,44 @@ async def test_a_broken_run_does_not_stop_the_next_one(world: World) -> None:
         assert (await world.request(a_request(absent, init_time=later))).status == 202
         assert b"analysis_not_there" in (await world.final_word(absent)).body
         await world.request()
+        await world.commitment()
+
+
+async def test_an_analysis_that_comes_late_is_waited_for(world: World) -> None:
+    analysis = world.folder / "archive" / "truth"
+    analysis.rename(world.folder / "not-yet")
+    async with world.miner():
+        await world.request()
+        assert b"analysis_not_there" in (await world.final_word()).body
+        (world.folder / "not-yet").rename(analysis)
+        await world.clock.until_asleep(3)  # permits, expiry and the pause between two attempts
+        await world.clock.advance(FIRST_PAUSE_S)
+        reply = await world.get_until(commitment_path(RUN), lambda reply: reply.status == 200)
+        assert reply.signed
+
+
+async def test_after_the_deadline_nothing_is_committed_any_more(world: World) -> None:
+    (world.folder / "archive" / "truth").rename(world.folder / "too-late")
+    async with world.miner():
+        await world.request()
+        await world.final_word()
+        (world.folder / "too-late").rename(world.folder / "archive" / "truth")
+        await world.clock.until_asleep(3)
+        await world.move_to(DEADLINE)
+        reply = await world.get_until(commitment_path(RUN), lambda reply: reply.status != 503)
+        assert (reply.status, reply.code) == (404, "no_commitment")
+    async with world.miner():
+        assert (await world.final_word()).code == "no_commitment"
+        assert b"commit deadline" in (await world.final_word()).body
+
+
+async def test_a_disk_that_gives_out_costs_one_run_and_is_told_as_ours(world: World) -> None:
+    async with world.miner():
+        (world.folder / "miner" / "runs").rename(world.folder / "gone")
+        reply = await world.request()
+        assert (reply.status, reply.code, reply.signed) == (500, "miner_failed", True)
+        (world.folder / "gone").rename(world.folder / "miner" / "runs")
+        assert (await world.request()).status == 202
         await world.commitment()
 
 

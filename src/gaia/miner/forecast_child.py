@@ -6,9 +6,11 @@ python -m gaia.miner.forecast_child FOLDER PARENT_PID
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -85,7 +87,27 @@ def write_forecast(job: ForecastJob, folder: Path) -> dict[str, ChunkDigest]:
     writer = ForecastWriter(folder / STORE_NAME, job.spec, job.init_time)
     for field, lead_h, values in model.forecast(analysis, climatology, job.spec, job.init_time):
         writer.write(field, lead_h, values)
-    return writer.finish()
+    digests = writer.finish()
+    _sync(folder / STORE_NAME)
+    return digests
+
+
+def _sync(store: Path) -> None:
+    """Have every file of a store on the disk before anybody is promised that it is there.
+
+    Several at a time, because filesystems commit concurrent fsyncs together.
+    """
+    with ThreadPoolExecutor(max_workers=8) as threads:
+        for _ in threads.map(_sync_one, [store, *store.rglob("*")]):
+            pass
+
+
+def _sync_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def attempt(folder: Path) -> ForecastResult:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gaia.contracts.errors import GaiaError
+from gaia.contracts.errors import ConfigurationError, GaiaError
 from gaia.miner.model_choice import ModelChoice
 from gaia.miner.refusals import (
     STATUSES,
@@ -33,7 +33,7 @@ from gaia.miner.terms import (
 from gaia.protocol.messages import ForecastRequest
 from gaia.protocol.run_spec import VariableSpec
 from gaia.protocol.signing import CallerNotPermitted, ReplayedRequest
-from tests.integration.miner_world import DEADLINE, NETUID, REVEAL_UNTIL, SPEC, START, a_request
+from tests.integration.miner_world import DEADLINE, NETUID, REVEAL_UNTIL, SPEC, START, a_request, write_archive
 
 INSTANT = timedelta(microseconds=1)
 SETTINGS = MinerSettings(
@@ -112,3 +112,15 @@ def test_each_refusal_has_a_status_and_our_own_failures_are_500() -> None:
     assert status_of(NoLongerKept("")) == 410
     assert status_of(GaiaError("")) == 500
     assert all(400 <= status < 600 for status in STATUSES.values())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"netuid": 70_000}, {"port": -1}, {"public_url": "weather.example.org"}, {"climatology": "grib:/no/such"}],
+)
+def test_settings_that_cannot_work_are_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    write_archive(tmp_path / "archive")
+    settings = msgspec.structs.replace(SETTINGS, analysis=f"archive:{tmp_path / 'archive'}")
+    settings.check()
+    with pytest.raises(ConfigurationError):
+        msgspec.structs.replace(settings, **changes).check()
