@@ -50,11 +50,13 @@ def legendre(truncation: int, mu: FloatArray) -> tuple[FloatArray, FloatArray]:
     eps = epsilon(truncation)
     p = np.zeros((truncation + 1, mu.size, truncation + 2))
     cosine = np.sqrt(np.maximum(1.0 - mu**2, 0.0))
-    for m in range(truncation + 1):
-        p[m, :, m] = 1.0 if m == 0 else np.sqrt((2 * m + 1) / (2 * m)) * cosine * p[m - 1, :, m - 1]
-        for n in range(m + 1, truncation + 2):
-            below = p[m, :, n - 2] if n >= 2 else 0.0
-            p[m, :, n] = (mu * p[m, :, n - 1] - eps[m, n - 1] * below) / eps[m, n]
+    p[0, :, 0] = 1.0
+    for n in range(1, truncation + 2):
+        if n <= truncation:
+            p[n, :, n] = np.sqrt((2 * n + 1) / (2 * n)) * cosine * p[n - 1, :, n - 1]
+        orders = slice(0, min(n, truncation + 1))
+        below = eps[orders, n - 1, None] * p[orders, :, n - 2] if n >= 2 else 0.0
+        p[orders, :, n] = (mu * p[orders, :, n - 1] - below) / eps[orders, n, None]
     degree = np.arange(truncation + 1)
     derivative = np.zeros((truncation + 1, mu.size, truncation + 1))
     derivative[:, :, 1:] = ((degree[1:] + 1) * eps[:, 1 : truncation + 1])[:, None, :] * p[:, :, :truncation]
@@ -67,13 +69,6 @@ def laplacian_eigenvalues(truncation: int) -> FloatArray:
     """-n (n + 1) / a^2 in m^-2, shape (n,): multiply coefficients by it to take the Laplacian."""
     n = np.arange(truncation + 1, dtype=np.float64)
     return -n * (n + 1) / EARTH_RADIUS_M**2
-
-
-def inverse_laplacian(coefficients: Coefficients) -> Coefficients:
-    """The field of zero mean whose Laplacian this is (without its mean, which no Laplacian has)."""
-    eigenvalues = laplacian_eigenvalues(coefficients.shape[-1] - 1)
-    eigenvalues[0] = -np.inf
-    return coefficients / eigenvalues
 
 
 def with_truncation(coefficients: Coefficients, truncation: int) -> Coefficients:
@@ -139,7 +134,7 @@ class GaussianGrid:
 
     @property
     def longitude_deg(self) -> FloatArray:
-        return np.arange(self.shape[1]) * (360.0 / self.shape[1])
+        return np.arange(self.shape[1], dtype=np.float64) * (360.0 / self.shape[1])
 
     def to_grid(self, coefficients: Coefficients) -> FloatArray:
         """(..., m, n) -> (..., latitude, longitude)."""

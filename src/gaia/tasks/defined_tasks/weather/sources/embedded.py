@@ -114,18 +114,32 @@ def _building_folder(path: Path) -> Iterator[Path]:
     folder.mkdir(exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        _lock(descriptor, folder, path)
+        _wipe(folder)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ArchiveUnwritable(f"another process is building {path}; wait for it") from None
-        if not os.path.samestat(os.fstat(descriptor), folder.stat()):
-            raise ArchiveUnwritable(f"another process has just built {path}; start again")
-        for leftover in folder.iterdir():
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        yield folder
+            yield folder
+        except BaseException:  # whatever it was, it goes on up
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     finally:
-        shutil.rmtree(folder, ignore_errors=True)  # after publication the name is free: nothing is there
         os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ArchiveUnwritable(f"another process is building {path}; wait for it") from None
+    if not folder.exists() or not os.path.samestat(os.fstat(descriptor), folder.stat()):
+        raise ArchiveUnwritable(f"another process has just built {path}; start again")
+
+
+def _wipe(folder: Path) -> None:
+    for leftover in folder.iterdir():
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
 
 
 def _write_world(folder: Path, spec: RunSpec, header: ArchiveHeader) -> None:
