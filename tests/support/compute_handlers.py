@@ -46,6 +46,12 @@ def echo(payload: Payload) -> Payload:
     return payload
 
 
+def pause(payload: Payload) -> Payload:
+    """What it was given, after a while."""
+    time.sleep(payload["pause_s"])
+    return payload
+
+
 def environment(payload: Payload) -> Payload:
     """Variables by name, and what kind of process this is."""
     return {

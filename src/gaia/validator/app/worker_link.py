@@ -105,8 +105,8 @@ class WorkerLink(asyncio.Protocol):
         """A worker that closed its channel is as good as dead, and must be dead before its unit goes
         elsewhere.
         """
-        if self._pidfd < 0:  # a stranger, or settled already
-            self._forget_memory()
+        if self._pidfd < 0 or self.slot < 0:  # settled already, or nobody who has said that it is a worker
+            self.close()
             self._owner.worker_gone(self)
         elif self.leaving:
             self._loop.call_later(_LINGER_S, self.kill)  # it is on its way out by itself
@@ -141,8 +141,11 @@ class WorkerLink(asyncio.Protocol):
             self.data_received(data)
 
     def kill(self) -> None:
-        """SIGKILL, through the pidfd, so that it can never reach another process of the same number."""
-        if self._pidfd >= 0:
+        """SIGKILL, through the pidfd, so that it can never reach another process of the same number.
+
+        Only to who has said that it is a worker.
+        """
+        if self._pidfd >= 0 and self.slot >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 

@@ -1,0 +1,76 @@
+"""What a pool refuses before any worker is there. Its work is tested in tests/contract and tests/faults."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from gaia.contracts.errors import ConfigurationError
+from gaia.contracts.unit import WorkUnit
+from gaia.validator.app.compute_pool import ComputePool
+from tests.support.waiting import until_async
+
+
+async def test_a_socket_folder_that_others_can_enter_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o755)
+    with pytest.raises(ConfigurationError, match="chmod 700"):
+        await ComputePool(socket_path=folder / "s").start()
+
+
+async def test_a_socket_path_that_the_kernel_could_not_hold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="too long"):
+        await ComputePool(socket_path=tmp_path / ("x" * 100)).start()
+
+
+async def test_a_dead_engines_socket_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "private" / "s"
+    path.parent.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    pool = ComputePool(socket_path=path)
+    await pool.start()
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    writer.close()
+    await pool.close()
+    assert not path.exists()
+    assert await reader.read() == b""
+
+
+async def test_without_workers_units_wait_and_can_be_withdrawn(tmp_path: Path) -> None:
+    pool = ComputePool(socket_path=tmp_path / "private" / "s")
+    await pool.start()
+    waiting = asyncio.create_task(pool.run(WorkUnit(handler="echo", payload={})))
+    await until_async(lambda: pool.queue_depth() == 1, "the unit waits")
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert pool.queue_depth() == 0
+    await pool.close()
+
+
+async def test_somebody_who_dials_in_and_talks_rubbish_is_cut_off_but_not_killed(tmp_path: Path) -> None:
+    path = tmp_path / "private" / "s"
+    pool = ComputePool(socket_path=path)
+    await pool.start()
+    reader, writer = await asyncio.open_unix_connection(str(path))  # this very process
+    writer.write(b"\xff" * 64)
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    assert pool.statistics().workers == 0
+    writer.close()
+    await pool.close()
+
+
+async def test_somebody_who_dials_in_and_hangs_up_is_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "private" / "s"
+    pool = ComputePool(socket_path=path)
+    await pool.start()
+    _, writer = await asyncio.open_unix_connection(str(path))
+    await until_async(lambda: pool._links, "the connection is known")
+    writer.close()
+    await until_async(lambda: not pool._links, "the connection is forgotten")
+    await pool.close()

@@ -1,0 +1,45 @@
+"""Workers without a supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from gaia.validator.app.children import WorkerLaunch
+from gaia.validator.app.local_workers import LocalWorkers
+from gaia.validator.app.restart_policy import RestartPolicy
+from tests.support.waiting import is_running, until_async
+
+pytestmark = pytest.mark.processes
+
+
+async def test_a_killed_worker_is_replaced_and_all_end_with_the_block(tmp_path: Path) -> None:
+    launch = WorkerLaunch(socket_path=tmp_path / "none.sock", cache_dir=tmp_path)
+    async with LocalWorkers(1, launch, policy=RestartPolicy(first_delay_s=0.01)) as workers:
+        first = workers.pid(0)
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        second = await until_async(lambda: pid if (pid := workers.pid(0)) != first else None, "another worker")
+        assert is_running(second)
+    assert not is_running(second)
+
+
+async def test_a_worker_that_ignores_the_wish_is_killed(tmp_path: Path) -> None:
+    launch = WorkerLaunch(socket_path=tmp_path / "none.sock", cache_dir=tmp_path)
+    async with LocalWorkers(1, launch, grace_s=0.1) as workers:
+        pid = workers.pid(0)
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+    assert not is_running(pid)
+
+
+async def test_a_slot_whose_workers_never_come_up_is_given_up_and_says_why(tmp_path: Path) -> None:
+    launch = WorkerLaunch(socket_path=tmp_path / "none.sock", cache_dir=tmp_path, registry="no registry")
+    policy = RestartPolicy(first_delay_s=0.01, max_failures=1)
+    async with LocalWorkers(1, launch, policy=policy) as workers:
+        failure = await until_async(lambda: workers.failure, "the slot is given up")
+        assert "worker 0 does not start (exit status 1)" in str(failure)
+        assert workers.pid(0) is None
