@@ -66,8 +66,8 @@ class StepDesk:
             await conn.execute(query, *args)
 
     async def waiting_jobs(self) -> list[str]:
-        """Keys of the jobs that nobody has taken yet."""
-        return [row["key"] for row in await self.fetch("SELECT key FROM job WHERE state = 'ready' ORDER BY id")]
+        """Keys of the jobs that nobody has taken yet, in alphabetical order."""
+        return [row["key"] for row in await self.fetch("SELECT key FROM job WHERE state = 'ready' ORDER BY key")]
 
     async def insert(self, run: Run, neurons: Sequence[Neuron]) -> None:
         """A run and its miners."""

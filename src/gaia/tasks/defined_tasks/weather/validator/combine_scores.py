@@ -1,4 +1,4 @@
-"""Step 7: find the clones, apply the gate and the void rule, and combine the window of runs into one score per hotkey."""
+"""Step 7: find the clones, apply gate and void rule, combine the window of runs into one score per hotkey."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from gaia.contracts.errors import Fault
+from gaia.contracts.errors import Fault, MinerFault
 from gaia.contracts.ids import Hotkey
 from gaia.contracts.job import Connection, Job
 from gaia.contracts.unit import WorkUnit, value_of
 from gaia.tasks.defined_tasks.base import MinerScore, TaskResult, set_weights_job
 from gaia.tasks.defined_tasks.weather.scoring.window import RunOutcome, Zeroed, is_void, window_scores
 from gaia.tasks.defined_tasks.weather.sources.catalog import Role
-from gaia.tasks.defined_tasks.weather.validator.fetch_chunks import fetch_leads
+from gaia.tasks.defined_tasks.weather.validator.fetch_chunks import Delivery, fetch_leads
 from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, run_job
 from gaia.tasks.defined_tasks.weather.validator.progress import due_leads
 from gaia.tasks.defined_tasks.weather.validator.records.forecasts import Forecast, load_verified
@@ -37,11 +37,18 @@ from gaia.tasks.defined_tasks.weather.validator.records.scores import (
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import ClonesPayload, ClonesResult, ForecastRef
 from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherContext
 
+_RUNS_ON_THE_WAY = 16
+"""So many daily runs are open at once: the longest lead, 10 days, and ERA5's 5 days behind. Each lead has its own
+window.
+"""
+
 GATE_FAILED = "day1_gate_failed"
 CLONE_OF_REFERENCE = "clone_of_reference"
 CLONE_OF_MINER = "clone_of_miner"
 _DELIVERED_CODES = (GATE_FAILED, CLONE_OF_REFERENCE, CLONE_OF_MINER)
 """Zeros of miners who did deliver: they do not make a run void."""
+
+_ENDED = (MinerState.SCORED, MinerState.FAILED)
 
 
 async def combine_scores(job: Job, weather: WeatherContext) -> TaskResult:
@@ -50,7 +57,8 @@ async def combine_scores(job: Job, weather: WeatherContext) -> TaskResult:
     run_id = job.payload["run_id"]
     async with core.database.acquire() as conn:
         run = await load_run(conn, run_id)
-        clones = await _find_clones(conn, weather, run)
+        deliveries = await _deliveries(conn, run)
+    clones = await _find_clones(weather, run, deliveries)
     async with core.queue.completing(job) as conn:
         run = await load_run(conn, run_id, lock=True)
         await _put_out_gated(conn, run)
@@ -61,31 +69,39 @@ async def combine_scores(job: Job, weather: WeatherContext) -> TaskResult:
             return TaskResult(event="run_voided")
         await put_combined(conn, run_id, scores, weather.settings.policy.digest())
         due = due_leads(run, weather)
-        if len(due) == len(run.spec.scored_lead_h):
+        # By the miners' states and not by the clock: a lead may have become due since, and not be scored yet.
+        if all(miner.state in _ENDED for miner in await load_miners(conn, run_id)):
             await set_run_state(conn, run_id, RunState.SCORED, at=core.clock.now())
         await core.queue.put(
-            set_weights_job("weather", run_id, f"{len(due)}-leads"), run_job(Kind.PICTURE, run_id), conn=conn
+            set_weights_job("weather", run_id, f"combination-{job.id}"), run_job(Kind.PICTURE, run_id), conn=conn
         )
     return TaskResult(event="scores_combined", detail={"miners": len(scores), "leads": len(due)})
 
 
-async def _find_clones(conn: Connection, weather: WeatherContext, run: Run) -> ClonesResult | None:
-    """Compare the forecasts at the gate's lead with one another and with the reference; None: no gate, or no reference."""
+async def _deliveries(conn: Connection, run: Run) -> list[Delivery]:
+    """The verified forecasts of all who are still in the run."""
+    verified = {forecast.hotkey: forecast for forecast in await load_verified(conn, run.run_id)}
+    return [
+        Delivery(run=run, miner=miner, forecast=verified[miner.hotkey])
+        for miner in await load_miners(conn, run.run_id)
+        if miner.hotkey in verified and miner.state is not MinerState.FAILED
+    ]
+
+
+async def _find_clones(weather: WeatherContext, run: Run, deliveries: Sequence[Delivery]) -> ClonesResult | None:
+    """Compare forecasts at the gate's lead with one another and the reference; None: no gate, or no reference."""
     if run.spec.gate_lead_h is None or run.sources.reference is None:
         return None
     gate_lead_h = run.spec.gate_lead_h
-    verified = {f.hotkey: f for f in await load_verified(conn, run.run_id)}
-    if not verified:
+    compared = [delivery for delivery in deliveries if await _is_at_hand(weather, delivery, gate_lead_h)]
+    if not compared:
         return None
-    for miner in await load_miners(conn, run.run_id):
-        if miner.hotkey in verified and miner.state is not MinerState.FAILED:
-            await fetch_leads(weather, run, miner, verified[miner.hotkey], {gate_lead_h})
     payload = ClonesPayload(
         run_id=run.run_id,
         spec=run.spec,
         policy=weather.settings.policy,
         lead_h=gate_lead_h,
-        forecasts={hotkey: _reference_to(forecast) for hotkey, forecast in verified.items()},
+        forecasts={delivery.miner.hotkey: _reference_to(delivery.forecast) for delivery in compared},
         reference_path=await weather.fields.path(run, Role.REFERENCE, gate_lead_h, weather.world(run)),
     )
     unit = WorkUnit(
@@ -94,6 +110,18 @@ async def _find_clones(conn: Connection, weather: WeatherContext, run: Run) -> C
         timeout_s=weather.settings.unit_timeout_s,
     )
     return msgspec.convert(value_of(await weather.core.compute(unit)), ClonesResult)
+
+
+async def _is_at_hand(weather: WeatherContext, delivery: Delivery, lead_h: int) -> bool:
+    """Whether the chunks of a lead are in the cache. They were when it was verified; a miner that is gone since then
+    must not keep the others from being paid.
+    """
+    try:
+        await fetch_leads(weather, delivery, {lead_h})
+    except MinerFault as error:
+        weather.core.log.warning("forecast_not_compared", hotkey=delivery.miner.hotkey, code=error.code)
+        return False
+    return True
 
 
 def _reference_to(forecast: Forecast) -> ForecastRef:
@@ -131,7 +159,7 @@ async def _window(conn: Connection, weather: WeatherContext, run: Run) -> Sequen
     """The scores of this run's miners after it; None if it is void."""
     policy = weather.settings.policy
     registered = {m.hotkey: m.registered_block for m in await load_miners(conn, run.run_id)}
-    runs = [run, *await load_window(conn, run, policy.window.runs - 1)]
+    runs = [run, *await load_window(conn, run, policy.window.runs + _RUNS_ON_THE_WAY)]
     outcomes = [await _outcome(conn, weather, each, registered) for each in runs]
     if is_void(outcomes[0], policy):
         return None
@@ -144,14 +172,17 @@ async def _window(conn: Connection, weather: WeatherContext, run: Run) -> Sequen
 
 async def _outcome(conn: Connection, weather: WeatherContext, run: Run, registered: Mapping[Hotkey, int]) -> RunOutcome:
     """One run as the window sees it. A hotkey that has registered anew since starts with a clean sheet."""
-    miners = [m for m in await load_miners(conn, run.run_id) if registered.get(m.hotkey) == m.registered_block]
-    scores: dict[Hotkey, dict[int, float | None]] = {}
+    everybody = await load_miners(conn, run.run_id)
+    miners = [m for m in everybody if registered.get(m.hotkey, m.registered_block) == m.registered_block]
+    due = due_leads(run, weather)
+    # A due lead without a score waits for us or for a source: whose own fault it is, is zeroed already.
+    scores: dict[Hotkey, dict[int, float | None]] = {m.hotkey: dict.fromkeys(due) for m in miners}
     for row in await load_lead_scores(conn, [run.run_id]):
         scores.setdefault(row.hotkey, {})[row.lead_h] = row.lead_score
     return RunOutcome(
         run_id=run.run_id,
         asked=frozenset(m.hotkey for m in miners if not _lost_by_us(m)),
-        due_lead_h=frozenset(due_leads(run, weather)),
+        due_lead_h=frozenset(due),
         lead_scores=scores,
         zeroed=_zeroed(miners),
     )
