@@ -1,4 +1,4 @@
-"""Step 6: score one verified forecast, at the gate's lead against the analysis and at each scored lead against the truth.
+"""Step 6: score one verified forecast: at the gate's lead against the analysis, at the scored leads against the truth.
 
 A unit `weather.score.day1` or `weather.score.era5` that names a run is resolved to files here, and its result is
 committed here, whether it comes from a durable job or from `IOEngine.dispatch_and_wait`.
@@ -18,7 +18,7 @@ from gaia.contracts.job import Connection, Job
 from gaia.contracts.unit import WorkUnit
 from gaia.tasks.defined_tasks.base import TaskResult
 from gaia.tasks.defined_tasks.weather.sources.catalog import Role
-from gaia.tasks.defined_tasks.weather.validator.fetch_chunks import fetch_leads
+from gaia.tasks.defined_tasks.weather.validator.fetch_chunks import Delivery, fetch_leads
 from gaia.tasks.defined_tasks.weather.validator.progress import combine_if_complete, give_up_on_miner
 from gaia.tasks.defined_tasks.weather.validator.records.forecasts import (
     Forecast,
@@ -26,7 +26,7 @@ from gaia.tasks.defined_tasks.weather.validator.records.forecasts import (
     load_forecast,
     load_verified,
 )
-from gaia.tasks.defined_tasks.weather.validator.records.runs import Run, RunMiner, load_miner, load_run
+from gaia.tasks.defined_tasks.weather.validator.records.runs import Run, load_miner, load_run
 from gaia.tasks.defined_tasks.weather.validator.records.scores import put_day1, put_era5
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
     Day1Payload,
@@ -80,8 +80,8 @@ async def score_era5(job: Job, weather: WeatherContext) -> TaskResult:
 
 
 async def _score(job: Job, weather: WeatherContext, handler: str) -> TaskResult:
-    scorable = await resolve(WorkUnit(handler=handler, payload=job.payload), weather)
     try:
+        scorable = await resolve(WorkUnit(handler=handler, payload=job.payload), weather)
         value = await compute(scorable, weather)
     except GaiaError as error:
         return await give_up_on_miner(job, weather, error)
@@ -126,20 +126,20 @@ async def resolve(unit: WorkUnit, weather: WeatherContext) -> Scorable:
 
 async def compute(scorable: Scorable, weather: WeatherContext) -> dict[str, Any]:
     """Run a resolved unit, its chunks fetched first."""
-    miner = await _miner(scorable, weather)
+    delivery = await _delivery(scorable, weather)
     leads = {scorable.lead_h}
-    return await compute_on_leads(weather, scorable.run, miner, scorable.forecast, leads, scorable.unit)
+    return await compute_on_leads(weather, delivery, leads, scorable.unit)
 
 
 async def fetch(scorable: Scorable, weather: WeatherContext) -> None:
     """Bring the chunks that a resolved unit reads into the cache."""
-    miner = await _miner(scorable, weather)
-    await fetch_leads(weather, scorable.run, miner, scorable.forecast, {scorable.lead_h})
+    await fetch_leads(weather, await _delivery(scorable, weather), {scorable.lead_h})
 
 
-async def _miner(scorable: Scorable, weather: WeatherContext) -> RunMiner:
+async def _delivery(scorable: Scorable, weather: WeatherContext) -> Delivery:
     async with weather.core.database.acquire() as conn:
-        return await load_miner(conn, scorable.run.run_id, scorable.forecast.hotkey)
+        miner = await load_miner(conn, scorable.run.run_id, scorable.forecast.hotkey)
+    return Delivery(run=scorable.run, miner=miner, forecast=scorable.forecast)
 
 
 async def commit(unit: WorkUnit, value: Mapping[str, Any], conn: Connection) -> None:
