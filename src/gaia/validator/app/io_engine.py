@@ -22,7 +22,8 @@ import structlog
 import uvloop
 
 from gaia.contracts.clock import Clock, SystemClock
-from gaia.contracts.errors import ConfigurationError, GaiaError, ValidatorFault
+from gaia.contracts.errors import ConfigurationError, GaiaError, SourceFault, ValidatorFault
+from gaia.contracts.job import Later
 from gaia.contracts.unit import ResultUnit, UnitError, WorkUnit
 from gaia.validator.app.children import WorkerLaunch
 from gaia.validator.app.compute_pool import ComputePool
@@ -102,6 +103,8 @@ class IOEngine:
             if result.ok:
                 async with wired.database.transaction() as conn:
                     await task.commit(resolved, result, conn)
+        except Later as later:
+            return _failed(unit, NotYet(str(later)))
         except GaiaError as error:
             return _failed(unit, error)
         except msgspec.ValidationError as error:
@@ -178,6 +181,12 @@ class IOEngine:
         return self._wired
 
 
+class NotYet(SourceFault):
+    """What a unit needs is not published yet."""
+
+    retryable = True
+
+
 class BadUnit(ValidatorFault):
     """A unit's payload has not the shape that its handler wants."""
 
@@ -223,7 +232,7 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         settings = load_settings()
-        configure_logging(settings.log_format, settings.log_level)
+        configure_logging(settings.log_format, settings.log_level, process="io-engine")
         uvloop.run(run_engine(settings, arguments.status_fd))
     except ConfigurationError as error:
         print(error, file=sys.stderr)
