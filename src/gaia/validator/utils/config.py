@@ -16,7 +16,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from dotenv import dotenv_values
@@ -90,7 +90,10 @@ class Settings(BaseSettings):
     @field_validator("truth", "reference", "climatology", mode="before")
     @classmethod
     def _source(cls, value: Any) -> Any:
-        return parse_source(value) if isinstance(value, str) else value
+        try:
+            return parse_source(value) if isinstance(value, str) else value
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from error  # so that it is named with its setting, beside the others
 
     @field_validator("metrics_port", mode="before")
     @classmethod
@@ -115,6 +118,8 @@ class Settings(BaseSettings):
             parts = urlsplit(value.get_secret_value())
             if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
                 raise ValueError("expected postgresql://user:password@host/database")
+            if "password" in parse_qs(parts.query):
+                raise ValueError("its password stands after the ?; put it before the @, where it is hidden when shown")
             if parts.password in ("postgres", "password", "gaia", "changeme", "admin"):
                 raise ValueError("its password is one that everybody tries first; set another")
         return value
