@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main(arguments: list[str]) -> int:
     """All tests with coverage; with arguments, only what they select, without the gate."""
-    options = ["--cov=gaia", "--cov-report=term:skip-covered"] if not arguments else ["--no-cov", *arguments]
+    options = ["--cov=src/gaia", "--cov-report=term:skip-covered"] if not arguments else ["--no-cov", *arguments]
     return subprocess.run([sys.executable, "-m", "pytest", *options], cwd=ROOT, check=False).returncode
 
 

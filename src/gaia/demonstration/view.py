@@ -131,6 +131,12 @@ def _miners(scene: Scene) -> list[Table]:
     return [table]
 
 
+def _few(leads: list[int]) -> list[int]:
+    """So many that they fit a terminal, the last always among them."""
+    step = -(-len(leads) // 5)
+    return leads[::-1][::step][::-1]
+
+
 def _leaderboard(finale: Finale) -> Table:
     table = Table("rank", "uid", "model", "score", "emission", "status", title=f"Run {finale.run_id}", box=None)
     for standing in finale.standings:
@@ -151,7 +157,7 @@ def _errors(finale: Finale) -> Table:
         variable, level = finale.components[0].variable, finale.components[0].level or 0
     scale, unit = (STANDARD_GRAVITY, "gpm") if variable == "z" else (1.0, "in its unit")
     rows = [c for c in finale.components if (c.variable, c.level or 0) == (variable, level)]
-    leads = sorted({c.lead_h for c in rows})
+    leads = _few(sorted({c.lead_h for c in rows}))
     table = Table(
         "model", *(f"+{lead} h" for lead in leads), title=f"RMSE of {variable}{level or ''}, {unit}", box=None
     )

@@ -131,7 +131,7 @@ class Dispatcher:
         except GaiaError as error:
             state = await self._queue.retry(job, f"{error.code}: {error}")
             self._log.warning("job_failed", error=str(error), code=error.code, fault=error.fault, state=state)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the boundary of a step: whatever it raises costs an attempt
             self._log.exception("job_crashed")
             await self._queue.retry(job, f"{type(error).__name__}: {error}")
         else:

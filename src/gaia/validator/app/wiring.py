@@ -43,7 +43,7 @@ async def wire(
     settings: Settings, clock: Clock, compute: Callable[[WorkUnit], Awaitable[ResultUnit]]
 ) -> AsyncIterator[Wired]:
     """Build the adapters in the order in which they depend on one another, and close them in reverse."""
-    dsn, signer = _database_url(settings), _signer(settings)
+    dsn, signer = settings.database_dsn, _signer(settings)
     async with contextlib.AsyncExitStack() as stack:
         database = await DatabasePool.connect(
             dsn,
@@ -84,17 +84,9 @@ async def wire(
         yield Wired(context=context, tasks=(WeatherTask(_weather(settings)),), queue=queue, database=database)
 
 
-def _database_url(settings: Settings) -> str:
-    if settings.database_url is None:
-        raise ConfigurationError(
-            "DATABASE_URL is not set: the supervisor sets it for the embedded server; start with `gaia up`"
-        )
-    return settings.database_url.get_secret_value()
-
-
 def _signer(settings: Settings) -> HotkeySigner:
     if settings.hotkey_file is None:
-        raise ConfigurationError("GAIA_HOTKEY_FILE is not set: make a key with `gaia key create FILE`")
+        raise ConfigurationError("GAIA_HOTKEY_FILE is not set: make a key with `gaia key FILE` and name it here")
     return load_key_file(settings.hotkey_file)
 
 
