@@ -34,6 +34,7 @@ from gaia.validator.app.logging_config import configure_logging
 from gaia.validator.app.parent_death import die_with_parent
 from gaia.validator.app.pool_settings import PoolSettings
 from gaia.validator.app.scheduler import Scheduler
+from gaia.validator.app.services.cache_keeper import CacheKeeper
 from gaia.validator.app.services.event_loop_lag import LoopLagMonitor
 from gaia.validator.app.set_weights import weight_steps
 from gaia.validator.app.wiring import Wired, wire
@@ -124,10 +125,16 @@ class IOEngine:
             lease=timedelta(seconds=self._settings.job_lease_s),
         )
         scheduler = Scheduler(wired.tasks, wired.context)
+        caches = CacheKeeper(
+            self._settings.data_dir / "cache",
+            forecast_limit_bytes=self._settings.forecast_cache_mib * 1024 * 1024,
+            clock=self._clock,
+        )
         async with asyncio.TaskGroup() as group:
             services = [
                 group.create_task(wired.queue.listen(self._dispatcher.wake), name="job-listener"),
                 group.create_task(scheduler.run(), name="scheduler"),
+                group.create_task(caches.run(), name="cache-keeper"),
             ]
             await self._dispatcher.run(stop, self._settings.drain_grace_s)
             for service in services:

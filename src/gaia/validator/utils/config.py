@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     miner_concurrency: int = Field(64, ge=1, le=1024, description="Miners talked to at once")
     miner_timeout_s: float = Field(30.0, gt=0, le=600, description="For one request to a miner")
     allow_private_endpoints: bool = Field(False, description="Miners may live on loopback and private addresses")
+    forecast_cache_mib: int = Field(50_000, ge=100, description="Bound of the folder of fetched forecasts")
     truth: Annotated[SourceRef | None, NoDecode] = Field(None, description="Truth, e.g. archive:/path or grib:/path")
     reference: Annotated[SourceRef | None, NoDecode] = Field(None, description="Operational reference forecast")
     climatology: Annotated[SourceRef | None, NoDecode] = Field(None, description="Climatology")

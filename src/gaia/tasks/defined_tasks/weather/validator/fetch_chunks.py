@@ -82,7 +82,7 @@ def _prepare(folder: Path, manifest: bytes, wanted: Mapping[str, int]) -> list[s
 def _write_whole(path: Path, content: bytes) -> None:
     if _has_size(path, len(content)) and path.read_bytes() == content:
         return
-    draft = path.with_suffix(".draft")
+    draft = path.with_name(f".{path.name}.draft")
     draft.write_bytes(content)
     draft.replace(path)
 
