@@ -224,6 +224,7 @@ HANDLERS: Mapping[str, str] = MappingProxyType(
             for function in (
                 *(
                     echo,
+                    pause,
                     environment,
                     record,
                     wait_for_file,

@@ -31,6 +31,10 @@ class ChildKeepsFailing(ValidatorFault):
     """A child ended more often than the restart intensity allows."""
 
 
+class ChildNotStarted(ValidatorFault):
+    """The system has no room for another process, or the program is not there."""
+
+
 class ChildRefuses(ConfigurationError):
     """A child says that it cannot work until the operator mends something."""
 
@@ -54,10 +58,21 @@ class Post:
         self.restarts = 0
 
     def fill(self) -> Child:
-        """Start a child in it."""
+        """Start a child in it. Raises ChildNotStarted."""
         self.due_at = None
-        self.child = self._launch()
+        try:
+            self.child = self._launch()
+        except OSError as error:
+            raise ChildNotStarted(f"{self} cannot be started: {error.strerror}; the machine may lack memory") from error
         return self.child
+
+    def refill(self) -> Child | None:
+        """Start the next one; None if that fails and is to be tried again. Raises ChildKeepsFailing if it is not."""
+        try:
+            return self.fill()
+        except ChildNotStarted as error:
+            self._note_failure(str(error), lived_s=0.0, expected=False, counts=True)
+            return None
 
     def ended(self, child: Child) -> int:
         """Note the end of the child, and when the next one is due. Returns its exit status.
@@ -70,25 +85,29 @@ class Post:
         self.child = None
         if child.expected_to_end or not self.keep:
             return status
-        worker = self.role is Role.WORKER
-        delay_s = self._history.delay_after_end(
-            now=time.monotonic(),
-            lived_s=time.monotonic() - child.started_at,
-            expected=worker and status == 0 and child.said_ready,
-            # A unit of work may kill its worker, and units come from strangers: only a worker that never got
-            # as far as dialling in speaks against this validator.
-            counts=not (worker and child.said_ready),
-        )
         if status in EXIT_REFUSED and not child.said_ready:
             raise ChildRefuses(f"{self} cannot start: see its message above")
+        worker = self.role is Role.WORKER
+        self._note_failure(
+            describe_exit(status),
+            lived_s=time.monotonic() - child.started_at,
+            expected=worker and status == 0 and child.said_ready,
+            # A unit of work may kill its worker, and units come from strangers: only a worker that never got as far
+            # as dialling in speaks against this validator.
+            counts=not (worker and child.said_ready),
+        )
+        return status
+
+    def _note_failure(self, how: str, *, lived_s: float, expected: bool, counts: bool) -> None:
+        now = time.monotonic()
+        delay_s = self._history.delay_after_end(now=now, lived_s=lived_s, expected=expected, counts=counts)
         if delay_s is None:
             raise ChildKeepsFailing(
                 f"{self} ended more than {self._policy.max_failures} times within {self._policy.window_s:g} s "
-                f"(last {describe_exit(status)}): see its messages above"
+                f"(last {how}): see its messages above"
             )
         self.restarts += 1
-        self.due_at = time.monotonic() + delay_s
-        return status
+        self.due_at = now + delay_s
 
     def view(self) -> ChildView:
         """How it looks now."""

@@ -147,6 +147,13 @@ class Supervisor:
         self._log.info("child_started", role=post.role, slot=post.slot, pid=child.pid, restarts=post.restarts)
         return child
 
+    def _refill(self, post: Post) -> None:
+        child = post.refill()
+        if child is None:
+            self._log.warning("child_not_started", role=post.role, slot=post.slot)
+        else:
+            self._log.info("child_started", role=post.role, slot=post.slot, pid=child.pid, restarts=post.restarts)
+
     def _with_database(self) -> dict[str, str]:
         """What engine and set-up need on top of the environment that they inherit."""
         dsn = self._database.dsn if self._database is not None else self._settings.database_url
@@ -201,7 +208,7 @@ class Supervisor:
             if not child.alive:
                 self._note_end(post, child)
         elif post.due_at is not None and time.monotonic() >= post.due_at and not self._stopping:
-            self._fill(post)
+            self._refill(post)
 
     def _hear(self, post: Post, child: Child) -> None:
         ready_before = child.said_ready

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -28,12 +29,16 @@ async def test_a_killed_worker_is_replaced_and_all_end_with_the_block(tmp_path: 
 
 
 async def test_a_worker_that_ignores_the_wish_is_killed(tmp_path: Path) -> None:
-    launch = WorkerLaunch(socket_path=tmp_path / "none.sock", cache_dir=tmp_path)
-    async with LocalWorkers(1, launch, grace_s=0.1) as workers:
+    path = tmp_path / "s"
+    said_hello = asyncio.Event()
+    engine = await asyncio.start_unix_server(lambda *_: said_hello.set(), path)
+    async with LocalWorkers(1, WorkerLaunch(socket_path=path, cache_dir=tmp_path), grace_s=0.1) as workers:
+        await asyncio.wait_for(said_hello.wait(), 30)  # from here on it handles SIGTERM, if it runs
         pid = workers.pid(0)
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)
     assert not is_running(pid)
+    engine.close()
 
 
 async def test_a_slot_whose_workers_never_come_up_is_given_up_and_says_why(tmp_path: Path) -> None:

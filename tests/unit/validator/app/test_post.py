@@ -1,0 +1,91 @@
+"""A post: who is started again, who is not, and what is said then."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from gaia.validator.app.children import Child
+from gaia.validator.app.post import ChildKeepsFailing, ChildNotStarted, ChildRefuses, Post, Role
+from gaia.validator.app.restart_policy import RestartPolicy
+
+pytestmark = pytest.mark.processes
+
+POLICY = RestartPolicy(first_delay_s=0.0, max_failures=2)
+READY = "import os, sys; os.write(int(sys.argv[-1]), b'1'); "
+
+
+def launching(code: str) -> Callable[[], Child]:
+    return lambda: Child.spawn([sys.executable, "-c", code], with_status=True)
+
+
+def end_once(post: Post) -> int:
+    child = post.fill()
+    assert child.wait(30)
+    return post.ended(child)
+
+
+def test_a_child_that_fails_too_often_is_given_up_with_its_last_end() -> None:
+    post = Post(Role.ENGINE, 0, launching(READY + "sys.exit(7)"), POLICY, keep=True)
+    assert [end_once(post), end_once(post)] == [7, 7]
+    assert post.restarts == 2
+    with pytest.raises(
+        ChildKeepsFailing, match=r"io_engine ended more than 2 times within 60 s \(last exit status 7\)"
+    ):
+        end_once(post)
+
+
+def test_a_worker_that_was_ready_is_started_again_for_ever() -> None:
+    post = Post(Role.WORKER, 1, launching(READY + "os.kill(os.getpid(), 9)"), POLICY, keep=True)
+    assert [end_once(post) for _ in range(5)] == [-signal.SIGKILL] * 5
+    assert post.due_at is not None
+
+
+def test_a_worker_that_never_gets_ready_is_given_up() -> None:
+    post = Post(Role.WORKER, 1, launching("raise SystemExit(1)"), POLICY, keep=True)
+    end_once(post)
+    end_once(post)
+    with pytest.raises(ChildKeepsFailing, match="compute_worker 1 ended"):
+        end_once(post)
+
+
+@pytest.mark.parametrize("status", [2, 3])
+def test_a_child_that_refuses_is_not_tried_again(status: int) -> None:
+    post = Post(Role.ENGINE, 0, launching(f"raise SystemExit({status})"), POLICY, keep=True)
+    with pytest.raises(ChildRefuses, match="io_engine cannot start"):
+        end_once(post)
+
+
+def test_an_end_that_was_asked_for_costs_nothing_and_nobody_follows() -> None:
+    post = Post(Role.ENGINE, 0, launching("input()"), POLICY, keep=True)
+    child = post.fill()
+    child.kill()
+    assert child.wait(30)
+    assert post.ended(child) == -signal.SIGKILL
+    assert (post.due_at, post.restarts) == (None, 0)
+
+
+def test_a_program_that_cannot_be_started_is_named_and_then_tried_again_for_a_while() -> None:
+    post = Post(Role.ENGINE, 0, lambda: Child.spawn(["/no/such/program"]), POLICY, keep=True)
+    with pytest.raises(ChildNotStarted, match="io_engine cannot be started: No such file or directory"):
+        post.fill()
+    assert post.refill() is None
+    assert post.refill() is None
+    with pytest.raises(ChildKeepsFailing):
+        post.refill()
+
+
+def test_a_view_shows_who_fills_the_post() -> None:
+    post = Post(Role.WORKER, 4, lambda: Child.spawn([sys.executable, "-c", "input()"]), POLICY, keep=True)
+    assert post.view().usage is None
+    child = post.fill()
+    view = post.view()
+    assert (view.role, view.slot, view.restarts) == ("compute_worker", 4, 0)
+    assert view.usage is not None
+    child.kill()
+    assert child.wait(30)
+    post.ended(child)
+    assert post.view().usage is None
