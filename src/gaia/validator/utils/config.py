@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_serializer, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gaia.contracts.errors import ConfigurationError, GaiaError
@@ -95,6 +95,10 @@ class Settings(BaseSettings):
             return parse_source(value) if isinstance(value, str) else value
         except ConfigurationError as error:
             raise ValueError(str(error)) from error  # so that it is named with its setting, beside the others
+
+    @field_serializer("truth", "reference", "climatology", when_used="json-unless-none")
+    def _as_given(self, value: SourceRef) -> str:
+        return str(value)
 
     @field_validator("metrics_port", mode="before")
     @classmethod
