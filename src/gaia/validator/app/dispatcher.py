@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -84,11 +85,11 @@ class Dispatcher:
             task = asyncio.create_task(self._work(job), name=f"job-{job.id}")
             self._running[job.id] = (job, task)
             # A callback, not a finally: a task cancelled before its first step never reaches its finally.
-            task.add_done_callback(lambda _, job_id=job.id: self._ended(job_id))
+            task.add_done_callback(partial(self._ended, job.id))
         if len(jobs) == free:
             self.wake()
 
-    def _ended(self, job_id: int) -> None:
+    def _ended(self, job_id: int, _task: asyncio.Task[None]) -> None:
         del self._running[job_id]
         self.wake()
 
