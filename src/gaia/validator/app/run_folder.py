@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -41,6 +42,10 @@ class RunFolder:
 
     def __exit__(self, *_: object) -> None:
         self.metrics_port_file.unlink(missing_ok=True)
+        self._settings.engine_socket.unlink(missing_ok=True)  # a killed engine leaves it
+        for folder in (self._settings.engine_socket.parent, self._settings.postgres_socket_dir):
+            with contextlib.suppress(OSError):  # not there, or not empty: then somebody else's
+                folder.rmdir()
         os.close(self._lock)
 
     @property

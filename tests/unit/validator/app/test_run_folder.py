@@ -29,6 +29,16 @@ def test_others_may_pass_through_the_data_folder_but_not_enter_the_run_folder(tm
         assert stat.S_IMODE((tmp_path / "data" / "run").stat().st_mode) == 0o700
 
 
+def test_sockets_and_their_folders_do_not_outlast_the_owner_even_outside_the_data_folder(tmp_path: Path) -> None:
+    settings = SupervisorSettings(data_dir=str(tmp_path / ("long" * 30)))
+    folder = settings.engine_socket.parent
+    assert tmp_path not in folder.parents
+    with RunFolder(settings):
+        folder.mkdir(mode=0o700)
+        settings.engine_socket.touch()
+    assert not folder.exists()
+
+
 def test_a_folder_that_cannot_be_made_is_a_configuration_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
