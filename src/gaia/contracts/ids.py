@@ -14,7 +14,7 @@ Hotkey = NewType("Hotkey", str)
 RunId = NewType("RunId", str)
 """Names one forecast run; the same for every validator of a subnet."""
 
-_RUN_ID = re.compile(r"sn(\d{1,5})-(\d{8}T\d{2})Z")
+_RUN_ID = re.compile(r"sn(\d{1,5})-(\d{8}T\d{2})Z", re.ASCII)
 
 
 class MalformedRunId(ValidatorFault):
@@ -38,7 +38,11 @@ def parse_run_id(text: str) -> tuple[int, datetime]:
     >>> parse_run_id("sn57-20170101T00Z")
     (57, datetime.datetime(2017, 1, 1, 0, 0, tzinfo=datetime.timezone.utc))
     """
+    malformed = MalformedRunId(f"not a run id: {text[:40]!r}; expected one like sn57-20170101T00Z")
     match = _RUN_ID.fullmatch(text)
     if match is None:
-        raise MalformedRunId(f"not a run id: {text[:40]!r}; expected one like sn57-20170101T00Z")
-    return int(match[1]), datetime.strptime(match[2], "%Y%m%dT%H").replace(tzinfo=UTC)
+        raise malformed
+    try:
+        return int(match[1]), datetime.strptime(match[2], "%Y%m%dT%H").replace(tzinfo=UTC)
+    except ValueError:  # a day or an hour that does not exist
+        raise malformed from None
