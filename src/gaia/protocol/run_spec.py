@@ -8,6 +8,7 @@ levels (lead, level, latitude, longitude). Each horizontal field is one chunk.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from typing import Literal
 
@@ -35,8 +36,18 @@ class GridSpec(Struct, frozen=True, kw_only=True):
     longitude_count: int
 
     def __post_init__(self) -> None:
+        numbers = (self.latitude_first, self.latitude_step, self.longitude_first, self.longitude_step)
         last = self.latitude_first + self.latitude_step * (self.latitude_count - 1)
-        if self.latitude_count < 1 or self.longitude_count < 1 or max(abs(self.latitude_first), abs(last)) > 90.000001:
+        stands_still = (self.latitude_step == 0 and self.latitude_count > 1) or (
+            self.longitude_step == 0 and self.longitude_count > 1
+        )
+        if (
+            not all(map(math.isfinite, numbers))
+            or stands_still
+            or self.latitude_count < 1
+            or self.longitude_count < 1
+            or max(abs(self.latitude_first), abs(last)) > 90.000001
+        ):
             raise BadRunSpec(f"not a grid on the sphere: {self}")
 
     @property

@@ -1,0 +1,30 @@
+"""The specification of a full run, against the design's figures."""
+
+from __future__ import annotations
+
+from gaia.tasks.defined_tasks.weather.production import production_spec
+from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
+
+
+def test_a_full_run_has_69_fields_and_40_six_hourly_steps_at_a_quarter_degree() -> None:
+    spec = production_spec()
+    assert len(spec.fields()) == 69
+    assert (len(spec.lead_h), spec.lead_h[0], spec.lead_h[-1]) == (40, 6, 240)
+    assert {b - a for a, b in zip(spec.lead_h, spec.lead_h[1:], strict=False)} == {6}
+    assert spec.grid.shape == (721, 1440)
+
+
+def test_ten_days_are_scored_and_the_gate_stands_at_twelve_hours() -> None:
+    spec = production_spec()
+    assert spec.scored_lead_h == (24, 48, 72, 96, 120, 144, 168, 192, 216, 240)
+    assert spec.gate_lead_h == 12
+
+
+def test_all_fields_of_the_gate_are_asked_for() -> None:
+    gate = [str(field) for field in DEFAULT_POLICY.gate_fields(production_spec().fields())]
+    assert gate == ["2t", "msl", "10u", "10v", "z500"]
+
+
+def test_a_full_forecast_decodes_to_about_11_and_a_half_gigabytes() -> None:
+    spec = production_spec()
+    assert spec.field_bytes * len(list(spec.chunks())) == 721 * 1440 * 4 * 69 * 40  # 11.46e9
