@@ -180,6 +180,8 @@ class IOEngine:
                 hard_memory_bytes=supervisor.hard_memory_bytes,
             )
             await self._stack.enter_async_context(LocalWorkers(self._local_workers, launch))
+            # Before the workers are asked to end: a busy one would hold the close up until its unit is done.
+            self._stack.push_async_callback(pool.drain, 0.0)
         return pool
 
     def _require(self) -> Wired:
