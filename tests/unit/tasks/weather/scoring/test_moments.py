@@ -107,7 +107,7 @@ def test_the_compiled_kernel_does_what_its_python_says() -> None:
     fields[1][2, 3] = np.nan
     fields[1][4] = np.nan
     kernels: list[Callable[..., None]] = [_accumulate, _accumulate_rows]
-    sums = np.zeros((2, 12))
+    sums = np.zeros((2, 13))
     for kernel, row in zip(kernels, sums, strict=True):
         kernel(*fields, _WEIGHTS / 8, 250.0, row)
     assert sums[0] == pytest.approx(sums[1], rel=1e-13)
@@ -181,7 +181,7 @@ def test_arrays_that_are_not_float32_fields_are_refused() -> None:
         field_moments(forecast=truth, truth=np.ones(2, dtype=np.float32), area_weights=_EVEN)
     with pytest.raises(GridMismatch, match=r"reference has shape \(2, 3\), truth \(2, 2\)"):
         field_moments(forecast=truth, truth=truth, reference=np.ones((2, 3), dtype=np.float32), area_weights=_EVEN)
-    with pytest.raises(GridMismatch, match="3 area weights for 2 rows"):
+    with pytest.raises(GridMismatch, match="3 area weights for 2 x 2 points"):
         field_moments(forecast=truth, truth=truth, area_weights=np.ones(3))
 
 

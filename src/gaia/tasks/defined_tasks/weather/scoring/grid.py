@@ -90,15 +90,46 @@ class Grid:
         return np.asarray(area / area.sum(), dtype=np.float64)
 
 
+def require_weights(area_weights: NDArray[np.float64], shape: tuple[int, ...]) -> None:
+    """Raise unless these weigh the rows or the points of a field of this shape: GridMismatch, BadGrid."""
+    if area_weights.shape not in {shape[:1], shape}:
+        raise GridMismatch(f"{_times(area_weights.shape)} area weights for {_times(shape)} points")
+    if not (area_weights >= 0.0).all() or not np.isfinite(area_weights).all():
+        raise BadGrid("area weights must be finite and not negative")
+
+
+def point_weights(area_weights: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """What each point of a field weighs, (nlat, nlon): rows' weights are shared evenly by their points."""
+    require_weights(area_weights, shape)
+    if area_weights.ndim == 2:
+        return area_weights
+    return np.ascontiguousarray(np.broadcast_to((area_weights / shape[1])[:, None], shape))
+
+
+def latitude_edges(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where the rows' cells meet, degrees (nlat + 1,): half-way, as far outward as inward, never past a pole.
+
+    Raises BadGrid for a single row: it has no width.
+    """
+    if latitude.size == 1:
+        raise BadGrid("a single latitude has no cell; a grid needs two rows for that")
+    middle = (latitude[1:] + latitude[:-1]) / 2
+    first = latitude[0] + (latitude[0] - middle[0])
+    last = latitude[-1] + (latitude[-1] - middle[-1])
+    return np.clip(np.concatenate([[first], middle, [last]]), -90.0, 90.0)
+
+
+def longitude_edges(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where the columns' cells meet, degrees (nlon + 1,), equally wide. A single column is the whole circle."""
+    step = longitude[1] - longitude[0] if longitude.size > 1 else 360.0
+    return np.asarray(longitude[0] + step * (np.arange(longitude.size + 1) - 0.5), dtype=np.float64)
+
+
 def _band_areas(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
     """Area of the band around each row, up to a factor."""
     if latitude.size == 1:
         return np.ones(1)
-    middle = (latitude[1:] + latitude[:-1]) / 2
-    first = latitude[0] + (latitude[0] - middle[0])
-    last = latitude[-1] + (latitude[-1] - middle[-1])
-    edge = np.clip(np.concatenate([[first], middle, [last]]), -90.0, 90.0)
-    bands: NDArray[np.float64] = np.abs(np.diff(np.sin(np.deg2rad(edge))))
+    bands: NDArray[np.float64] = np.abs(np.diff(np.sin(np.deg2rad(latitude_edges(latitude)))))
     return bands
 
 
@@ -120,4 +151,8 @@ def _nominal(stored: NDArray[Any], axis: str, limit: float) -> NDArray[np.float6
 
 
 def _size(grid: Grid) -> str:
-    return "{} x {}".format(*grid.shape)
+    return _times(grid.shape)
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

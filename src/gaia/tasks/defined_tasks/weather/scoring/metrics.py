@@ -97,7 +97,7 @@ def anomaly_correlation(moments: Moments) -> float | None:
 
 
 def pattern_correlation(moments: Moments) -> float | None:
-    """Centred spatial correlation of forecast and truth, each about its own area mean; no climatology needed.
+    """Centred correlation of forecast and truth, each about its mean over all points; no climatology needed.
 
     With d = forecast - truth: cov(f, t) = var t + cov(t, d), var f = var t + 2 cov(t, d) + var d. None where
     either field is flat.
@@ -109,11 +109,27 @@ def pattern_correlation(moments: Moments) -> float | None:
     return _unit((truth + moments.covariation) / (math.sqrt(truth) * math.sqrt(forecast)))
 
 
+def skill_against(forecast: Moments, baseline: Moments) -> float | None:
+    """1 - MSE / MSE of any baseline, such as persistence, scored on the same points; None if that is perfect.
+
+    Raises NothingToScore if they do not count the same area.
+    """
+    require_same_area(forecast, baseline, "the forecast", "the baseline")
+    return skill(forecast.squared_error, baseline.squared_error)
+
+
 def wind_vector_rmse(u: Moments, v: Moments) -> float:
     """sqrt(<du2 + dv2>), m/s: the length of the vector error. Both components must count the same points."""
-    if u.finite_area <= 0.0 or u.finite_area != v.finite_area:
-        raise NothingToScore(f"u covers {u.finite_area:g} and v {v.finite_area:g} of the area; they must be the same")
+    require_same_area(u, v, "u", "v")
     return math.sqrt((u.squared_error + v.squared_error) / u.finite_area)
+
+
+def require_same_area(one: Moments, other: Moments, this: str, that: str) -> None:
+    """Raise NothingToScore unless both count the same area, and any at all; they must have the same points."""
+    if one.finite_area <= 0.0 or not math.isclose(one.finite_area, other.finite_area, rel_tol=1e-12):
+        raise NothingToScore(
+            f"{this} covers {one.finite_area:g} and {that} {other.finite_area:g} of the area; they must be the same"
+        )
 
 
 def _mean(total: float | None, area: float) -> float | None:

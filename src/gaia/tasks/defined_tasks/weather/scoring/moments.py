@@ -1,56 +1,49 @@
 """The statistics of one field in one pass, and how they add up: statistic -> mergeable aggregate -> metric.
 
-Owns the only kernel, and is the only module that imports numba. Never roots, divides or clamps: that is
-`metrics`.
+Owns the kernel that every score needs; rarer statistics have their own (`comoments`, `extremes`, `ensemble`), so
+that this one stays fast. Never roots, divides or clamps: that is `metrics`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterable
+from typing import Self
 
-import numba
 import numpy as np
-from msgspec import Struct, convert
-from msgspec.structs import astuple
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gaia.contracts.errors import MinerFault, SourceFault, ValidatorFault
-from gaia.tasks.defined_tasks.weather.scoring.grid import GridMismatch
+from gaia.tasks.defined_tasks.weather.scoring.compiled import Argument, Kernel
+from gaia.tasks.defined_tasks.weather.scoring.field import (
+    BadField,
+    Field,
+    NoFiniteTruth,
+    NonFiniteForecast,
+    blame_forecast,
+    require_alike,
+)
+from gaia.tasks.defined_tasks.weather.scoring.grid import require_weights
+from gaia.tasks.defined_tasks.weather.scoring.sums import Sums, between
 
-Field = NDArray[np.float32]
-"""(nlat, nlon), C order."""
-
-
-class NonFiniteForecast(MinerFault):
-    """A forecast holds NaN or infinity at a point where the truth is finite."""
-
-
-class NoFiniteTruth(SourceFault):
-    """A field has not one point at which truth, climatology and reference are all finite."""
-
-
-class BadField(ValidatorFault):
-    """An array that should be a horizontal field is something else."""
+__all__ = ["BadField", "Field", "Moments", "NoFiniteTruth", "NonFiniteForecast", "field_moments"]
 
 
-def _plus(a: float | None, b: float | None) -> float | None:
-    return None if a is None or b is None else a + b
+class Moments(Sums, frozen=True, kw_only=True):
+    """Area-weighted sums over the points that count, float64. `Moments()` is zero; `+` merges.
 
-
-class Moments(Struct, frozen=True, kw_only=True):
-    """Area-weighted sums over the points that count, float64. `Moments()` is zero; `+` merges fields.
-
-    With d = forecast - truth, a = forecast - climatology, b = truth - climatology, e = reference - truth. A
-    sum that needs a climatology or a reference is None where a merged field had none. Units are those of the
-    variable (squared).
+    What is merged may be other fields (times, runs, regions) or the parts of one field: the whole has the sums
+    of all its points. With d = forecast - truth, a = forecast - climatology, b = truth - climatology,
+    e = reference - truth. A sum that needs a climatology or a reference is None where a merged part had none.
+    Units are those of the variable (squared).
     """
 
     area: float = 0.0
-    """What all points weigh together: 1 a field."""
+    """What all points weigh together: 1 a global field."""
     finite_area: float = 0.0
     """What the points weigh where truth, and climatology and reference if given, are finite."""
+    truth: float = 0.0
+    """Sum of the truth itself: with `finite_area`, the mean about which its variation is taken."""
     error: float = 0.0
     """Sum of d."""
     absolute_error: float = 0.0
@@ -66,18 +59,35 @@ class Moments(Struct, frozen=True, kw_only=True):
     reference_squared_error: float | None = 0.0
     """Sum of e2."""
     truth_variation: float = 0.0
-    """Sum of (truth - its area mean)2, each field about its own mean."""
+    """Sum of (truth - its mean)2, about the mean of all points."""
     covariation: float = 0.0
-    """Sum of (truth - its area mean)(d - its area mean), each field about its own means."""
+    """Sum of (truth - its mean)(d - its mean), about the means of all points."""
     error_variation: float = 0.0
-    """Sum of (d - its area mean)2, each field about its own mean."""
+    """Sum of (d - its mean)2, about the mean of all points."""
     truth_eddy_variation: float = 0.0
-    """Sum of (truth - its zonal mean)2."""
+    """Sum of (truth - its zonal mean)2, each row of each part about its own mean."""
 
-    def __add__(self, other: Moments) -> Moments:
-        mine, theirs = astuple(self), astuple(other)
-        merged = map(_plus, mine, theirs)
-        return convert(dict(zip(self.__struct_fields__, merged, strict=True)), Moments)
+    @classmethod
+    def total(cls, parts: Iterable[Self]) -> Self:
+        """All parts merged, in any order. Variations: those within the parts and those between their means.
+
+        Source: Chan, Golub & LeVeque 1983, doi:10.1080/00031305.1983.10483115.
+        """
+        counted = [part for part in parts if part.area > 0.0]
+        whole = super().total(counted)
+        if whole.finite_area == 0.0:
+            return whole
+        truth_mean, error_mean = whole.truth / whole.finite_area, whole.error / whole.finite_area
+        scored = [part for part in counted if part.finite_area > 0.0]
+        areas = [part.finite_area for part in scored]
+        truth_steps = [part.truth / part.finite_area - truth_mean for part in scored]
+        error_steps = [part.error / part.finite_area - error_mean for part in scored]
+        return replace(
+            whole,
+            truth_variation=between(whole.truth_variation, areas, truth_steps, truth_steps),
+            covariation=between(whole.covariation, areas, truth_steps, error_steps),
+            error_variation=between(whole.error_variation, areas, error_steps, error_steps),
+        )
 
 
 def field_moments(
@@ -90,8 +100,9 @@ def field_moments(
 ) -> Moments:
     """All sums of one field, in one pass that allocates nothing of a field's size.
 
-    forecast, truth, climatology, reference: float32 (nlat, nlon), in one unit. area_weights: float64 (nlat,),
-    sums to 1 over the rows. A point where truth, climatology or reference is not finite is left out, and
+    forecast, truth, climatology, reference: float32 (nlat, nlon), in one unit. area_weights: float64, of rows
+    (nlat,), each shared by its points, or of points (nlat, nlon), as `regions.region_weights` makes them. What
+    weighs 0 is not looked at. A point where truth, climatology or reference is not finite is left out, and
     `finite_area` says so. Rows are added in their order, so a field's sums never depend on who computes them
     or what else is computed.
 
@@ -100,27 +111,25 @@ def field_moments(
     """
     shape = truth.shape
     arrays = {"truth": truth, "forecast": forecast, "climatology": climatology, "reference": reference}
-    for name, array in arrays.items():
-        if array is not None:
-            _check(name, array, shape)
-    if area_weights.shape != shape[:1]:
-        raise GridMismatch(f"{area_weights.size} area weights for {shape[0]} rows")
+    require_alike(arrays, shape if truth.ndim == 2 else (1, 1))
+    require_weights(area_weights, shape)
     t = np.ascontiguousarray(truth)
     # The truth stands in for an absent field: it is in the cache already, and those sums are dropped.
-    rest = [t if array is None else np.ascontiguousarray(array) for array in (forecast, climatology, reference)]
+    f, c, r = (t if array is None else np.ascontiguousarray(array) for array in (forecast, climatology, reference))
     sums = np.zeros(_SUMS, dtype=np.float64)
-    _accumulate(rest[0], t, rest[1], rest[2], area_weights / shape[1], _origin(t), sums)
-    return _moments(sums, has_climatology=climatology is not None, has_reference=reference is not None)
+    origin = first_finite(t)
+    if area_weights.ndim == 1:
+        _accumulate(f, t, c, r, area_weights / shape[1], origin, sums)
+    else:
+        _accumulate_points(f, t, c, r, area_weights, origin, sums)
+    if sums[_FINITE_AREA] == 0.0:
+        raise NoFiniteTruth("truth, climatology and reference have no finite point in common")
+    if not math.isfinite(sums[_ABSOLUTE_ERROR]):
+        raise blame_forecast(forecast)
+    return _moments(sums, origin, has_climatology=climatology is not None, has_reference=reference is not None)
 
 
-def _check(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
-    if array.dtype != np.float32 or array.ndim != 2 or array.size == 0:
-        raise BadField(f"{name} must be float32 (latitude, longitude), got {array.dtype} {array.shape}")
-    if array.shape != shape:
-        raise GridMismatch(f"{name} has shape {array.shape}, truth {shape}")
-
-
-def _origin(truth: Field) -> float:
+def first_finite(truth: Field) -> float:
     """Some value of the field, to be subtracted before squaring, so that variances keep their digits."""
     for row in truth:
         finite = row[np.isfinite(row)]
@@ -129,36 +138,36 @@ def _origin(truth: Field) -> float:
     raise NoFiniteTruth("the truth has not one finite value in this field")
 
 
-def _moments(sums: NDArray[np.float64], *, has_climatology: bool, has_reference: bool) -> Moments:
-    area, error, absolute, squared, product, forecast_squared, truth_squared, reference, q, qq, qd, eddy = sums.tolist()
-    if area == 0.0:
-        raise NoFiniteTruth("truth, climatology and reference have no finite point in common")
-    if not math.isfinite(absolute):
-        raise NonFiniteForecast("the forecast is not finite at points where the truth is")
+def _moments(sums: NDArray[np.float64], origin: float, *, has_climatology: bool, has_reference: bool) -> Moments:
+    finite, error, absolute, squared, product, f_squared, t_squared, reference, q, qq, qd, eddy, area = sums.tolist()
     return Moments(
-        area=1.0,
-        finite_area=area,
+        area=area,
+        finite_area=finite,
+        truth=origin * finite + q,
         error=error,
         absolute_error=absolute,
         squared_error=squared,
         anomaly_product=product if has_climatology else None,
-        forecast_anomaly_squared=forecast_squared if has_climatology else None,
-        truth_anomaly_squared=truth_squared if has_climatology else None,
+        forecast_anomaly_squared=f_squared if has_climatology else None,
+        truth_anomaly_squared=t_squared if has_climatology else None,
         reference_squared_error=reference if has_reference else None,
-        truth_variation=max(qq - q * q / area, 0.0),
-        covariation=qd - q * error / area,
-        error_variation=max(squared - error * error / area, 0.0),
+        truth_variation=max(qq - q * q / finite, 0.0),
+        covariation=qd - q * error / finite,
+        error_variation=max(squared - error * error / finite, 0.0),
         truth_eddy_variation=eddy,
     )
 
 
-_SUMS = 12
+_SUMS = 13
+_FINITE_AREA, _ABSOLUTE_ERROR = 0, 2
 
 
 def _accumulate_rows(  # type: ignore[no-untyped-def]  # noqa: PLR0917  numba takes positions only
     forecast, truth, climatology, reference, point_weights, origin, sums
 ) -> None:
     for j in range(truth.shape[0]):
+        if point_weights[j] == 0.0:
+            continue
         f_row, t_row, c_row, r_row = forecast[j], truth[j], climatology[j], reference[j]
         n = d1 = ad = d2 = ab = aa = bb = ee = q1 = q2 = qd = 0.0
         for i in range(t_row.size):
@@ -196,19 +205,43 @@ def _accumulate_rows(  # type: ignore[no-untyped-def]  # noqa: PLR0917  numba ta
         sums[9] += w * q2
         sums[10] += w * qd
         sums[11] += w * eddy
+        sums[12] += w * t_row.size
 
 
-def _compile(function: Callable[..., None]) -> Callable[..., None]:
-    """Compiled once for read-only float32 rows (writable ones convert), and kept on disk where possible."""
-    field = numba.types.Array(numba.float32, 2, "C", readonly=True)
-    row = numba.types.Array(numba.float64, 1, "C", readonly=True)
-    signature = numba.void(field, field, field, field, row, numba.float64, numba.float64[::1])
-    # Sums may be reordered into vector lanes; "nnan" and "ninf" stay off, for NaN must be seen.
-    may_reorder = {"reassoc", "contract", "nsz", "arcp", "afn"}
-    try:
-        return numba.njit([signature], nogil=True, fastmath=may_reorder, cache=True)(function)
-    except RuntimeError:  # numba's way to say that no folder for its cache is writable
-        return numba.njit([signature], nogil=True, fastmath=may_reorder)(function)
+_accumulate = Kernel(_accumulate_rows, *[Argument.FIELD] * 4, Argument.ROWS, Argument.NUMBER, Argument.SUMS)
 
 
-_accumulate = _compile(_accumulate_rows)
+def _accumulate_each(  # type: ignore[no-untyped-def]  # noqa: PLR0917  numba takes positions only
+    forecast, truth, climatology, reference, point_weights, origin, sums
+) -> None:
+    for j in range(truth.shape[0]):
+        f_row, t_row, c_row, r_row, w_row = forecast[j], truth[j], climatology[j], reference[j], point_weights[j]
+        n = d1 = ad = d2 = ab = aa = bb = ee = q1 = q2 = qd = area = 0.0
+        for i in range(t_row.size):
+            w, t, c, r = w_row[i], np.float64(t_row[i]), np.float64(c_row[i]), np.float64(r_row[i])
+            counts = (w > 0.0) & (abs(t + c + r) < np.inf)
+            f = np.float64(f_row[i])
+            d = f - t if counts else 0.0
+            a = f - c if counts else 0.0
+            b = t - c if counts else 0.0
+            e = r - t if counts else 0.0
+            q = t - origin if counts else 0.0
+            area += w
+            n += w if counts else 0.0
+            d1 += w * d
+            ad += w * abs(d)
+            d2 += w * (d * d)
+            ab += w * (a * b)
+            aa += w * (a * a)
+            bb += w * (b * b)
+            ee += w * (e * e)
+            q1 += w * q
+            q2 += w * (q * q)
+            qd += w * (q * d)
+        eddy = max(q2 - q1 * q1 / n, 0.0) if n > 0.0 else 0.0
+        row = (n, d1, ad, d2, ab, aa, bb, ee, q1, q2, qd, eddy, area)
+        for k in range(13):
+            sums[k] += row[k]
+
+
+_accumulate_points = Kernel(_accumulate_each, *[Argument.FIELD] * 4, Argument.POINTS, Argument.NUMBER, Argument.SUMS)

@@ -1,0 +1,71 @@
+"""How a kernel is compiled: at its first call, for one set of types, kept on disk where that is possible.
+
+Owns numba's settings, and imports numba only when something is compiled or taken from its cache. Never holds a
+formula.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+_MAY_REORDER = {"reassoc", "contract", "nsz", "arcp", "afn"}
+"""Sums may be reordered into vector lanes; "nnan" and "ninf" stay off, for NaN must be seen."""
+
+
+class Argument(Enum):
+    """What a kernel takes: (numpy type, dimensions, writable). Arrays are in C order; maps of files are readonly."""
+
+    FIELD = ("float32", 2, False)
+    """(nlat, nlon)."""
+    MEMBERS = ("float32", 3, False)
+    """(member, nlat, nlon)."""
+    ROWS = ("float64", 1, False)
+    """(nlat,), a weight a row."""
+    POINTS = ("float64", 2, False)
+    """(nlat, nlon), a weight a point."""
+    NUMBER = ("float64", 0, False)
+    SUMS = ("float64", 1, True)
+    """What the kernel adds to."""
+
+    def numba_type(self) -> Any:
+        """The type by which numba knows it."""
+        from numba import types
+
+        name, dimensions, writable = self.value
+        scalar = getattr(types, name)
+        return types.Array(scalar, dimensions, "C", readonly=not writable) if dimensions else scalar
+
+
+class Kernel:
+    """`function`, compiled at its first call. Calls release the interpreter's lock and check no shapes."""
+
+    def __init__(self, function: Callable[..., None], *arguments: Argument) -> None:
+        self._function = function
+        self._arguments = arguments
+        self._lock = threading.Lock()
+        self._compiled: Callable[..., None] | None = None
+
+    def __call__(self, *arguments: Any) -> None:
+        """Run it; the last argument is the array of sums."""
+        run = self._compiled or self._compile_once()
+        run(*arguments)
+
+    def _compile_once(self) -> Callable[..., None]:
+        with self._lock:
+            if self._compiled is None:
+                self._compiled = self._compile()
+            return self._compiled
+
+    def _compile(self) -> Callable[..., None]:
+        import numba
+
+        signature = numba.void(*(argument.numba_type() for argument in self._arguments))
+        compiled: Callable[..., None]
+        try:
+            compiled = numba.njit([signature], nogil=True, fastmath=_MAY_REORDER, cache=True)(self._function)
+        except RuntimeError:  # numba's way to say that no folder for its cache is writable
+            compiled = numba.njit([signature], nogil=True, fastmath=_MAY_REORDER)(self._function)
+        return compiled
