@@ -11,11 +11,11 @@ from typing import Generic, TypeVar
 
 from gaia.contracts.errors import ValidatorFault
 from gaia.tasks.defined_tasks.weather.scoring.metrics import NothingToScore
-from gaia.tasks.defined_tasks.weather.scoring.sums import Sums
+from gaia.tasks.defined_tasks.weather.scoring.sums import Mergeable
 
 K = TypeVar("K", bound=Hashable)
 G = TypeVar("G", bound=Hashable)
-S = TypeVar("S", bound=Sums)
+S = TypeVar("S", bound=Mergeable)
 
 
 class CountedTwice(ValidatorFault):

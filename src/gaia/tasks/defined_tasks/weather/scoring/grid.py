@@ -5,6 +5,7 @@ Owns the geometry. Never aligns, interpolates, flips or crops a field: grids tha
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -16,6 +17,9 @@ from gaia.tasks.defined_tasks.weather.scoring.policy import AreaWeighting
 
 _SNAP_DEGREES = 1e-4
 """Coordinates stored as float32 are up to 1.6e-5 degrees off; no grid in use has cells this small."""
+
+_FINEST_FRACTION = 1024
+"""Of a degree, in which a nominal coordinate is looked for."""
 
 
 class GridMismatch(ValidatorFault):
@@ -76,7 +80,9 @@ class Grid:
 
         A point of row j has `area_weights[j] / nlon`. A single row has 1.
         Source: cell areas as WeatherBench 2 (Rasp et al. 2024), doi:10.1029/2023MS004019, section 2.2.
+        Raises BadGrid where the points of a row stand for unequal areas: uneven longitudes, or one meridian twice.
         """
+        longitude_edges(self.longitude)
         match weighting:
             case AreaWeighting.CELL:
                 area = _band_areas(self.latitude)
@@ -116,13 +122,26 @@ def latitude_edges(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
     middle = (latitude[1:] + latitude[:-1]) / 2
     first = latitude[0] + (latitude[0] - middle[0])
     last = latitude[-1] + (latitude[-1] - middle[-1])
-    return np.clip(np.concatenate([[first], middle, [last]]), -90.0, 90.0)
+    edges: NDArray[np.float64] = np.clip(np.concatenate([[first], middle, [last]]), -90.0, 90.0)
+    return edges
 
 
 def longitude_edges(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where the columns' cells meet, degrees (nlon + 1,), equally wide. A single column is the whole circle."""
-    step = longitude[1] - longitude[0] if longitude.size > 1 else 360.0
-    return np.asarray(longitude[0] + step * (np.arange(longitude.size + 1) - 0.5), dtype=np.float64)
+    """Where the columns' cells meet, degrees (nlon + 1,), equally wide. A single column is the whole circle.
+
+    Raises BadGrid for uneven longitudes and for more than one circle of them.
+    """
+    count = longitude.size
+    step = (longitude[-1] - longitude[0]) / (count - 1) if count > 1 else 360.0
+    edges: NDArray[np.float64] = longitude[0] + step * (np.arange(count + 1) - 0.5)
+    if np.abs((edges[1:] + edges[:-1]) / 2 - longitude).max() > _SNAP_DEGREES:
+        raise BadGrid("longitudes must be evenly spaced: the points of a row would stand for unequal areas")
+    if abs(step) * count > 360.0 + count * _SNAP_DEGREES:
+        raise BadGrid(
+            f"{count} longitudes {abs(step):g} degrees apart go round more than once, from {longitude[0]:g} to "
+            f"{longitude[-1]:g}: leave out the meridian that is there twice"
+        )
+    return edges
 
 
 def _band_areas(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -143,15 +162,25 @@ def _nominal(stored: NDArray[Any], axis: str, limit: float) -> NDArray[np.float6
     step = np.diff(values)
     if not ((step > 0).all() or (step < 0).all()):
         raise BadGrid(f"{axis} must rise or fall strictly")
-    ends = np.round([values[0], values[-1]], 5)
-    if axis == "latitude":
-        ends = np.clip(ends, -90.0, 90.0)
-    regular = np.linspace(ends[0], ends[1], values.size)
+    regular = np.linspace(_tidy(values[0], axis), _tidy(values[-1], axis), values.size)
     return regular if np.abs(regular - values).max() <= _SNAP_DEGREES else values
 
 
 def _size(grid: Grid) -> str:
     return _times(grid.shape)
+
+
+def _tidy(stored: np.float64, axis: str) -> float:
+    """The simplest fraction of degrees that float32 rounds to `stored`; next to a pole, the pole.
+
+    Grids are made of fractions (1/4, 1/3, 45/64), which decimals cannot all express.
+    """
+    if axis == "latitude" and abs(abs(stored) - 90.0) <= _SNAP_DEGREES:
+        return math.copysign(90.0, stored)
+    value = float(stored)
+    off = 0.51 * float(np.spacing(np.float32(abs(value))))
+    simple = (round(value * parts) / parts for parts in range(1, _FINEST_FRACTION + 1))
+    return next((fraction for fraction in simple if abs(fraction - value) <= off), value)
 
 
 def _times(shape: tuple[int, ...]) -> str:

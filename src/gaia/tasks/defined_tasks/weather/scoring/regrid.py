@@ -83,20 +83,24 @@ def one_and_a_half_degrees(like: Grid) -> Grid:
 
 def _intervals(edges: NDArray[np.float64]) -> NDArray[np.float64]:
     """(cells, 2): each cell's lower and upper bound."""
-    return np.sort(np.stack([edges[:-1], edges[1:]], axis=1), axis=1)
+    bounds: NDArray[np.float64] = np.sort(np.stack([edges[:-1], edges[1:]], axis=1), axis=1)
+    return bounds
 
 
 def _overlaps(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
     """(target cells, source cells): the length of their intersections."""
     upper = np.minimum(target[:, None, 1], source[None, :, 1])
     lower = np.maximum(target[:, None, 0], source[None, :, 0])
-    return np.maximum(upper - lower, 0.0)
+    lengths: NDArray[np.float64] = np.maximum(upper - lower, 0.0)
+    return lengths
 
 
 def _circular_overlaps(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
     """The same of degrees on a circle: a source is met as it stands and whole turns away."""
     cells, wanted = _intervals(source), _intervals(target)
-    return np.sum([_overlaps(cells + turn, wanted) for turn in (-720.0, -360.0, 0.0, 360.0, 720.0)], axis=0)
+    turns = (-720.0, -360.0, 0.0, 360.0, 720.0)
+    lengths: NDArray[np.float64] = np.sum([_overlaps(cells + turn, wanted) for turn in turns], axis=0)
+    return lengths
 
 
 def _shares(
@@ -106,4 +110,5 @@ def _shares(
     worst = int(np.argmin(covered / sizes))
     if covered[worst] < sizes[worst] * (1.0 - _COVERED):
         raise BadGrid(f"the source does not cover the target's cell at {axis} {centres[worst]:g}; regrid less")
-    return overlaps / covered[:, None]
+    shares: NDArray[np.float64] = overlaps / covered[:, None]
+    return shares

@@ -7,10 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Self
+from typing import Protocol, Self
 
 from msgspec import Struct, convert
 from msgspec.structs import astuple
+
+
+class Mergeable(Protocol):
+    """Statistics of samples that make one statistic of all of them."""
+
+    @classmethod
+    def total(cls, parts: Iterable[Self]) -> Self:
+        """All parts merged; their order must change no digit."""
 
 
 class Sums(Struct, frozen=True, kw_only=True):
