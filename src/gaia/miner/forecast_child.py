@@ -7,6 +7,7 @@ python -m gaia.miner.forecast_child FOLDER PARENT_PID
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import traceback
@@ -17,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from gaia.contracts.errors import GaiaError, SourceFault
+from gaia.contracts.parent_death import die_with_parent
 from gaia.contracts.unit import UnitError
 from gaia.miner.forecast_job import (
     INPUTS_NAME,
@@ -29,7 +31,6 @@ from gaia.miner.forecast_job import (
 )
 from gaia.miner.model import Climatology
 from gaia.miner.model_choice import build_model
-from gaia.miner.parent_death import die_with_parent
 from gaia.protocol.manifest import ChunkDigest
 from gaia.protocol.run_spec import RunSpec
 from gaia.tasks.defined_tasks.weather.sources.catalog import Role, SourceRef, parse_source
@@ -143,7 +144,7 @@ def _peak_rss_bytes() -> int:
 
 def main() -> None:
     """Entry point of the process."""
-    die_with_parent(int(sys.argv[2]))
+    die_with_parent(int(sys.argv[2]), signal.SIGTERM)
     attempt(Path(sys.argv[1]))
 
 

@@ -13,9 +13,9 @@ from msgspec import Struct
 from gaia.chain.simulated import SimulatedChain
 from gaia.contracts.clock import SystemClock
 from gaia.contracts.errors import ConfigurationError
+from gaia.contracts.parent_death import die_with_parent
 from gaia.miner.adversary import conduct_for
 from gaia.miner.cheat import Cheat
-from gaia.miner.parent_death import die_with_parent
 from gaia.miner.server import MinerServer
 from gaia.miner.settings import MinerSettings
 from gaia.protocol.keys import load_key_file
@@ -35,7 +35,7 @@ class Launch(Struct, frozen=True, kw_only=True):
 async def launch(told: Launch) -> None:
     """Serve until SIGTERM or SIGINT; raises ConfigurationError and its like before anything is served."""
     if told.parent_pid is not None:
-        die_with_parent(told.parent_pid)
+        die_with_parent(told.parent_pid, signal.SIGTERM)
     if not told.chain_url.startswith(("postgresql://", "postgres://")):
         raise ConfigurationError("--chain-url must be postgresql://...: only the simulated chain can be used so far")
     stopping = asyncio.Event()

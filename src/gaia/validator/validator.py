@@ -18,10 +18,10 @@ from typing import Final
 import msgspec
 
 from gaia.contracts.errors import ConfigurationError, GaiaError
+from gaia.contracts.parent_death import die_with_parent
 from gaia.validator.app.children import python_module
 from gaia.validator.app.logging_config import configure_logging
 from gaia.validator.app.metrics import MetricsEndpoint
-from gaia.validator.app.parent_death import die_with_parent
 from gaia.validator.app.run_folder import RunFolder
 from gaia.validator.app.supervisor import Programs, Supervisor
 from gaia.validator.app.supervisor_settings import SupervisorSettings

@@ -24,10 +24,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from gaia.contracts.parent_death import die_with_parent
 from gaia.contracts.unit import ResultUnit, UnitError, WorkUnit
 from gaia.validator.app.handler_registry import DEFAULT_REGISTRY, HandlerRegistry
 from gaia.validator.app.ipc import BlockingChannel, encode_frame
-from gaia.validator.app.parent_death import die_with_parent
 from gaia.validator.app.unit_errors import ResultUnserialisable, unit_error
 from gaia.validator.utils.ipc_types import Dispatch, FromEngine, Hello, Leaving, Result, Retire
 

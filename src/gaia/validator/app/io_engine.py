@@ -24,6 +24,7 @@ import uvloop
 from gaia.contracts.clock import Clock, SystemClock
 from gaia.contracts.errors import ConfigurationError, GaiaError, SourceFault, ValidatorFault
 from gaia.contracts.job import Later
+from gaia.contracts.parent_death import die_with_parent
 from gaia.contracts.unit import ResultUnit, UnitError, WorkUnit
 from gaia.validator.app.children import WorkerLaunch
 from gaia.validator.app.compute_pool import ComputePool
@@ -31,7 +32,6 @@ from gaia.validator.app.dispatcher import Dispatcher
 from gaia.validator.app.engine_snapshot import EngineSnapshot, SnapshotSender
 from gaia.validator.app.local_workers import LocalWorkers
 from gaia.validator.app.logging_config import configure_logging
-from gaia.validator.app.parent_death import die_with_parent
 from gaia.validator.app.pool_settings import PoolSettings
 from gaia.validator.app.scheduler import Scheduler
 from gaia.validator.app.services.cache_keeper import CacheKeeper

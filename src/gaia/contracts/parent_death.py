@@ -1,5 +1,4 @@
-"""Ties a process's life to its parent's: when the parent dies by any path, the kernel sends this one a
-signal.
+"""Ties a process's life to its parent's: when the parent dies by any path, the kernel sends this one a signal.
 
 The signal follows the *thread* that spawned the process, so children are spawned from main threads only.
 """
