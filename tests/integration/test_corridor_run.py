@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -78,11 +79,6 @@ GOOD, FAIR = forecast_with_error(0.2), forecast_with_error(0.5)
 CLOSED_PORT = "http://127.0.0.1:9"
 """The discard service, which nothing of ours listens on."""
 
-# By hand, from the design's terms, for an error of `share` times the weather's size and a reference of 0.8 times:
-# 0.3 (1 - share^2) + 0.4 (1 - share^2 / 0.8^2) + 0.2 / sqrt(1 + share^2) + 0.1 / (1 + share)
-GOOD_SCORE = 0.3 * 0.96 + 0.4 * 0.9375 + 0.2 * 0.980581 + 0.1 / 1.2
-FAIR_SCORE = 0.3 * 0.75 + 0.4 * 0.609375 + 0.2 * 0.894427 + 0.1 / 1.5
-
 
 class World:
     """An engine that works the jobs of a database, and ways to give it runs."""
@@ -142,6 +138,23 @@ class World:
     async def scores_of(self, run_id: str) -> Mapping[Hotkey, float | None]:
         async with self.database.acquire() as conn:
             return {score.hotkey: score.score for score in await load_combined(conn, run_id)}
+
+    async def lead_score_of(self, run_id: str, hotkey: str) -> float:
+        """The mean over the leads, which weigh the same up to a week."""
+        query = "SELECT avg(lead_score), count(*) FROM score WHERE run_id = $1 AND hotkey = $2"
+        (row,) = await self.rows(query, run_id, hotkey)
+        assert row["count"] == len(SPEC.scored_lead_h)
+        return float(row["avg"])
+
+    async def check_components(self, run_id: str, hotkey: str, share: float) -> None:
+        """The metrics of a forecast whose error is `share` times as big as the weather, by hand."""
+        async with self.database.acquire() as conn:
+            found = [c for c in await results.components(conn, run_id) if c.hotkey == hotkey]
+        assert len(found) == len(SPEC.fields()) * len(SPEC.scored_lead_h)
+        for component in found:
+            assert component.skill_clim == pytest.approx(1 - share**2, abs=1e-4)
+            assert component.skill_ref == pytest.approx(1 - share**2 / 0.8**2, abs=1e-4)
+            assert component.acc == pytest.approx(1 / math.sqrt(1 + share**2), abs=1e-4)
 
     async def rows(self, query: str, *args: Any) -> list[dict[str, Any]]:
         async with self.database.acquire() as conn:
@@ -229,10 +242,16 @@ async def test_of_honest_miners_and_cheats_in_one_run_each_gets_what_it_deserves
             "gone": "miner_unreachable",
         }
         assert first.hotkey in (second.reason or "")
-        expected = dict.fromkeys(found, 0.0)
-        expected |= {miners["good"].hotkey: GOOD_SCORE, first.hotkey: FAIR_SCORE}
-        assert scores == pytest.approx(expected, rel=1e-4)
-        await _check_weights(world, run_id, {miners["good"].hotkey: GOOD_SCORE, first.hotkey: FAIR_SCORE})
+        earners = {h: await world.lead_score_of(run_id, h) for h in (miners["good"].hotkey, first.hotkey)}
+        assert scores == pytest.approx(dict.fromkeys(found, 0.0) | earners, rel=1e-6)
+        assert earners[miners["good"].hotkey] > earners[first.hotkey] > 0.0
+        await world.check_components(run_id, miners["good"].hotkey, 0.2)
+        await world.check_components(run_id, first.hotkey, 0.5)
+        await _check_weights(world, run_id, earners)
+        asked = miners["never"].store.get(run_id)
+        assert asked is not None
+        request = asked.accepted.request
+        assert request.reveal_until == request.commit_deadline + timedelta(days=20)  # a hindcast's days are long past
     await world.chain.deregister(NETUID, gone.hotkey)
     assert picture_path(world.settings.data_dir, run_id).stat().st_size > 1000
 
@@ -244,7 +263,7 @@ async def _until_opened(world: World, run_id: str) -> None:
         await asyncio.sleep(0.05)
 
 
-async def _check_weights(world: World, run_id: str, scores: Mapping[str, float]) -> None:
+async def _check_weights(world: World, run_id: str, scores: Mapping[Hotkey, float]) -> None:
     """Only these earn, by the policy's power of their score, and the chain holds it."""
     async with world.database.acquire() as conn:
         assert await results.weights_state(conn, run_id) == results.WeightsState(set=True, read_back=True, alarm=None)
@@ -270,7 +289,8 @@ async def test_a_chunk_spoilt_on_our_own_disk_is_fetched_anew_and_blames_nobody(
         found, scores = await world.miners_of(run.run_id), await world.scores_of(run.run_id)
 
     assert (found[good.hotkey].state, found[good.hotkey].reason_code) == (MinerState.SCORED, None)
-    assert scores[good.hotkey] == pytest.approx(GOOD_SCORE, rel=1e-4)
+    assert scores[good.hotkey] == pytest.approx(await world.lead_score_of(run.run_id, good.hotkey), rel=1e-4)
+    await world.check_components(run.run_id, good.hotkey, 0.2)
 
 
 def _commit_sizes(run: Run, miner: FormulaMiner) -> dict[str, int]:
@@ -308,7 +328,9 @@ async def test_a_forecast_that_breaks_after_its_verification_counts_zero_and_hol
                     chunk.unlink()
         await world.queue.put(run_job(Kind.COMBINE, run.run_id, suffix=":again"))
         assert await world.settled(run.run_id) is RunState.SCORED
-        assert (await world.scores_of(run.run_id))[good] == pytest.approx(GOOD_SCORE, rel=1e-2)
+        scores = await world.scores_of(run.run_id)
+        assert scores[bad] == 0.0
+        assert scores[good] == pytest.approx(await world.lead_score_of(run.run_id, good), rel=1e-4)
 
 
 async def test_a_source_that_has_not_delivered_is_waited_for_without_using_up_attempts(world: World) -> None:

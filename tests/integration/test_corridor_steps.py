@@ -90,7 +90,7 @@ async def test_a_run_asks_the_miners_and_neither_validators_nor_itself(desk: Ste
     async with desk.context.database.acquire() as conn:
         assert [m.hotkey for m in await load_miners(conn, run_id)] == [A]
         run = await load_run(conn, run_id)
-    assert run.commit_deadline - run.opened_at == pytest.approx(timedelta(seconds=4.0), abs=timedelta(seconds=1))
+    assert run.commit_deadline - run.opened_at == pytest.approx(timedelta(seconds=6.0), abs=timedelta(seconds=1))
     assert run.reveal_deadline == run.commit_deadline + timedelta(seconds=60)
     assert await desk.waiting_jobs() == [f"{kind}:{run_id}" for kind in (Kind.COLLECT, Kind.REQUEST)]
 

@@ -141,7 +141,7 @@ def write_archive(folder: Path, days: int = 1, *, spec: RunSpec = SPEC) -> Path:
     return folder
 
 
-def validator_settings(folder: Path, dsn: str, hotkey_file: Path, **changes: Any) -> Settings:
+def validator_settings(folder: Path, dsn: str, hotkey_file: Path | None, **changes: Any) -> Settings:
     """Settings of a validator whose data lie in `folder`, its archive in `folder`/archive."""
     spec_file = folder / "run_spec.json"
     spec_file.write_bytes(msgspec.json.encode(SPEC))
@@ -157,7 +157,7 @@ def validator_settings(folder: Path, dsn: str, hotkey_file: Path, **changes: Any
             "climatology": archive,
             "run_spec_file": spec_file,
             "schedule": "manual",
-            "commit_window_s": 4.0,
+            "commit_window_s": 6.0,
             "reveal_window_s": 60.0,
             "miner_timeout_s": 5.0,
             "drain_grace_s": 5.0,
