@@ -5,7 +5,7 @@ Big arrays never travel in a unit: it names files by path. Errors come back as d
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +30,7 @@ class WorkUnit(Struct, frozen=True, kw_only=True):
 
     handler: str
     payload: Mapping[str, Any]
-    unit_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    unit_id: str = field(default_factory=lambda: secrets.token_hex(16))
     priority: int = 0
     """Higher goes first."""
     timeout_s: float = 300.0
