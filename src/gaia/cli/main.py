@@ -9,7 +9,9 @@ from gaia.cli.config import config
 from gaia.cli.demo import demo
 from gaia.cli.key import key
 from gaia.cli.miner import miner
+from gaia.cli.register import register
 from gaia.cli.runs import leaderboard, runs
+from gaia.cli.score import score
 from gaia.cli.up import up
 
 app = typer.Typer(
@@ -28,7 +30,7 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
         raise typer.Exit
 
 
-for command in (up, demo, runs, leaderboard, miner, key, config):
+for command in (up, demo, runs, leaderboard, score, miner, key, register, config):
     app.command()(command)
 
 if __name__ == "__main__":
