@@ -12,6 +12,7 @@ import pytest
 
 from gaia.contracts.errors import Fault
 from gaia.contracts.ports import ComputeBackend
+from gaia.contracts.progress import Progress
 from gaia.contracts.unit import ResultUnit, WorkUnit
 from tests.support.waiting import lines_of, until_async
 
@@ -139,6 +140,47 @@ class ComputeBackendSuite:
         assert error is not None
         assert (error.code, error.fault, error.retryable) == ("unit_timed_out", Fault.VALIDATOR, True)
         assert (await backend.run(WorkUnit(handler="echo", payload={}))).ok
+
+    async def test_a_unit_past_its_deadline_is_reported_wherever_it_is(
+        self, backend: ComputeBackend, tmp_path: Path
+    ) -> None:
+        began, release = tmp_path / "began", tmp_path / "release"
+        blockers = [_blocker(backend, began, release) for _ in range(8)]
+        await until_async(lambda: len(lines_of(began)) >= 2, "workers are busy")
+        depth = backend.queue_depth()
+        waiting = WorkUnit(handler="echo", payload={}, deadline_s=0.2)
+        error = (await backend.run(waiting)).error
+        assert error is not None
+        assert (error.code, error.fault, error.retryable) == ("deadline_passed", Fault.VALIDATOR, True)
+        assert backend.queue_depth() == depth  # it has left the line
+        release.touch()
+        await asyncio.gather(*blockers)
+        payload = {"began": str(tmp_path / "stuck"), "until": str(tmp_path / "never")}
+        running = WorkUnit(handler="wait_for_file", payload=payload, deadline_s=0.5)
+        error = (await backend.run(running)).error
+        assert error is not None
+        assert error.code == "deadline_passed"
+        assert (await backend.run(WorkUnit(handler="echo", payload={}, deadline_s=60.0))).ok
+
+    async def test_a_long_unit_tells_how_far_it_has_come(self, backend: ComputeBackend, tmp_path: Path) -> None:
+        release = tmp_path / "release"
+        heard: list[Progress] = []
+
+        def listen(progress: Progress) -> None:
+            heard.append(progress)
+            release.touch()  # the unit ends only because its report has arrived
+
+        payload = {"began": str(tmp_path / "began"), "until": str(release), "fraction": 0.25, "note": "level 500"}
+        assert (await backend.run(WorkUnit(handler="report_then_wait", payload=payload), listen)).ok
+        assert heard == [Progress(fraction=0.25, note="level 500")]
+
+    async def test_reports_are_thinned_out_and_harm_nobody_who_does_not_listen(self, backend: ComputeBackend) -> None:
+        heard: list[Progress] = []
+        unit = WorkUnit(handler="report_often", payload={"times": 200_000})
+        result = await backend.run(unit, heard.append)
+        assert result.ok
+        assert 1 <= len(heard) <= 1 + result.duration_s / 0.1
+        assert (await backend.run(WorkUnit(handler="report_often", payload={"times": 10}))).ok
 
 
 def _blocker(backend: ComputeBackend, began: Path, release: Path) -> asyncio.Future[ResultUnit]:

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gaia.contracts.errors import MinerFault, SourceFault
+from gaia.contracts.progress import report_progress
 
 Payload = Mapping[str, Any]
 
@@ -77,6 +78,19 @@ def wait_for_file(payload: Payload) -> Payload:
     while not Path(payload["until"]).exists():
         time.sleep(0.005)
     return {"pid": os.getpid()}
+
+
+def report_then_wait(payload: Payload) -> Payload:
+    """Report once, then wait until a file exists."""
+    report_progress(payload["fraction"], payload["note"])
+    return wait_for_file(payload)
+
+
+def report_often(payload: Payload) -> Payload:
+    """Report so many times, as fast as it goes."""
+    for number in range(payload["times"]):
+        report_progress(number / payload["times"])
+    return {}
 
 
 def raise_miner_fault(_: Payload) -> Payload:
@@ -228,6 +242,8 @@ HANDLERS: Mapping[str, str] = MappingProxyType(
                     environment,
                     record,
                     wait_for_file,
+                    report_then_wait,
+                    report_often,
                     raise_miner_fault,
                     raise_source_fault,
                     raise_plain,

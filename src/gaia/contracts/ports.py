@@ -5,7 +5,7 @@ Adapters are built in one place, `gaia.validator.app.wiring`; everybody else see
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from gaia.contracts.errors import ValidatorFault
 from gaia.contracts.ids import Hotkey, RunId
+from gaia.contracts.progress import Progress
 from gaia.contracts.unit import ResultUnit, WorkUnit
 
 
@@ -31,8 +32,11 @@ class Signer(Protocol):
 class ComputeBackend(Protocol):
     """Runs units of numerical work somewhere else. Suite: tests/contract/compute_backend_suite.py."""
 
-    async def run(self, unit: WorkUnit) -> ResultUnit:
-        """Wait for the unit's result. A failed unit is a ResultUnit with an error, not an exception."""
+    async def run(self, unit: WorkUnit, on_progress: Callable[[Progress], None] | None = None) -> ResultUnit:
+        """Wait for the unit's result. A failed unit is a ResultUnit with an error, not an exception.
+
+        `on_progress` is called in the event loop with what the unit's handler reports, thinned out.
+        """
         ...
 
     def queue_depth(self) -> int:

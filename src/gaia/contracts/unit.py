@@ -35,6 +35,9 @@ class WorkUnit(Struct, frozen=True, kw_only=True):
     """Higher goes first."""
     timeout_s: float = 300.0
     """From the moment a worker takes the unit; past it the worker is killed."""
+    deadline_s: float | None = None
+    """From the moment it is submitted, all waiting and trying again included; past it nobody wants the result. Counted
+    on the monotonic clock, so that a clock that is set cannot end it."""
     max_attempts: int = 3
     """So many workers may die on this unit before it is called poison."""
 

@@ -13,17 +13,21 @@ nobody has it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from gaia.contracts.errors import ConfigurationError, ValidatorFault
+from gaia.contracts.progress import Progress
 from gaia.contracts.unit import ResultUnit, WorkUnit
+from gaia.validator.app.crew import Crew
 from gaia.validator.app.histogram import JOB_BOUNDS_S, Histogram
-from gaia.validator.app.ipc import FrameTooLarge
-from gaia.validator.app.pool_settings import PoolSettings, PoolStatistics
+from gaia.validator.app.ipc import MAX_FRAME_BYTES, FrameTooLarge
+from gaia.validator.app.pool_settings import PoolSettings, PoolStatistics, RunningUnit
 from gaia.validator.app.unit_errors import (
+    DeadlinePassed,
     MemoryExceeded,
     PayloadUnserialisable,
     PoisonUnit,
@@ -33,6 +37,7 @@ from gaia.validator.app.unit_errors import (
 )
 from gaia.validator.app.waiting_line import PendingUnit, WaitingLine
 from gaia.validator.app.worker_link import WorkerLink
+from gaia.validator.utils.ipc_types import Progressed
 
 _GOLDEN: Final = 0.618033988749895
 _CLOSE_TIMEOUT_S: Final = 5.0
@@ -50,14 +55,16 @@ class ComputePool:
         self._settings = settings
         self._line = WaitingLine(settings.queue_capacity)
         self._links: set[WorkerLink] = set()
-        self._idle: list[WorkerLink] = []  # last in, first out: its caches are warm
+        self._crew = Crew(settings.workers)
         self._orders = 0
         self._arrivals = 0
-        self._retiring: WorkerLink | None = None
         self._closed: PoolClosed | None = None
         self._quiet: asyncio.Event = asyncio.Event()
         self._tick: asyncio.TimerHandle | None = None
+        self._waits = Histogram(JOB_BOUNDS_S)
         self._durations: dict[str, Histogram] = {}
+        self._proven: set[str] = set()
+        """Handlers that have succeeded: safe to import in a worker that stands by."""
         self._done = self._failed = self._lost = self._timed_out = self._over_memory = self._retired = self._stale = 0
 
     async def start(self) -> None:
@@ -66,17 +73,28 @@ class ComputePool:
         claim_socket_path(self._socket_path)
         self._server = await self._loop.create_unix_server(self._new_link, str(self._socket_path), backlog=_BACKLOG)
 
-    async def run(self, unit: WorkUnit) -> ResultUnit:
+    async def run(self, unit: WorkUnit, on_progress: Callable[[Progress], None] | None = None) -> ResultUnit:
         """Wait for the unit's result; waits for a place first while the line is full.
 
-        Cancelling it withdraws the unit: from the line, or by killing the worker that has it.
+        Cancelling it withdraws the unit: from the line, or by killing the worker that has it. `on_progress` is called
+        with what the handler reports, a few times a second at most.
         """
+        submitted_at = self._loop.time()
         if self._line.is_full and self._closed is None:
-            await self._line.room()
+            try:
+                async with asyncio.timeout(unit.deadline_s):
+                    await self._line.room()
+            except TimeoutError:
+                return self._refused(unit, _deadline_passed(unit))
         if self._closed is not None:
-            return ResultUnit(unit_id=unit.unit_id, handler=unit.handler, error=unit_error(self._closed))
+            return self._refused(unit, self._closed)
         self._orders += 1
-        pending = PendingUnit(unit, self._orders, self._loop.create_future())
+        pending = PendingUnit(
+            unit, self._orders, self._loop.create_future(), submitted_at=submitted_at, on_progress=on_progress
+        )
+        expiry = None
+        if unit.deadline_s is not None:
+            expiry = self._loop.call_at(submitted_at + unit.deadline_s, self._expire, pending)
         self._line.push(pending)
         self._pump()
         try:
@@ -84,6 +102,9 @@ class ComputePool:
         except asyncio.CancelledError:
             self._withdraw(pending)
             raise
+        finally:
+            if expiry is not None:
+                expiry.cancel()
 
     def queue_depth(self) -> int:
         """Units that wait for a worker."""
@@ -94,7 +115,10 @@ class ComputePool:
         return PoolStatistics(
             workers=sum(link.slot >= 0 for link in self._links),
             workers_busy=sum(link.pending is not None for link in self._links),
+            standing_by=len(self._crew.standing_by),
             waiting=len(self._line),
+            submitters=self._line.submitters,
+            running=tuple(self._running()),
             units_done=self._done,
             units_failed=self._failed,
             workers_lost=self._lost,
@@ -102,6 +126,7 @@ class ComputePool:
             memory_exceeded=self._over_memory,
             retired=self._retired,
             stale_results=self._stale,
+            waits=self._waits.snapshot(),
             durations={handler: histogram.snapshot() for handler, histogram in self._durations.items()},
         )
 
@@ -126,8 +151,8 @@ class ComputePool:
         self._server.close()
         for link in list(self._links):
             link.close()
+            self._crew.left(link)
         self._links.clear()
-        self._idle.clear()
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await self._server.wait_closed()
         self._socket_path.unlink(missing_ok=True)
@@ -140,9 +165,10 @@ class ComputePool:
             # The golden ratio spreads the lives of successive workers evenly over +- 20 %.
             spread = 0.8 + 0.4 * (self._arrivals * _GOLDEN % 1.0)
             link.retire_after_units = max(1, round(self._settings.recycle_units * spread))
-        self._retiring = None
-        self._idle.append(link)
-        self._pump()
+        if self._crew.came(link):
+            self._pump()
+        elif self._proven:
+            link.prepare(tuple(self._proven))
 
     def worker_answered(self, link: WorkerLink, result: ResultUnit) -> None:
         pending = link.pending
@@ -153,24 +179,35 @@ class ComputePool:
         link.units_done += 1
         self._settle(pending, result)
         if link.leaving:
+            self._crew.left(link)
             link.retire()
         elif not self._retires(link):
-            self._idle.append(link)
+            self._crew.idle.append(link)
         self._pump()
 
+    def worker_progressed(self, link: WorkerLink, message: Progressed) -> None:
+        pending = link.pending
+        if pending is None or message.unit_id != pending.unit.unit_id or message.attempt != pending.attempt:
+            return  # the unit has been settled meanwhile
+        pending.progress = message.progress
+        if pending.on_progress is not None:
+            self._loop.call_soon(pending.on_progress, message.progress)  # what it raises is not the link's affair
+
     def worker_leaves(self, link: WorkerLink) -> None:
-        self._forget_idle(link)
         if link.pending is None:
+            self._crew.left(link)
             link.retire()
+            self._pump()
         else:  # the unit crossed its wish on the way: it is still done
             link.leaving = True
 
     def worker_hung_up(self, link: WorkerLink) -> None:
-        self._forget_idle(link)
+        self._crew.left(link)
+        self._pump()
 
     def worker_gone(self, link: WorkerLink) -> None:
         self._links.discard(link)
-        self._forget_idle(link)
+        self._crew.left(link)
         if (pending := link.pending) is not None:
             self._free(link)
             self._lost += 1
@@ -185,25 +222,42 @@ class ComputePool:
         return link
 
     def _pump(self) -> None:
-        while self._idle and (pending := self._line.pop()) is not None:
-            link = self._idle.pop()
+        idle = self._crew.idle
+        while idle and (pending := self._line.pop()) is not None:
+            link = idle.pop()
             try:
-                _refuse_odd_keys(pending.unit)
+                _refuse_unfit(pending.unit)
                 link.dispatch(pending.unit, pending.attempt)
             except (FrameTooLarge, PayloadUnserialisable) as error:
-                self._idle.append(link)
+                idle.append(link)
                 self._fail(pending, error)
             except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-                self._idle.append(link)
+                idle.append(link)
                 self._fail(pending, PayloadUnserialisable(f"the payload of {pending.unit.handler}: {error}"))
             else:
                 link.pending, pending.link = pending, link
-                link.started_at = self._loop.time()
+                link.started_at = now = self._loop.time()
+                self._waits.observe(now - pending.submitted_at)
                 if self._tick is None:
                     self._tick = self._loop.call_later(self._settings.sample_s, self._look_at_workers)
 
+    def _expire(self, pending: PendingUnit) -> None:
+        """The unit's own deadline has come."""
+        link = pending.link
+        if link is not None:
+            link.read_now()  # a result that has fully arrived counts
+        if pending.future.done():
+            return
+        self._timed_out += 1
+        error = _deadline_passed(pending.unit)
+        if pending.link is not None:
+            self._fail_and_kill(pending.link, error)
+        else:
+            self._fail(pending, error)
+            self._line.withdraw(pending)
+
     def _look_at_workers(self) -> None:
-        """Every sample while units run: who is past its deadline, who past its memory."""
+        """Every sample while units run: who is past its time, who past its memory."""
         now = self._loop.time()
         for link in self._busy():
             self._look_at(link, now)
@@ -229,16 +283,15 @@ class ComputePool:
             self._fail_and_kill(link, error)
 
     def _retires(self, link: WorkerLink) -> bool:
-        """Send a worker that is worn out away, one at a time; the next goes when its replacement has come."""
-        if self._retiring is not None:
-            return False
+        """Send a worker that is worn out away, if the crew can spare one now; else it goes after a later unit."""
         soft = self._settings.soft_memory_bytes
         worn = 0 < link.retire_after_units <= link.units_done or (soft is not None and link.memory_bytes() > soft)
-        if worn:
-            self._retiring = link
-            self._retired += 1
-            link.retire()
-        return worn
+        if not worn or not self._crew.can_spare_one():
+            return False
+        self._crew.spared(link)
+        self._retired += 1
+        link.retire()
+        return True
 
     def _try_again(self, pending: PendingUnit, link: WorkerLink) -> None:
         unit = pending.unit
@@ -254,14 +307,14 @@ class ComputePool:
             )
         elif not pending.future.done():  # else it was cancelled a moment ago
             pending.attempt += 1
+            pending.progress = None
             self._line.push(pending)
 
     def _withdraw(self, pending: PendingUnit) -> None:
         link = pending.link
         if link is not None:
             self._free(link)
-            link.leaving = True
-            link.kill()
+            self._dismiss(link)
         else:
             self._line.withdraw(pending)
 
@@ -272,8 +325,14 @@ class ComputePool:
             duration_s = self._loop.time() - link.started_at
             self._free(link)
             self._fail(pending, error, duration_s=duration_s, slot=link.slot)
+        self._dismiss(link)
+
+    def _dismiss(self, link: WorkerLink) -> None:
+        """Kill a worker; who stands by takes its place now, before it has ended."""
         link.leaving = True
+        self._crew.left(link)
         link.kill()
+        self._pump()
 
     def _fail(self, pending: PendingUnit, error: ValidatorFault, *, duration_s: float = 0.0, slot: int = -1) -> None:
         unit = pending.unit
@@ -296,10 +355,24 @@ class ComputePool:
         durations.observe(result.duration_s)
         if result.error is None:
             self._done += 1
+            if handler not in self._proven:
+                self._learn(handler)
         else:
             self._failed += 1
         if not pending.future.done():
             pending.future.set_result(result)
+
+    def _refused(self, unit: WorkUnit, error: ValidatorFault) -> ResultUnit:
+        """A unit that never got into the line."""
+        self._timed_out += isinstance(error, DeadlinePassed)
+        self._failed += 1
+        return ResultUnit(unit_id=unit.unit_id, handler=unit.handler, error=unit_error(error))
+
+    def _learn(self, handler: str) -> None:
+        """A handler has worked for the first time: whoever stands by imports it now."""
+        self._proven.add(handler)
+        for link in self._crew.standing_by:
+            link.prepare((handler,))
 
     def _free(self, link: WorkerLink) -> None:
         if link.pending is not None:
@@ -314,15 +387,34 @@ class ComputePool:
     def _busy(self) -> list[WorkerLink]:
         return [link for link in self._links if link.pending is not None]
 
-    def _forget_idle(self, link: WorkerLink) -> None:
-        if link in self._idle:
-            self._idle.remove(link)
+    def _running(self) -> Iterator[RunningUnit]:
+        now = self._loop.time()
+        for link in self._busy():
+            if (pending := link.pending) is not None:
+                yield RunningUnit(
+                    unit_id=pending.unit.unit_id,
+                    handler=pending.unit.handler,
+                    worker_slot=link.slot,
+                    attempt=pending.attempt,
+                    running_s=now - link.started_at,
+                    progress=pending.progress,
+                )
 
 
-def _refuse_odd_keys(unit: WorkUnit) -> None:
-    for key in unit.payload:
+def _deadline_passed(unit: WorkUnit) -> DeadlinePassed:
+    return DeadlinePassed(f"{unit.handler} was not done within {unit.deadline_s:g} s of its submission")
+
+
+def _refuse_unfit(unit: WorkUnit) -> None:
+    for key, value in unit.payload.items():
         if type(key) is not str:  # MessagePack would carry it, but the worker could not take it in
             raise PayloadUnserialisable(f"the payload of {unit.handler} has the key {key!r}; keys are text")
+        # Known before hundreds of megabytes are copied in the event loop; the rest shows when it is encoded.
+        if type(value) is bytes and len(value) > MAX_FRAME_BYTES:
+            raise FrameTooLarge(
+                f"{key!r} in the payload of {unit.handler} has {len(value)} bytes; a frame may have {MAX_FRAME_BYTES}: "
+                "write big data to a file and send its path"
+            )
 
 
 def claim_socket_path(socket_path: Path) -> None:

@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -24,18 +25,22 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from gaia.contracts.errors import GaiaError
 from gaia.contracts.parent_death import die_with_parent
+from gaia.contracts.progress import Progress, progress_to
 from gaia.contracts.unit import ResultUnit, UnitError, WorkUnit
 from gaia.validator.app.handler_registry import DEFAULT_REGISTRY, HandlerRegistry
 from gaia.validator.app.ipc import BlockingChannel, encode_frame
 from gaia.validator.app.unit_errors import ResultUnserialisable, unit_error
-from gaia.validator.utils.ipc_types import Dispatch, FromEngine, Hello, Leaving, Result, Retire
+from gaia.validator.utils.ipc_types import Dispatch, FromEngine, Hello, Leaving, Prepare, Progressed, Result, Retire
 
 _FIRST_REDIAL_S: Final = 0.02
 _LONGEST_REDIAL_S: Final = 0.5
 _BACKSTOP_GRACE_S: Final = 5.0
 """The engine kills a late worker at its deadline; so much later the kernel does, should there be no engine.
 """
+_PROGRESS_EVERY_S: Final = 0.1
+"""A handler may report as often as it likes; so often at most does the engine hear of it."""
 _LONGEST_TIMER_S: Final = 30 * 86400.0
 _OOM_SCORE: Final = 800
 """Of 1000: when the machine runs out of memory, workers go before engine and database, for they can be
@@ -68,23 +73,27 @@ class ComputeWorker:
         self._asked_to_leave = False
         self._announced = False
         self._busy = False
+        self._unit: Dispatch | None = None
+        self._reported_at = 0.0
 
     def run(self) -> None:
         """Serve one engine after the other; returns when told to leave."""
         signal.signal(signal.SIGTERM, self._on_terminate)
-        while not self._asked_to_leave:
-            connected = self._dial()
-            if connected is None:
-                return
-            channel = BlockingChannel(connected)
-            try:
-                if self._serve(channel):
+        with progress_to(self._report):
+            while not self._asked_to_leave:
+                connected = self._dial()
+                if connected is None or self._serve_until_gone(BlockingChannel(connected)):
                     return
-            except OSError:
-                pass  # the engine died while we wrote to it: its units are its successor's to give again
-            finally:
-                self._channel = None
-                channel.close()
+
+    def _serve_until_gone(self, channel: BlockingChannel) -> bool:
+        """Do what one engine wants; True when told to leave."""
+        try:
+            return self._serve(channel)
+        except OSError:
+            return False  # the engine died while we wrote to it: its units are its successor's to give again
+        finally:
+            self._channel = None
+            channel.close()
 
     def _dial(self) -> socket.socket | None:
         """Connect, however long it takes for an engine to listen; None if asked to leave meanwhile."""
@@ -112,7 +121,10 @@ class ComputeWorker:
             if isinstance(message, Retire):
                 return True
             self._busy = True  # a signal must not put a frame into the middle of the result's
-            channel.send(self._do(message))
+            if isinstance(message, Prepare):
+                self._prepare(message)
+            else:
+                channel.send(self._do(message))
             self._busy = False
             self._announce_if_leaving()
         return self._asked_to_leave
@@ -122,15 +134,35 @@ class ComputeWorker:
         sent.
         """
         unit = dispatch.unit
+        self._unit = dispatch
         started = time.perf_counter()
         signal.setitimer(signal.ITIMER_REAL, min(unit.timeout_s + _BACKSTOP_GRACE_S, _LONGEST_TIMER_S))
         try:
             value = self._registry.handler(unit.handler)(unit.payload)
             return self._frame(dispatch, started, value=_checked(unit, value))
         except (Exception, SystemExit) as error:  # noqa: BLE001  the boundary: a handler's failure is its unit's
+            if isinstance(error, MemoryError):
+                traceback.clear_frames(error.__traceback__)  # room to say so: the handler's variables go now
             return self._frame(dispatch, started, error=unit_error(error, with_traceback=True))
         finally:
+            self._unit = None
             signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+    def _prepare(self, prepare: Prepare) -> None:
+        """Import handlers while nothing is to do. One that cannot be imported says so to its first unit."""
+        for name in prepare.handlers:
+            with contextlib.suppress(GaiaError):
+                self._registry.handler(name)
+
+    def _report(self, progress: Progress) -> None:
+        """The handler has come so far."""
+        now = time.monotonic()
+        if self._unit is None or self._channel is None or now - self._reported_at < _PROGRESS_EVERY_S:
+            return
+        self._reported_at = now
+        message = Progressed(unit_id=self._unit.unit.unit_id, attempt=self._unit.attempt, progress=progress)
+        with contextlib.suppress(OSError):  # the engine has gone: the result will find out
+            self._send(self._channel, message)
 
     def _frame(
         self,

@@ -21,6 +21,12 @@ class UnitTimedOut(ValidatorFault):
     retryable = True
 
 
+class DeadlinePassed(ValidatorFault):
+    """A unit was not done in the time that its submitter gave it, waiting included."""
+
+    retryable = True
+
+
 class MemoryExceeded(ValidatorFault):
     """A unit took more memory than a worker may have."""
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from gaia.contracts.progress import Progress
 from gaia.contracts.unit import ResultUnit, WorkUnit
 
 if TYPE_CHECKING:
@@ -19,12 +20,25 @@ if TYPE_CHECKING:
 class PendingUnit:
     """A unit in the pool's care, from submission until its future is settled."""
 
-    __slots__ = ("attempt", "future", "link", "order", "unit", "waits")
+    __slots__ = ("attempt", "future", "link", "on_progress", "order", "progress", "submitted_at", "unit", "waits")
 
-    def __init__(self, unit: WorkUnit, order: int, future: asyncio.Future[ResultUnit]) -> None:
+    def __init__(
+        self,
+        unit: WorkUnit,
+        order: int,
+        future: asyncio.Future[ResultUnit],
+        *,
+        submitted_at: float = 0.0,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
         self.unit = unit
         self.order = order
         self.future = future
+        self.submitted_at = submitted_at
+        """Loop time, before it waited for a place."""
+        self.on_progress = on_progress
+        self.progress: Progress | None = None
+        """What its handler last reported."""
         self.attempt = 1
         self.link: WorkerLink | None = None
         """Who works on it now."""
@@ -47,6 +61,11 @@ class WaitingLine:
 
     def __len__(self) -> int:
         return self._waiting
+
+    @property
+    def submitters(self) -> int:
+        """How many wait for a place."""
+        return len(self._submitters)
 
     @property
     def is_full(self) -> bool:

@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import struct
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, assert_never, cast
 
 import msgspec
 
@@ -21,7 +21,7 @@ from gaia.contracts.unit import ResultUnit, WorkUnit
 from gaia.validator.app.ipc import FrameReader, encode_frame
 from gaia.validator.app.memory import AnonymousMemory
 from gaia.validator.app.waiting_line import PendingUnit
-from gaia.validator.utils.ipc_types import Dispatch, FromWorker, Hello, Leaving, Retire
+from gaia.validator.utils.ipc_types import Dispatch, FromWorker, Hello, Leaving, Prepare, Progressed, Result, Retire
 
 _UCRED: Final = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 _READ_BYTES: Final = 256 * 1024
@@ -42,6 +42,8 @@ class LinkOwner(Protocol):
     def worker_came(self, link: WorkerLink) -> None: ...
 
     def worker_answered(self, link: WorkerLink, result: ResultUnit) -> None: ...
+
+    def worker_progressed(self, link: WorkerLink, message: Progressed) -> None: ...
 
     def worker_leaves(self, link: WorkerLink) -> None: ...
 
@@ -119,6 +121,10 @@ class WorkerLink(asyncio.Protocol):
         """Send a unit. Raises FrameTooLarge, or TypeError and its like for what MessagePack cannot carry."""
         self._transport.write(encode_frame(_encoder, Dispatch(unit=unit, attempt=attempt)))
 
+    def prepare(self, handlers: tuple[str, ...]) -> None:
+        """Have the worker import what it will need."""
+        self._transport.write(encode_frame(_encoder, Prepare(handlers=handlers)))
+
     def retire(self) -> None:
         """Tell the worker that nothing more will come."""
         self.leaving = True
@@ -157,15 +163,19 @@ class WorkerLink(asyncio.Protocol):
 
     def _received(self, message: FromWorker) -> None:
         match message:
+            case Result(result=result):
+                self._owner.worker_answered(self, result)
             case Hello(slot=slot):
                 if self.slot >= 0:
                     raise StrangeWorker(f"worker {self.pid} said hello twice")
                 self.slot = slot
                 self._owner.worker_came(self)
+            case Progressed():
+                self._owner.worker_progressed(self, message)
             case Leaving():
                 self._owner.worker_leaves(self)
             case _:
-                self._owner.worker_answered(self, message.result)
+                assert_never(message)
 
     def _exited(self) -> None:
         self.read_now()

@@ -1,13 +1,15 @@
 """What the IO-Engine and a compute worker say to each other, and nothing else.
 
-Each frame is one tagged struct. A worker says `Hello` once per connection; then every `Dispatch` is answered
-by one `Result`. `Leaving` is a worker's wish to go, `Retire` the engine's word that nothing more will come.
+Each frame is one tagged struct. A worker says `Hello` once per connection; then every `Dispatch` is answered by one
+`Result`, with any number of `Progressed` before it. `Leaving` is a worker's wish to go, `Retire` the engine's word that
+nothing more will come.
 """
 
 from __future__ import annotations
 
 from msgspec import Struct
 
+from gaia.contracts.progress import Progress
 from gaia.contracts.unit import ResultUnit, WorkUnit
 
 __all__ = [
@@ -16,6 +18,8 @@ __all__ = [
     "FromWorker",
     "Hello",
     "Leaving",
+    "Prepare",
+    "Progressed",
     "Result",
     "ResultUnit",
     "Retire",
@@ -44,13 +48,27 @@ class Result(Struct, frozen=True, kw_only=True, tag="result"):
     result: ResultUnit
 
 
+class Progressed(Struct, frozen=True, kw_only=True, tag="progressed"):
+    """The unit in hand has come so far."""
+
+    unit_id: str
+    attempt: int
+    progress: Progress
+
+
 class Leaving(Struct, frozen=True, tag="leaving"):
     """The worker was asked to stop: it takes no further unit once the engine answers with `Retire`."""
+
+
+class Prepare(Struct, frozen=True, kw_only=True, tag="prepare"):
+    """You stand by: import these handlers, so that your first unit need not."""
+
+    handlers: tuple[str, ...]
 
 
 class Retire(Struct, frozen=True, tag="retire"):
     """Nothing more will be sent: leave."""
 
 
-FromWorker = Hello | Result | Leaving
-FromEngine = Dispatch | Retire
+FromWorker = Hello | Result | Progressed | Leaving
+FromEngine = Dispatch | Prepare | Retire
