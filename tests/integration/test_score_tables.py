@@ -21,9 +21,9 @@ INSERT INTO field_set (digest, variable, level_hpa) VALUES ('f', '{2t,z}', '{0,5
 """
 _SCORE = """
 INSERT INTO score (run_id, hotkey, lead_h, field_set_id, bias, mae, rmse, acc, skill_clim, skill_ref, component,
-                   lead_score, policy_digest)
+                   lead_score, policy_digest, truth)
 SELECT 'r', 'h', 12, id, '{0.5,-10}', '{1,20}', $1, '{0.75,0.5}', '{0.25,NULL}', '{NULL,NULL}', '{0.125,0.5}',
-       0.3, 'p'
+       0.3, 'p', 'blake3:t'
 FROM field_set
 """
 

@@ -14,12 +14,13 @@ from gaia.contracts.job import Job, NewJob
 from gaia.contracts.ports import Neuron, SubnetParameters
 from gaia.contracts.unit import ResultUnit, WorkUnit
 from gaia.protocol.keys import HotkeySigner, create_key_file
+from gaia.protocol.run_spec import GridSpec
 from gaia.tasks.defined_tasks.base import Step, TaskResult
 from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
 from gaia.tasks.defined_tasks.weather.sources.catalog import ARCHIVE_HEADER, SourceRef, SourceSet
 from gaia.tasks.defined_tasks.weather.validator.records.runs import Run
 from gaia.tasks.defined_tasks.weather.validator.records.scores import put_era5
-from gaia.tasks.defined_tasks.weather.validator.score_payloads import Era5Result
+from gaia.tasks.defined_tasks.weather.validator.score_payloads import Era5Result, ScoredAgainst
 from gaia.validator.app.set_weights import weight_steps
 from gaia.validator.app.wiring import Wired, wire
 from gaia.validator.db.embedded import EmbeddedPostgres
@@ -119,6 +120,7 @@ def lead_result(lead_h: int, lead_score: float) -> Era5Result:
         component=(lead_score,),
         lead_score=lead_score,
         policy_digest=DEFAULT_POLICY.digest(),
+        against=ScoredAgainst(grid=GridSpec.global_grid(3.0), truth="blake3:0"),
     )
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,22 @@ def test_published_fields_read_back_the_same(tmp_path: Path) -> None:
     assert store.latitude.tolist() == [90, 60, 30, 0, -30, -60, -90]
     assert store.longitude[1] == 30.0
     np.testing.assert_array_equal(store.read(FieldId("2t")), fields_data()[1])
+
+
+def test_the_same_content_has_one_digest_wherever_it_lies(tmp_path: Path) -> None:
+    digests = [FlatStore(publish(tmp_path / name)).header.content_digest for name in ("a", "b")]
+    assert digests[0] == digests[1]
+    assert len(bytes.fromhex(digests[0])) == 32
+    assert FlatStore(publish(tmp_path / "c", 1.0)).header.content_digest != digests[0]
+    write_flat_store(
+        tmp_path / "d",
+        grid=GRID,
+        valid_time=VALID + timedelta(hours=6),
+        fields=FIELDS,
+        data=fields_data(),
+        source="test",
+    )
+    assert FlatStore(tmp_path / "d").header.content_digest != digests[0]
 
 
 def test_header_is_the_documented_json(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from gaia.tasks.defined_tasks.weather.scoring.moments import NoFiniteTruth, NonF
 from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
 from gaia.tasks.defined_tasks.weather.sources.chunk_faults import ChunkDigestMismatch, ChunkNotCached
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField, StoreMissing
-from gaia.tasks.defined_tasks.weather.sources.field_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.sources.field_store import FlatStore, write_flat_store
 from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
     ClonesPayload,
@@ -29,6 +29,7 @@ from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
     Era5Payload,
     Era5Result,
     ForecastRef,
+    ScoredAgainst,
 )
 from gaia.tasks.defined_tasks.weather.validator.scoring import (
     handle_clones_unit,
@@ -197,7 +198,7 @@ def test_a_copy_of_the_reference_is_found_out(tmp_path: Path) -> None:
         Day1Payload,
         forecast,
         truth_path=_flat(tmp_path / "truth", _weather()),
-        reference_path=_flat(tmp_path / "reference", _weather(1.04)),  # 0.04 K apart: 0.0016 K2 < 0.0025 K2
+        reference_path=_flat(tmp_path / "reference", _weather(1.04)),  # 0.04 K apart: 0.0016 K2 < 0.04 K2
     )
     result = msgspec.convert(handle_day1_unit(payload), Day1Result)
     assert (result.clone_of_reference, result.score) == (True, None)
@@ -224,6 +225,11 @@ def test_the_era5_unit_scores_every_field_by_hand(tmp_path: Path) -> None:
     assert result.component == pytest.approx([0.75] * 3, abs=1e-3)
     assert result.lead_score == pytest.approx(0.75, abs=1e-3)
     assert result.lead_h == 24
+    # What it takes to repeat it, by content and not by place.
+    contents = FlatStore(tmp_path / "truth").header, FlatStore(tmp_path / "reference").header
+    first, second = (f"blake3:{header.content_digest}" for header in contents)
+    assert result.against == ScoredAgainst(grid=SPEC.grid, truth=first, reference=second)
+    assert first != second
 
 
 def test_a_field_that_the_climatology_lacks_is_scored_without_it(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 
 import msgspec
 import numpy as np
+from blake3 import blake3
 from msgspec import Struct
 from numpy.typing import NDArray
 
@@ -86,6 +87,8 @@ class FlatHeader(Struct, frozen=True, kw_only=True):
     source: str
     fields: tuple[tuple[str, int | None], ...]
     units: tuple[str, ...]
+    content_digest: str
+    """blake3 of grid, instant, fields and data, hexadecimal: what a score was made against, wherever it lay."""
 
     @property
     def data_bytes(self) -> int:
@@ -221,16 +224,17 @@ def write_flat_store(
     if data.shape != (len(fields), *grid.shape) or data.dtype != np.float32:
         wanted = (len(fields), *grid.shape)
         raise StoreDamaged(f"cannot write {path}: float32 of shape {wanted} expected, got {data.dtype} {data.shape}")
+    target = Path(path)
+    if target.exists():
+        return
     header = FlatHeader(
         grid=grid,
         valid_time=valid_time,
         source=source,
         fields=tuple((f.variable, f.level_hpa) for f in fields),
         units=tuple(VARIABLES[f.variable].unit for f in fields),
+        content_digest=_content_digest(grid, valid_time, fields, data),
     )
-    target = Path(path)
-    if target.exists():
-        return
     temporary = target.parent / f".{target.name}.{secrets.token_hex(8)}.tmp"
     try:
         temporary.mkdir(parents=True)
@@ -279,6 +283,13 @@ def _starts_with_grib(path: Path) -> bool:
             return file.read(4) == b"GRIB"
     except OSError as error:
         raise StoreMissing(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _content_digest(
+    grid: GridSpec, valid_time: datetime | None, fields: Sequence[FieldId], data: NDArray[np.float32]
+) -> str:
+    what = msgspec.json.encode((grid, valid_time, fields), order="sorted")
+    return blake3(what).update(np.ascontiguousarray(data, dtype="<f4").data.cast("B")).hexdigest()
 
 
 def _write_synced(path: Path, data: memoryview) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from gaia.contracts.ids import Hotkey, RunId
-from gaia.protocol.run_spec import RunSpec
+from gaia.protocol.run_spec import GridSpec, RunSpec
 from gaia.tasks.defined_tasks.weather.scoring.policy import ScoringPolicy
 
 
@@ -56,6 +56,20 @@ class ClonesPayload(Struct, frozen=True, kw_only=True):
     reference_path: str | None = None
 
 
+class ScoredAgainst(Struct, frozen=True, kw_only=True):
+    """What a score was made from beside the forecast: with policy digest and fields, all that it takes to repeat it.
+
+    Contents, not places: the digest of a decoded field store, or `path:` and its place for a file that was read as it
+    lies. None: there was none, and its terms are null.
+    """
+
+    grid: GridSpec
+    """The resolution at which it was scored."""
+    truth: str
+    climatology: str | None = None
+    reference: str | None = None
+
+
 class Day1Result(Struct, frozen=True, kw_only=True):
     """The gate's verdict on one forecast."""
 
@@ -69,6 +83,7 @@ class Day1Result(Struct, frozen=True, kw_only=True):
     not_applicable: str | None
     """Why `score` and `passed` are None."""
     policy_digest: str
+    against: ScoredAgainst
 
 
 class Era5Result(Struct, frozen=True, kw_only=True):
@@ -87,6 +102,7 @@ class Era5Result(Struct, frozen=True, kw_only=True):
     component: tuple[float | None, ...]
     lead_score: float
     policy_digest: str
+    against: ScoredAgainst
 
 
 class ClonePair(Struct, frozen=True, kw_only=True):

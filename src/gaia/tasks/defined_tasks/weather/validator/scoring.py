@@ -31,7 +31,7 @@ from gaia.tasks.defined_tasks.weather.scoring.moments import (
 from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY, AreaWeighting, ScoringPolicy
 from gaia.tasks.defined_tasks.weather.scoring.skill import component_score, gate, lead_score
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField
-from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore, open_store
+from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore, FlatStore, grid_of, open_store
 from gaia.tasks.defined_tasks.weather.sources.forecast_store import ForecastReader
 from gaia.tasks.defined_tasks.weather.validator.clone_search import (
     Participant,
@@ -47,6 +47,7 @@ from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
     Day1Result,
     Era5Payload,
     Era5Result,
+    ScoredAgainst,
 )
 
 DAY1_LEAD_H = 12
@@ -113,11 +114,13 @@ def handle_day1_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
 def handle_era5_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
     """`weather.score.era5`: Era5Payload -> Era5Result. Scores every field of the run at one lead."""
     request = msgspec.convert(payload, Era5Payload)
+    truth = open_store(request.truth_path)
+    climatology, reference = _open(request.climatology_path), _open(request.reference_path)
     moments = score_fields(
         forecast=_forecast(request),
-        truth=open_store(request.truth_path),
-        climatology=_open(request.climatology_path),
-        reference=_open(request.reference_path),
+        truth=truth,
+        climatology=climatology,
+        reference=reference,
         fields=request.spec.fields(),
         weighting=request.policy.area_weighting,
     )
@@ -137,6 +140,7 @@ def handle_era5_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
         component=components,
         lead_score=lead_score(fields, components, request.policy),
         policy_digest=request.policy.digest(),
+        against=_against(truth, climatology, reference),
     )
     return _plain(result)
 
@@ -227,7 +231,21 @@ def _day1(
         clone_of_reference=_is_clone_of(reference, forecast, fields, policy),
         not_applicable=verdict.not_applicable,
         policy_digest=policy.digest(),
+        against=_against(truth, climatology, reference),
     )
+
+
+def _against(truth: FieldStore, climatology: FieldStore | None, reference: FieldStore | None) -> ScoredAgainst:
+    return ScoredAgainst(
+        grid=grid_of(truth.latitude, truth.longitude),
+        truth=_identity(truth),
+        climatology=None if climatology is None else _identity(climatology),
+        reference=None if reference is None else _identity(reference),
+    )
+
+
+def _identity(store: FieldStore) -> str:
+    return f"blake3:{store.header.content_digest}" if isinstance(store, FlatStore) else f"path:{store.name}"
 
 
 def _named(metrics: Mapping[FieldId, ComponentMetrics]) -> dict[str, float]:

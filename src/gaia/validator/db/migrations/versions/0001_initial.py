@@ -106,6 +106,9 @@ _UP = [
       score         double precision,
       passed        boolean,
       policy_digest text NOT NULL,
+      truth         text NOT NULL,
+      climatology   text,
+      reference     text,
       scored_at     timestamptz NOT NULL DEFAULT now(),
       PRIMARY KEY (run_id, hotkey),
       FOREIGN KEY (run_id, hotkey) REFERENCES run_miner ON DELETE CASCADE
@@ -127,6 +130,9 @@ _UP = [
       component     real[] NOT NULL,
       lead_score    double precision NOT NULL,
       policy_digest text NOT NULL,
+      truth         text NOT NULL,
+      climatology   text,
+      reference     text,
       scored_at     timestamptz NOT NULL DEFAULT now(),
       PRIMARY KEY (run_id, hotkey, lead_h),
       FOREIGN KEY (run_id, hotkey) REFERENCES run_miner ON DELETE CASCADE,
@@ -134,6 +140,7 @@ _UP = [
         cardinality(rmse), cardinality(acc), cardinality(skill_clim), cardinality(skill_ref)]))
     )
     """,
+    "COMMENT ON COLUMN score.truth IS 'digest of the content that it was scored against; so are the next two'",
     """
     CREATE VIEW score_component AS
     SELECT s.run_id, s.hotkey, s.lead_h, f.variable, nullif(f.level_hpa, 0) AS level_hpa,

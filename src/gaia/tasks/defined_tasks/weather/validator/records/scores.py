@@ -31,18 +31,20 @@ ON CONFLICT (digest) DO UPDATE SET digest = excluded.digest RETURNING id
 """
 _PUT_SCORE = """
 INSERT INTO score (run_id, hotkey, lead_h, field_set_id, bias, mae, rmse, acc, skill_clim, skill_ref, component,
-                   lead_score, policy_digest)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                   lead_score, policy_digest, truth, climatology, reference)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT (run_id, hotkey, lead_h) DO UPDATE SET
   field_set_id = excluded.field_set_id, bias = excluded.bias, mae = excluded.mae, rmse = excluded.rmse,
   acc = excluded.acc, skill_clim = excluded.skill_clim, skill_ref = excluded.skill_ref,
   component = excluded.component, lead_score = excluded.lead_score, policy_digest = excluded.policy_digest,
-  scored_at = now()
+  truth = excluded.truth, climatology = excluded.climatology, reference = excluded.reference, scored_at = now()
 """
 _PUT_GATE = """
-INSERT INTO gate_score (run_id, hotkey, result, score, passed, policy_digest) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO gate_score (run_id, hotkey, result, score, passed, policy_digest, truth, climatology, reference)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (run_id, hotkey) DO UPDATE SET result = excluded.result, score = excluded.score,
-  passed = excluded.passed, policy_digest = excluded.policy_digest, scored_at = now()
+  passed = excluded.passed, policy_digest = excluded.policy_digest, truth = excluded.truth,
+  climatology = excluded.climatology, reference = excluded.reference, scored_at = now()
 """
 _LEAD_SCORES = """
 SELECT s.run_id, s.hotkey, s.lead_h, s.lead_score FROM score s
@@ -64,15 +66,16 @@ async def put_era5(conn: Connection, run_id: str, hotkey: str, result: Era5Resul
     await conn.execute(
         _PUT_SCORE, run_id, hotkey, result.lead_h, field_set_id, list(result.bias), list(result.mae),
         list(result.rmse), list(result.acc), list(result.skill_clim), list(result.skill_ref), list(result.component),
-        result.lead_score, policy_digest,
+        result.lead_score, policy_digest, result.against.truth, result.against.climatology, result.against.reference,
     )  # fmt: skip
 
 
 async def put_day1(conn: Connection, run_id: str, hotkey: str, result: Day1Result, policy_digest: str) -> None:
     """Write the gate's verdict."""
     await conn.execute(
-        _PUT_GATE, run_id, hotkey, msgspec.to_builtins(result), result.score, result.passed, policy_digest
-    )
+        _PUT_GATE, run_id, hotkey, msgspec.to_builtins(result), result.score, result.passed, policy_digest,
+        result.against.truth, result.against.climatology, result.against.reference,
+    )  # fmt: skip
 
 
 async def load_gates(conn: Connection, run_id: str) -> Mapping[Hotkey, Day1Result]:
