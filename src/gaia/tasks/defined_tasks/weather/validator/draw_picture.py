@@ -11,7 +11,7 @@ from gaia.contracts.unit import WorkUnit, value_of
 from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.base import TaskResult
 from gaia.tasks.defined_tasks.weather.sources.catalog import Role
-from gaia.tasks.defined_tasks.weather.validator.fetch_chunks import fetch_leads
+from gaia.tasks.defined_tasks.weather.validator.fetch_chunks import Delivery, fetch_leads
 from gaia.tasks.defined_tasks.weather.validator.records.forecasts import load_forecast
 from gaia.tasks.defined_tasks.weather.validator.records.runs import MinerState, Run, load_miners, load_run
 from gaia.tasks.defined_tasks.weather.validator.records.scores import load_combined
@@ -40,7 +40,7 @@ async def draw_picture(job: Job, weather: WeatherContext) -> TaskResult:
     if best is None or forecast is None or truth is None:
         async with core.queue.completing(job):
             return TaskResult(event="picture_skipped", detail={"why": "no forecast was scored"})
-    await fetch_leads(weather, run, best, forecast, {lead_h})
+    await fetch_leads(weather, Delivery(run=run, miner=best, forecast=forecast), {lead_h})
     destination = picture_path(core.data_dir, run.run_id)
     destination.parent.mkdir(parents=True, exist_ok=True)
     payload = PicturePayload(

@@ -21,7 +21,7 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import (
 from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherContext, address_of
 
 KEPT_FOR = timedelta(days=20)
-"""Miners serve a forecast until `init_time` plus this; in a hindcast, whose `init_time` is long past, from the deadline."""
+"""Miners serve a forecast until `init_time` plus this; in a hindcast, whose `init_time` is past, from the deadline."""
 
 _PAUSE = timedelta(seconds=5)
 

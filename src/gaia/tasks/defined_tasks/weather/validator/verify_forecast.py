@@ -14,18 +14,16 @@ from gaia.contracts.job import Job
 from gaia.contracts.unit import UnitFailed, WorkUnit, value_of
 from gaia.tasks.defined_tasks.base import TaskResult
 from gaia.tasks.defined_tasks.weather.sources.catalog import Role, available_at
-from gaia.tasks.defined_tasks.weather.validator.fetch_chunks import fetch_leads, forget_leads
+from gaia.tasks.defined_tasks.weather.validator.fetch_chunks import Delivery, fetch_leads, forget_leads
 from gaia.tasks.defined_tasks.weather.validator.lifecycle import score_jobs
 from gaia.tasks.defined_tasks.weather.validator.progress import combine_if_complete, give_up_on_miner
 from gaia.tasks.defined_tasks.weather.validator.records.forecasts import (
-    Forecast,
     load_forecast,
     mark_verified,
 )
 from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     MinerState,
     Run,
-    RunMiner,
     advance_miner,
     load_miner,
     load_run,
@@ -59,7 +57,7 @@ async def verify_forecast(job: Job, weather: WeatherContext) -> TaskResult:
         timeout_s=weather.settings.unit_timeout_s,
     )
     try:
-        await compute_on_leads(weather, run, miner, forecast, {first}, unit)
+        await compute_on_leads(weather, Delivery(run=run, miner=miner, forecast=forecast), {first}, unit)
     except GaiaError as error:
         return await give_up_on_miner(job, weather, error)
     async with core.queue.completing(job) as conn:
@@ -71,20 +69,20 @@ async def verify_forecast(job: Job, weather: WeatherContext) -> TaskResult:
 
 
 async def compute_on_leads(
-    weather: WeatherContext, run: Run, miner: RunMiner, forecast: Forecast, leads_h: set[int], unit: WorkUnit
+    weather: WeatherContext, delivery: Delivery, leads_h: set[int], unit: WorkUnit
 ) -> dict[str, Any]:
     """Fetch the leads and run a unit that reads them; what could be our own disk's fault is fetched and tried again.
 
     Raises UnitFailed, or the MinerFault of a chunk that cannot be had.
     """
-    await fetch_leads(weather, run, miner, forecast, leads_h)
+    await fetch_leads(weather, delivery, leads_h)
     try:
         return dict(value_of(await weather.core.compute(unit)))
     except UnitFailed as error:
         if error.fault is not Fault.MINER or error.code not in _SPOILT:
             raise
-    await forget_leads(run, forecast, leads_h)
-    await fetch_leads(weather, run, miner, forecast, leads_h)
+    await forget_leads(delivery, leads_h)
+    await fetch_leads(weather, delivery, leads_h)
     return dict(
         value_of(await weather.core.compute(msgspec.structs.replace(unit, unit_id=f"{unit.unit_id}-refetched")))
     )
