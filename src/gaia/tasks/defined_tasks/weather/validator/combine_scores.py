@@ -61,6 +61,9 @@ async def combine_scores(job: Job, weather: WeatherContext) -> TaskResult:
     clones = await _find_clones(weather, run, deliveries)
     async with core.queue.completing(job) as conn:
         run = await load_run(conn, run_id, lock=True)
+        if not await load_miners(conn, run_id):
+            await void_run(conn, run_id, "the subnet had no miner to ask", core.clock.now())
+            return TaskResult(event="run_voided")
         await _put_out_gated(conn, run)
         await _put_out_clones(conn, run, clones)
         scores = await _window(conn, weather, run)
@@ -72,9 +75,9 @@ async def combine_scores(job: Job, weather: WeatherContext) -> TaskResult:
         # By the miners' states and not by the clock: a lead may have become due since, and not be scored yet.
         if all(miner.state in _ENDED for miner in await load_miners(conn, run_id)):
             await set_run_state(conn, run_id, RunState.SCORED, at=core.clock.now())
-        await core.queue.put(
-            set_weights_job("weather", run_id, f"combination-{job.id}"), run_job(Kind.PICTURE, run_id), conn=conn
-        )
+        if any(score.score for score in scores):  # before any truth is due nothing is known, and the last weights stand
+            weights = set_weights_job("weather", run_id, f"combination-{job.id}")
+            await core.queue.put(weights, run_job(Kind.PICTURE, run_id), conn=conn)
     return TaskResult(event="scores_combined", detail={"miners": len(scores), "leads": len(due)})
 
 
