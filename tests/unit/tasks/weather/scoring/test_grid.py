@@ -125,3 +125,25 @@ def test_other_points_are_refused(latitude: list[float], longitude: list[float],
 def test_coordinates_that_are_no_grid_are_refused(latitude: list[float], message: str) -> None:
     with pytest.raises(BadGrid, match=message):
         Grid.of(np.array(latitude), np.array([0.0]))
+
+
+@pytest.mark.parametrize("parts", [64, 128, 3, 12])
+def test_a_grid_of_odd_fractions_is_exact_again_after_float32(parts: int) -> None:
+    # Steps of 22/64 degrees and the like, which few decimals cannot express and float32 rounds.
+    rows = 16
+    nominal = 30.0 - (2 * np.arange(rows) + 1) * (11.0 / parts)
+    stored = Grid.of(nominal.astype(np.float32), np.array([0.0]))
+    assert stored.latitude == pytest.approx(nominal, abs=1e-13)
+
+
+def test_a_pole_stored_a_little_off_is_the_pole() -> None:
+    grid = Grid.of(np.array([89.99999, 0.0, -89.99999]), np.array([0.0]))
+    assert grid.latitude[[0, -1]].tolist() == [90.0, -90.0]
+
+
+def test_longitudes_whose_cells_differ_have_no_weights() -> None:
+    latitude = np.array([10.0, 0.0])
+    with pytest.raises(BadGrid, match="evenly spaced"):
+        Grid.of(latitude, np.array([0.0, 10.0, 30.0])).area_weights()
+    with pytest.raises(BadGrid, match=r"go round more than once, from 0 to 360: leave out the meridian"):
+        Grid.of(latitude, np.arange(37) * 10.0).area_weights()

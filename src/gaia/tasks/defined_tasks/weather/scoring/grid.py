@@ -100,15 +100,15 @@ def require_weights(area_weights: NDArray[np.float64], shape: tuple[int, ...]) -
     """Raise unless these weigh the rows or the points of a field of this shape: GridMismatch, BadGrid."""
     if area_weights.shape not in {shape[:1], shape}:
         raise GridMismatch(f"{_times(area_weights.shape)} area weights for {_times(shape)} points")
-    if not (area_weights >= 0.0).all() or not np.isfinite(area_weights).all():
-        raise BadGrid("area weights must be finite and not negative")
+    if area_weights.dtype != np.float64 or not (area_weights >= 0.0).all() or not np.isfinite(area_weights).all():
+        raise BadGrid(f"area weights must be float64, finite and not negative, got {area_weights.dtype}")
 
 
 def point_weights(area_weights: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
     """What each point of a field weighs, (nlat, nlon): rows' weights are shared evenly by their points."""
     require_weights(area_weights, shape)
     if area_weights.ndim == 2:
-        return area_weights
+        return np.ascontiguousarray(area_weights)
     return np.ascontiguousarray(np.broadcast_to((area_weights / shape[1])[:, None], shape))
 
 

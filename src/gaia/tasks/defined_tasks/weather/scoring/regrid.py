@@ -15,7 +15,7 @@ from gaia.tasks.defined_tasks.weather.scoring.field import Field, require_alike
 from gaia.tasks.defined_tasks.weather.scoring.grid import BadGrid, Grid, latitude_edges, longitude_edges
 
 _COVERED = 1e-9
-"""A target cell counts as covered if no more than this share of it lies outside the source."""
+"""A share of a target cell that is nothing: so much of it may lie outside the source."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,6 +106,7 @@ def _circular_overlaps(source: NDArray[np.float64], target: NDArray[np.float64])
 def _shares(
     overlaps: NDArray[np.float64], sizes: NDArray[np.float64], centres: NDArray[np.float64], axis: str
 ) -> NDArray[np.float64]:
+    overlaps = np.where(overlaps > _COVERED * sizes[:, None], overlaps, 0.0)  # the rest is rounding of equal edges
     covered = overlaps.sum(axis=1)
     worst = int(np.argmin(covered / sizes))
     if covered[worst] < sizes[worst] * (1.0 - _COVERED):
