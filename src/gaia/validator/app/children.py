@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from gaia.contracts.errors import ValidatorFault
 from gaia.validator.app.handler_registry import DEFAULT_REGISTRY
 
 _STATUS_BYTES: Final = 256 * 1024
+_ENDED: Final = os.WEXITED | os.WNOHANG | os.WNOWAIT  # without collecting it
 _DATA_LIMIT_FACTOR: Final = 3
 """RLIMIT_DATA counts reserved as well as used memory, hence well above the bound on resident memory."""
 
@@ -132,11 +134,14 @@ class Child:
     @property
     def alive(self) -> bool:
         """Whether it still runs; collects its exit status."""
-        return self._process.poll() is None
+        return self.exit_status is None
 
     @property
     def exit_status(self) -> int | None:
-        """As subprocess gives it: negative for a signal; None while it runs."""
+        """As subprocess gives it: negative for a signal; None while it runs. What it had forked ends with it."""
+        if self._process.returncode is None and os.waitid(os.P_PIDFD, self.pidfd, _ENDED):
+            with contextlib.suppress(ProcessLookupError):  # its number, and so its group's, is nobody else's until poll
+                os.killpg(self.pid, signal.SIGKILL)
         return self._process.poll()
 
     def messages(self) -> list[bytes]:
@@ -173,11 +178,10 @@ class Child:
 
     def wait(self, timeout_s: float) -> bool:
         """Whether it ended within the time."""
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        watch = select.poll()
+        watch.register(self.pidfd, select.POLLIN)
+        watch.poll(timeout_s * 1000)
+        return not self.alive
 
     def close(self) -> None:
         """Let go of the descriptors of a process that has ended."""
