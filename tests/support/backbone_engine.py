@@ -1,7 +1,8 @@
 """A small engine for tests of the supervisor: `python -m tests.support.backbone_engine --folder DIR ...`.
 
-Works through unit files in `DIR/units`, in the order of their names, and writes each result to `DIR/results` before it
-removes the unit: what a killed engine leaves is done by the next. Listens where the supervisor's workers dial.
+Works through unit files in `DIR/units`, in the order of their names, and links each result into `DIR/results` before
+it removes the unit: what a killed engine leaves is done by the next, and no result is ever replaced. A unit for the handler
+`block_the_loop` blocks this process itself. Listens where the supervisor's workers dial.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import time
 from pathlib import Path
@@ -59,12 +61,21 @@ async def work(folder: Path, socket_path: Path, status_fd: int) -> None:
 
 
 async def do(pool: ComputePool, path: Path, results: Path) -> None:
-    result = await pool.run(msgspec.json.decode(path.read_bytes(), type=WorkUnit))
+    if (results / path.name).exists():  # the engine before was killed between the last two lines
+        path.unlink()
+        return
+    unit = msgspec.json.decode(path.read_bytes(), type=WorkUnit)
+    if unit.handler == "block_the_loop":
+        path.unlink()
+        time.sleep(unit.payload["pause_s"])
+        return
+    result = await pool.run(unit)
     if result.error is not None and result.error.code == "pool_closed":
         return  # the next engine's
     draft = results / f".{path.name}"
     draft.write_bytes(msgspec.json.encode(result))
-    draft.rename(results / path.name)
+    os.link(draft, results / path.name)  # fails if there is one
+    draft.unlink()
     path.unlink()
 
 
