@@ -96,7 +96,7 @@ def test_sums_agree_with_exact_rational_arithmetic(mean: float, spread: float) -
         "truth_eddy_variation": x.eddy(),
     }
     assert {name: getattr(sums, name) for name in expected} == {
-        name: pytest.approx(float(value), rel=1e-13) for name, value in expected.items()
+        name: pytest.approx(float(value), rel=1e-13, abs=0.0) for name, value in expected.items()
     }
 
 
@@ -121,7 +121,7 @@ def test_forecast_variance_follows_from_the_kept_sums() -> None:
     fields = _fields(250.0, 10.0)
     sums, x = _moments(fields), Exact(fields, _WEIGHTS)
     variance = sums.truth_variation + 2 * sums.covariation + sums.error_variation
-    assert variance == pytest.approx(float(x.variation(lambda j, i: x.f[j][i])), rel=1e-13)
+    assert variance == pytest.approx(float(x.variation(lambda j, i: x.f[j][i])), rel=1e-13, abs=0.0)
 
 
 def test_a_point_without_truth_is_left_out_and_coverage_says_so() -> None:

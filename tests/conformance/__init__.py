@@ -1,0 +1,1 @@
+"""Agreement with independent verification libraries, where definitions agree; docs/scoring.md says where not."""
