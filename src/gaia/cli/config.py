@@ -21,14 +21,20 @@ def config(as_json: bool = typer.Option(False, "--json", help="As JSON.")) -> No
     if as_json:
         print(json.dumps(values, indent=2))
         return
-    table = Table("setting", "value", "meaning", box=None)
+    table = Table("setting", box=None, pad_edge=False)
+    table.add_column("value", overflow="fold")
+    table.add_column("meaning", overflow="fold")
     for name, field in Settings.model_fields.items():
         value = values[variable_name(name)]
-        table.add_row(variable_name(name), "unset" if value is None else _text(value), field.description)
+        table.add_row(variable_name(name), _text(value), field.description)
     Console().print(table)
 
 
 def _text(value: object) -> str:
+    if value is None:
+        return "unset"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, dict) and "format" in value:
         return f"{value['format']}:{value['path']}"
     return str(value)

@@ -20,7 +20,7 @@ def demo(  # noqa: PLR0917  typer reads its options from here
     climatology: Annotated[str | None, typer.Option(help="A climatology for --truth.")] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option(help="An empty or new folder for everything; otherwise a new one under the temporary folder."),
+        typer.Option(help="An empty or new folder for everything; otherwise one below the temporary folder."),
     ] = None,
     json_file: Annotated[
         Path | None,
@@ -28,21 +28,24 @@ def demo(  # noqa: PLR0917  typer reads its options from here
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Compute workers.")] = 2,
     commit_window_s: Annotated[
-        float, typer.Option(min=2.0, max=600.0, help="Seconds that the miners have to commit their forecasts.")
-    ] = 20.0,
+        float | None,
+        typer.Option(
+            min=2.0, max=600.0, help="Seconds that the miners have for their forecasts; otherwise as the load demands."
+        ),
+    ] = None,
 ) -> None:
     """Play one run on this machine: embedded database, validator, miners over HTTP, simulated chain."""
     if truth is None and (member is not None or climatology is not None):
         fail("--member and --climatology describe --truth; give it too", 2)
-    from gaia.demonstration.theatre import Options, prepare_folder, run_demo
-    from gaia.demonstration.view import TerminalView
-
     with plain_errors():
+        from gaia.demonstration.theatre import Options, run_demo
+        from gaia.demonstration.view import TerminalView
+
         options = Options(
             truth=truth,
             member=member,
             climatology=climatology,
-            data_dir=prepare_folder(data_dir),
+            data_dir=data_dir,
             json_file=json_file,
             workers=workers,
             commit_window_s=commit_window_s,

@@ -17,19 +17,22 @@ INTERRUPTED = 130
 
 
 def fail(message: str, status: int = FAILED) -> NoReturn:
-    """Say why, and exit."""
-    print(f"gaia: {message}", file=sys.stderr)
+    """Say why, each cause on a line, and exit."""
+    for line in message.splitlines():
+        print(f"gaia: {line}", file=sys.stderr)
     raise typer.Exit(status)
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Errors of ours become one line and an exit status; Ctrl-C an exit status alone."""
+    """Errors of ours, and the system's about files, become one line and an exit status; Ctrl-C that alone."""
     try:
         yield
     except (ConfigurationError, SourceFault) as error:
         fail(str(error), MISUSED)
     except GaiaError as error:
         fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), MISUSED)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import datetime
-from typing import Annotated, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from gaia.cli.exit import plain_errors
+from gaia.contracts.errors import ValidatorFault
 from gaia.contracts.job import Connection
 
+if TYPE_CHECKING:
+    from gaia.validator.db.pool import DatabasePool
+
 T = TypeVar("T")
+
+_OPEN_WITHIN_S = 15.0
+_LOOK_EVERY_S = 0.2
+_LAST_ERROR = "SELECT last_error FROM job WHERE key = $1"
+
+
+class NotOpened(ValidatorFault):
+    """A run was asked for and is not there."""
 
 
 def runs(
@@ -41,7 +54,7 @@ def leaderboard(
     from gaia.tasks.defined_tasks.weather.validator.records import results
     from gaia.tasks.defined_tasks.weather.validator.records.runs import load_run
 
-    async def ask(conn: Connection) -> object:
+    async def ask(conn: Connection) -> Sequence[object]:
         await load_run(conn, run_id)
         return await results.leaderboard(conn, run_id)
 
@@ -51,6 +64,15 @@ def leaderboard(
 
 
 async def _ask(question: Callable[[Connection], Awaitable[T]]) -> T:
+    async with _database() as database, database.acquire() as conn:
+        return await question(conn)
+
+
+@asynccontextmanager
+async def _database() -> AsyncIterator[DatabasePool]:
+    import asyncpg
+
+    from gaia.contracts.errors import ConfigurationError
     from gaia.validator.db.pool import DatabasePool
     from gaia.validator.utils.config import load_settings
 
@@ -58,47 +80,68 @@ async def _ask(question: Callable[[Connection], Awaitable[T]]) -> T:
         load_settings().database_dsn, min_size=1, max_size=1, connect_timeout_s=5.0, command_timeout_s=30.0
     )
     try:
-        async with database.acquire() as conn:
-            return await question(conn)
+        yield database
+    except asyncpg.UndefinedTableError as error:
+        raise ConfigurationError("this database holds no validator's tables: start `gaia up` on it first") from error
     finally:
         await database.close()
 
 
 async def _open(init_time: datetime) -> None:
-    from datetime import UTC, timedelta
-
+    """Put the job into the line, and wait until the validator has opened the run or said why not."""
     from gaia.contracts.ids import run_id_for
     from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, run_job
-    from gaia.validator.db.pool import DatabasePool
     from gaia.validator.db.queue import PostgresQueue
     from gaia.validator.utils.config import load_settings
 
-    settings = load_settings()
-    database = await DatabasePool.connect(
-        settings.database_dsn, min_size=1, max_size=1, connect_timeout_s=5.0, command_timeout_s=30.0
-    )
+    run_id = run_id_for(load_settings().netuid, init_time.replace(tzinfo=UTC))
+    job = run_job(Kind.OPEN_RUN, run_id)
+    async with _database() as database:
+        await PostgresQueue(database, owner="cli", lease=timedelta(seconds=30)).put(job)
+        for _ in range(round(_OPEN_WITHIN_S / _LOOK_EVERY_S)):
+            async with database.acquire() as conn:
+                trouble = await _trouble(conn, run_id, job.key)
+            if trouble is None:
+                return
+            await asyncio.sleep(_LOOK_EVERY_S)
+    raise NotOpened(f"{run_id} is not open after {_OPEN_WITHIN_S:g} s: {trouble}")
+
+
+async def _trouble(conn: Connection, run_id: str, job_key: str) -> str | None:
+    """Why a run is not open yet; None if it is."""
+    from gaia.tasks.defined_tasks.weather.validator.records.runs import RunUnknown, load_run
+
     try:
-        queue = PostgresQueue(database, owner="cli", lease=timedelta(seconds=30))
-        await queue.put(run_job(Kind.OPEN_RUN, run_id_for(settings.netuid, init_time.replace(tzinfo=UTC))))
-    finally:
-        await database.close()
+        await load_run(conn, run_id)
+    except RunUnknown:
+        error = await conn.fetchval(_LAST_ERROR, job_key)
+        if error is None:
+            return "no validator has taken it up; is `gaia up` running?"
+        return f"{error}; make it with `gaia register`" if "SubnetNotExists" in error else str(error)
+    return None
 
 
-def _print(found: object, as_json: bool, columns: tuple[str, ...]) -> None:
+def _print(found: Sequence[object], as_json: bool, columns: tuple[str, ...]) -> None:
     import msgspec
     from rich.console import Console
     from rich.table import Table
 
-    rows = msgspec.to_builtins(found)
     if as_json:
-        print(msgspec.json.format(msgspec.json.encode(rows)).decode())
+        print(msgspec.json.format(msgspec.json.encode(found)).decode())
         return
-    table = Table(*columns, box=None)
-    for row in rows:
-        table.add_row(
-            *(
-                "" if row[name] is None else f"{row[name]:.6f}" if isinstance(row[name], float) else str(row[name])
-                for name in columns
-            )
-        )
-    Console().print(table)
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in found:
+        table.add_row(*(_cell(getattr(row, name)) for name in columns))
+    Console().print(table if found else "none yet")
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case float():
+            return f"{value:.6f}"
+        case datetime():
+            return f"{value:%Y-%m-%d %H:%M:%S}"
+        case _:
+            return str(value)

@@ -59,8 +59,8 @@ class Playbill(Struct, frozen=True, kw_only=True):
 
     scenario: Scenario
     data_dir: Path
-    workers: int = 2
-    commit_window_s: float = 20.0
+    workers: int
+    commit_window_s: float
     finish_within_s: float = 300.0
 
 
@@ -173,7 +173,11 @@ class Play:
             )
         self._show(scene)
         if run.state is RunState.VOID:
-            raise RunVoided(f"the run is void: {run.void_reason}; see {self._stage.log_path('validator')}")
+            raise RunVoided(
+                f"the run is void: {run.void_reason}; if the machine was busy, give them longer than the "
+                f"{self._bill.commit_window_s:g} s they had with --commit-window-s; "
+                f"see {self._stage.log_path('validator')}"
+            )
         return bool(scene.weights and scene.weights.read_back and scene.has_picture)
 
     async def _finale(self, database: DatabasePool) -> Finale:

@@ -1,4 +1,7 @@
-"""The demonstration's result as JSON, for programs."""
+"""The demonstration's result as JSON, for programs.
+
+Programs rely on its keys: the README lists them. Geopotential is in m2/s2, as in the run; divide by 9.80665 for gpm.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,10 @@ import msgspec
 from gaia.demonstration.play import Finale
 from gaia.protocol.run_spec import RunSpec
 from gaia.tasks.defined_tasks.weather.validator.records.results import Component, Standing
-from gaia.tasks.defined_tasks.weather.variables import STANDARD_GRAVITY, VARIABLES
 
 
 def as_json(finale: Finale, init_time: datetime, spec: RunSpec) -> bytes:
-    """Everything that the demonstration found, indented. Metrics carry the unit of their variable."""
+    """Everything that the demonstration found, indented. Metrics are in the units of the variable table."""
     report = {
         "run_id": finale.run_id,
         "init_time": init_time,
@@ -32,7 +34,7 @@ def _row(standing: Standing, finale: Finale) -> dict[str, Any]:
         "hotkey": standing.hotkey,
         "uid": standing.uid,
         "model": finale.models[standing.hotkey],
-        "score": None if standing.score is None else round(standing.score, 6),
+        "score": _rounded(standing.score),
         "emission_weight": round(standing.emission_weight, 6),
         "status": standing.status,
         "reason": None if standing.reason_code is None else f"{standing.reason_code}: {standing.reason}",
@@ -40,12 +42,19 @@ def _row(standing: Standing, finale: Finale) -> dict[str, Any]:
 
 
 def _component(component: Component) -> dict[str, Any]:
-    """One field's metrics; geopotential also as geopotential height, the unit that meteorologists read."""
-    row = {
-        name: round(value, 6) if isinstance(value, float) else value
-        for name, value in msgspec.structs.asdict(component).items()
+    """One field's metrics at one lead."""
+    return {
+        "hotkey": component.hotkey,
+        "lead_h": component.lead_h,
+        "variable": component.variable,
+        "level": component.level,
+        "rmse": round(component.rmse, 6),
+        "mae": round(component.mae, 6),
+        "bias": round(component.bias, 6),
+        "acc": _rounded(component.acc),
+        "skill_clim": _rounded(component.skill_clim),
     }
-    row["unit"] = VARIABLES[component.variable].unit
-    if component.variable == "z":
-        row["rmse_gpm"] = round(component.rmse / STANDARD_GRAVITY, 6)
-    return row
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

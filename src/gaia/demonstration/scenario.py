@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -10,10 +11,10 @@ from msgspec import Struct
 
 from gaia.demonstration.cast import REAL_CAST, TWIN_CAST, Player
 from gaia.protocol.run_spec import GridSpec, RunSpec, VariableSpec
-from gaia.tasks.defined_tasks.weather.sources.catalog import SourceRef, SourceSet, parse_source
-from gaia.tasks.defined_tasks.weather.sources.decode import take_inventory
+from gaia.tasks.defined_tasks.weather.sources.catalog import Role, SourceRef, SourceSet, parse_source
+from gaia.tasks.defined_tasks.weather.sources.decode import decode, take_inventory
 from gaia.tasks.defined_tasks.weather.sources.embedded import build_archive
-from gaia.tasks.defined_tasks.weather.sources.payloads import InventoryPayload, plan_from_truth
+from gaia.tasks.defined_tasks.weather.sources.payloads import DecodePayload, InventoryPayload, plan_from_truth
 
 TWIN_INIT_TIME = datetime(2020, 1, 15, 12, tzinfo=UTC)
 _WORLD_SEED = 57
@@ -69,9 +70,26 @@ def real_scenario(truth: str, member: int | None, climatology: str | None) -> Sc
     if member is not None:
         source = msgspec.structs.replace(source, member=member)
     init_time, spec = plan_from_truth(take_inventory(InventoryPayload(source=source)), str(source.path))
+    normal = None if climatology is None else parse_source(climatology)
+    if normal is not None:
+        _try_climatology(normal, init_time + timedelta(hours=spec.lead_h[0]), spec)
     return Scenario(
         init_time=init_time,
         spec=spec,
-        sources=SourceSet(truth=source, climatology=parse_source(climatology) if climatology else None),
+        sources=SourceSet(truth=source, climatology=normal),
         cast=REAL_CAST,
     )
+
+
+def _try_climatology(source: SourceRef, valid_time: datetime, spec: RunSpec) -> None:
+    """Read one instant of it, as the scoring will; raises what is wrong with it."""
+    with tempfile.TemporaryDirectory(prefix="gaia-") as folder:
+        decode(
+            DecodePayload(
+                source=source,
+                role=Role.CLIMATOLOGY,
+                valid_time=valid_time,
+                spec=spec,
+                destination=str(Path(folder) / "climatology"),
+            )
+        )

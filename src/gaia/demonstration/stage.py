@@ -35,17 +35,13 @@ class Stage:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End everything, the last started first, in order; kill what does not end. A second Ctrl-C changes nothing."""
+        """End everything, all at once, each in its own order; kill what does not. A second Ctrl-C changes nothing."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        for name in reversed(self._processes):
-            if name != "validator":
-                self._processes[name].send_signal(signal.SIGTERM)
+        for process in self._processes.values():
+            process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + _END_WITHIN_S
-        for name in reversed(self._processes):
-            process = self._processes[name]
-            if name == "validator":
-                process.send_signal(signal.SIGTERM)
+        for process in self._processes.values():
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
@@ -82,7 +78,7 @@ class Stage:
     def _last_words(self, name: str) -> str:
         path = self.log_path(name)
         lines = path.read_bytes()[-_LAST_WORDS_BYTES:].decode(errors="replace").strip().splitlines()
-        return f"{lines[-1] if lines else 'it said nothing'} (see {path})"
+        return f"{lines[-1].removeprefix('gaia: ') if lines else 'it said nothing'} (see {path})"
 
 
 def _foreign_environment() -> dict[str, str]:

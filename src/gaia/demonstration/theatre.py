@@ -6,6 +6,7 @@ Whatever happens, an error or Ctrl-C at any moment, no process and no socket is 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import shutil
 import signal
@@ -25,6 +26,9 @@ from gaia.demonstration.scenario import Scenario, real_scenario, twin_scenario
 from gaia.demonstration.stage import Stage
 from gaia.validator.app.supervisor_settings import SupervisorSettings
 
+_WINDOW_ON_AN_IDLE_MACHINE_S = 15.0
+"""About three times as long as the slowest miner needs on two cores that have nothing else to do."""
+_LONGEST_WINDOW_S = 120.0
 _LEAST_FREE_BYTES = 1_000_000_000
 """PostgreSQL's write-ahead log, the forecasts of all miners and the decoded fields together take about half of it."""
 
@@ -35,10 +39,12 @@ class Options(Struct, frozen=True, kw_only=True):
     truth: str | None
     member: int | None
     climatology: str | None
-    data_dir: Path
+    data_dir: Path | None
+    """None: a new one below the temporary folder."""
     json_file: Path | None
     workers: int
-    commit_window_s: float
+    commit_window_s: float | None
+    """None: as long as this machine, with what else it has to do, needs."""
 
 
 class View(Protocol):
@@ -56,40 +62,67 @@ class View(Protocol):
 def run_demo(options: Options, view: View) -> None:
     """Play it all. Raises a GaiaError that names cause and fix, or KeyboardInterrupt; leaves nothing running."""
     _refuse_unwritable(options.json_file)
-    view.opening(options.data_dir)
-    scenario = _scenario(options, view)
-    view.planned(scenario)
+    # A file that cannot be used is refused before anything is made.
+    real = None if options.truth is None else real_scenario(options.truth, options.member, options.climatology)
+    with _folder(options.data_dir) as data_dir:
+        view.opening(data_dir)
+        if real is None:
+            view.scene(Scene(act="building the embedded world"))
+        scenario = real or twin_scenario(data_dir)
+        view.planned(scenario)
+        finale = _perform(scenario, data_dir, options, view)
+        if options.json_file is not None:
+            options.json_file.write_bytes(as_json(finale, scenario.init_time, scenario.spec))
+        view.finale(finale, data_dir, options.json_file)
+
+
+def _perform(scenario: Scenario, data_dir: Path, options: Options, view: View) -> Finale:
     playbill = Playbill(
         scenario=scenario,
-        data_dir=options.data_dir,
+        data_dir=data_dir,
         workers=options.workers,
-        commit_window_s=options.commit_window_s,
+        commit_window_s=options.commit_window_s or commit_window_s(),
     )
-    with _signals_restored(), _swept(options.data_dir), Stage(options.data_dir) as stage:
-        finale = asyncio.run(Play(playbill, stage, SystemClock(), view.scene).perform())
-    if options.json_file is not None:
-        options.json_file.write_bytes(as_json(finale, scenario.init_time, scenario.spec))
-    view.finale(finale, options.data_dir, options.json_file)
+    with _signals_restored(), _swept(data_dir), Stage(data_dir) as stage:
+        return asyncio.run(Play(playbill, stage, SystemClock(), view.scene).perform())
+
+
+def commit_window_s() -> float:
+    """The more processes wait for each core, the longer; known before the run opens, for its deadline never moves."""
+    waiting_per_core = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return float(math.ceil(min(_LONGEST_WINDOW_S, _WINDOW_ON_AN_IDLE_MACHINE_S * (1.0 + waiting_per_core))))
+
+
+@contextmanager
+def _folder(wanted: Path | None) -> Iterator[Path]:
+    """The folder to play in. One of our own making does not outlive a Ctrl-C."""
+    folder = prepare_folder(wanted)
+    try:
+        yield folder
+    except KeyboardInterrupt:
+        if wanted is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def prepare_folder(wanted: Path | None) -> Path:
     """The folder to play in: new, or given and empty. PostgreSQL, which drops root, must be able to pass through."""
     try:
+        folder = Path(tempfile.mkdtemp(prefix="gaia-demo-")) if wanted is None else wanted.absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise ConfigurationError(f"{folder} is not empty: give a new folder, or none for a temporary one")
         if wanted is None:
-            folder = Path(tempfile.mkdtemp(prefix="gaia-demo-"))
             folder.chmod(0o755)
-        else:
-            folder = wanted.absolute()
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise ConfigurationError(f"{folder} is not empty: give a new folder, or none for a temporary one")
-            probe = folder / ".probe"
-            probe.touch()
-            probe.unlink()
+        probe = folder / ".probe"
+        probe.touch()
+        probe.unlink()
         free_bytes = shutil.disk_usage(folder).free
     except OSError as error:
         where = error.filename or wanted
-        raise ConfigurationError(f"{where}: {error.strerror}; give a folder that can be written: --data-dir") from error
+        raise ConfigurationError(
+            f"{where}: {error.strerror}; give a folder that can be written, with --data-dir"
+        ) from error
     if free_bytes < _LEAST_FREE_BYTES:
         raise ConfigurationError(
             f"{folder} has {free_bytes / 1e6:.0f} MB free, the demonstration needs {_LEAST_FREE_BYTES / 1e6:.0f}: "
@@ -98,16 +131,16 @@ def prepare_folder(wanted: Path | None) -> Path:
     return folder
 
 
-def _scenario(options: Options, view: View) -> Scenario:
-    if options.truth is not None:
-        return real_scenario(options.truth, options.member, options.climatology)
-    view.scene(Scene(act="building the embedded world"))
-    return twin_scenario(options.data_dir)
-
-
 def _refuse_unwritable(json_file: Path | None) -> None:
-    if json_file is not None and not os.access(json_file.absolute().parent, os.W_OK):
-        raise ConfigurationError(f"--json {json_file}: its folder does not exist or cannot be written")
+    if json_file is None:
+        return
+    folder = json_file.absolute().parent
+    if not folder.is_dir():
+        raise ConfigurationError(f"--json {json_file}: there is no folder {folder}; make it, or name another file")
+    if json_file.is_dir():
+        raise ConfigurationError(f"--json {json_file}: that is a folder; name a file")
+    if not os.access(json_file if json_file.exists() else folder, os.W_OK):
+        raise ConfigurationError(f"--json {json_file}: it cannot be written there; name another file")
 
 
 @contextmanager

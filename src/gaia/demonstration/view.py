@@ -52,11 +52,11 @@ class TerminalView:
 
     def planned(self, scenario: Scenario) -> None:
         spec = scenario.spec
-        leads = f"{spec.scored_lead_h[0]}...{spec.scored_lead_h[-1]} h"
+        leads = f"+{spec.scored_lead_h[0]}...{spec.scored_lead_h[-1]} h"
         rows, columns = spec.grid.shape
         self._console.print(
-            f"forecast from {scenario.init_time:%Y-%m-%d %H:%M} UTC: {len(spec.fields())} fields on {rows} x {columns} "
-            f"points, scored at {leads}, {len(scenario.cast)} miners"
+            f"forecast from {scenario.init_time:%Y-%m-%d %HZ}, {leads}: {len(spec.fields())} fields, "
+            f"{rows} x {columns} points, {len(scenario.cast)} miners"
         )
 
     def scene(self, scene: Scene) -> None:
