@@ -141,6 +141,23 @@ def test_a_pole_stored_a_little_off_is_the_pole() -> None:
     assert grid.latitude[[0, -1]].tolist() == [90.0, -90.0]
 
 
+def test_a_gaussian_grid_fills_the_sphere() -> None:
+    # Its quadrature weights nearly are the areas of bands with half-way edges.
+    roots, quadrature = np.polynomial.legendre.leggauss(32)
+    weights = Grid.of(np.rad2deg(np.arcsin(roots)), np.arange(64) * 5.625).area_weights()
+    assert weights == pytest.approx(quadrature / 2, rel=0.06)
+    # The outermost cell ends at the pole: 1 - sin(edge) of 2.
+    edge = np.rad2deg(np.arcsin(roots[-2:])).mean()
+    assert weights[-1] == pytest.approx((1 - math.sin(math.radians(edge))) / 2, rel=1e-12)
+
+
+def test_a_box_at_the_equator_keeps_its_outer_edges() -> None:
+    # Rows at 0 and 10 N: cells -5..5 and 5..15.
+    sines = [math.sin(math.radians(edge)) for edge in (-5, 5, 15)]
+    weights = Grid.of(np.array([0.0, 10.0]), np.array([0.0])).area_weights()
+    assert weights[0] == pytest.approx((sines[1] - sines[0]) / (sines[2] - sines[0]), rel=1e-14)
+
+
 def test_longitudes_whose_cells_differ_have_no_weights() -> None:
     latitude = np.array([10.0, 0.0])
     with pytest.raises(BadGrid, match="evenly spaced"):

@@ -101,7 +101,7 @@ def ensemble_metrics(sums: EnsembleSums) -> EnsembleMetrics | None:
     """Metrics of one aggregate, roots last; None before any field is added.
 
     Sources: CRPS in kernel form, Gneiting & Raftery 2007, doi:10.1198/016214506000001437, eq. 21; fair CRPS,
-    Ferro 2014, doi:10.1002/qj.2270; spread and skill, Fortin et al. 2014, doi:10.1175/JHM-D-14-0008.1, eq. 15.
+    Ferro 2014, doi:10.1002/qj.2270; spread and skill, Fortin et al. 2014, doi:10.1175/JHM-D-14-0008.1.
     """
     area = sums.finite_area
     if area <= 0.0:

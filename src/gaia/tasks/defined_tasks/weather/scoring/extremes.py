@@ -78,7 +78,7 @@ def contingency(
 
 
 def extreme_metrics(table: Contingency) -> ExtremeMetrics | None:
-    """Hit and false-alarm scores: Wilks, Statistical Methods in the Atmospheric Sciences, 4th ed., section 9.2.
+    """Hit and false-alarm scores: Wilks, Statistical Methods in the Atmospheric Sciences, 4th ed., chapter 9.
 
     None before any field is added. Event bias and RMSE look only where the truth was extreme: they describe, but
     a forecaster who is paid by them alone earns by exaggerating (Lerch et al. 2017, doi:10.1214/16-STS588).

@@ -113,17 +113,20 @@ def point_weights(area_weights: NDArray[np.float64], shape: tuple[int, int]) -> 
 
 
 def latitude_edges(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where the rows' cells meet, degrees (nlat + 1,): half-way, as far outward as inward, never past a pole.
+    """Where the rows' cells meet, degrees (nlat + 1,): half-way between rows, outermost as far outward as inward.
 
-    Raises BadGrid for a single row: it has no width.
+    Never past a pole; to the pole if no further row would fit, so that a Gaussian grid fills the sphere. Raises BadGrid for a single row: it has no width.
     """
     if latitude.size == 1:
         raise BadGrid("a single latitude has no cell; a grid needs two rows for that")
     middle = (latitude[1:] + latitude[:-1]) / 2
-    first = latitude[0] + (latitude[0] - middle[0])
-    last = latitude[-1] + (latitude[-1] - middle[-1])
-    edges: NDArray[np.float64] = np.clip(np.concatenate([[first], middle, [last]]), -90.0, 90.0)
-    return edges
+    first, last = _outer_edge(latitude[0], latitude[1]), _outer_edge(latitude[-1], latitude[-2])
+    return np.concatenate([[first], middle, [last]])
+
+
+def _outer_edge(outermost: np.float64, next_inward: np.float64) -> float:
+    step = float(outermost - next_inward)
+    return math.copysign(90.0, step) if abs(outermost + step) > 90.0 else float(outermost) + step / 2
 
 
 def longitude_edges(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
