@@ -95,7 +95,8 @@ def anomaly_comoments(
 def correlation(sums: Comoments) -> float | None:
     """Centred correlation of x and y, -1 to 1: of anomalies, the centred ACC.
 
-    Source: Wilks, Statistical Methods in the Atmospheric Sciences, 4th ed., chapter 9. 0 where x is flat: it says nothing. None where y is: there is nothing to be said.
+    Source: Wilks, Statistical Methods in the Atmospheric Sciences, 4th ed., chapter 9.
+    0 where x is flat: it says nothing. None where y is: there is nothing to be said.
     """
     if sums.y_variation <= 0.0:
         return None

@@ -115,7 +115,8 @@ def point_weights(area_weights: NDArray[np.float64], shape: tuple[int, int]) -> 
 def latitude_edges(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
     """Where the rows' cells meet, degrees (nlat + 1,): half-way between rows, outermost as far outward as inward.
 
-    Never past a pole; to the pole if no further row would fit, so that a Gaussian grid fills the sphere. Raises BadGrid for a single row: it has no width.
+    Never past a pole; to the pole if no further row would fit, so that a Gaussian grid fills the sphere.
+    Raises BadGrid for a single row: it has no width.
     """
     if latitude.size == 1:
         raise BadGrid("a single latitude has no cell; a grid needs two rows for that")
