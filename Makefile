@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test lint types layers unit lock clean
+.PHONY: demo test lint types layers unit lock clean faults soak
 .DEFAULT_GOAL := test
 
 $(STAMP): requirements.lock pyproject.toml
@@ -40,6 +40,14 @@ layers: $(STAMP)
 
 unit: $(STAMP)
 	$(BIN)/python scripts/run_tests.py $(ARGS)
+
+# Every fault at full counts; writes the table into docs/operations.md
+faults: $(STAMP)
+	$(BIN)/python -m pytest tests/faults --quiet --full --fault-page docs/operations.md $(ARGS)
+
+# Ten minutes of units, leaks and kills: throughput, memory and restarts of every role
+soak: $(STAMP)
+	$(BIN)/python -m benchmarks.backbone.soak $(ARGS)
 
 # Pins every dependency with its hash, for all platforms and Pythons >= 3.11. No index lines: yours is used.
 lock:

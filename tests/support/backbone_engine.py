@@ -1,8 +1,8 @@
 """A small engine for tests of the supervisor: `python -m tests.support.backbone_engine --folder DIR ...`.
 
 Works through unit files in `DIR/units`, in the order of their names, and links each result into `DIR/results` before
-it removes the unit: what a killed engine leaves is done by the next, and no result is ever replaced. A unit for the handler
-`block_the_loop` blocks this process itself. Listens where the supervisor's workers dial.
+it removes the unit: what a killed engine leaves is done by the next, and no result is ever replaced. A unit for the
+handler `block_the_loop` blocks this process itself. Listens where the supervisor's workers dial.
 """
 
 from __future__ import annotations

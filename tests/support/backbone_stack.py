@@ -43,14 +43,16 @@ class Stack:
             *("--socket", str(self.settings.engine_socket)),
         )
         self.setup: tuple[str, ...] = NOTHING
+        self.settings_program: tuple[str, ...] = NOTHING
         self.registry = REGISTRY
         self.log_path = folder / "supervisor.log"
         self.process: subprocess.Popen[bytes] | None = None
 
     def write_plan(self) -> Path:
-        plan = Plan(
-            settings=self.settings, programs=Programs(engine=self.engine, setup=self.setup, registry=self.registry)
+        programs = Programs(
+            settings=self.settings_program, engine=self.engine, setup=self.setup, registry=self.registry
         )
+        plan = Plan(settings=self.settings, programs=programs)
         path = self.folder / "plan.json"
         path.write_bytes(msgspec.json.encode(plan))
         return path
@@ -81,7 +83,7 @@ class Stack:
         started = [event for event in self.events("child_started") if (event["role"], event["slot"]) == (role, slot)]
         return int(started[-1]["pid"])
 
-    def do(self, name: str, handler: str, **payload: object) -> None:
+    def do(self, name: str, handler: str, /, **payload: object) -> None:
         unit = WorkUnit(handler=handler, payload=payload, unit_id=name)
         draft = self.folder / f"{name}.draft"
         draft.write_bytes(msgspec.json.encode(unit))

@@ -1,0 +1,148 @@
+"""The IO-Engine: killed, blocked, stopped, under the real supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import asyncpg
+import pytest
+
+from gaia.contracts.job import NewJob
+from gaia.validator.app.children import python_module
+from gaia.validator.db.pool import DatabasePool
+from gaia.validator.db.queue import PostgresQueue
+from tests.faults.loaded_stack import LoadedStack
+from tests.support.backbone_stack import Stack
+from tests.support.durable_engine import CONCURRENCY, KIND, LEASE
+from tests.support.fault_report import Ledger, Witness
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
+
+ENGINE = "IO-Engine"
+
+
+@pytest.fixture
+def loaded(stack: Stack, ledger: Ledger, witness: Witness) -> LoadedStack:
+    return LoadedStack(stack, ledger, witness)
+
+
+@pytest.mark.fault(ENGINE, "SIGKILLed while idle", must="restarted alone; the workers dial the new one")
+def test_an_idle_engine_killed(loaded: LoadedStack) -> None:
+    stack = loaded.stack
+    loaded.start()
+    stack.wait_ready()
+    engine, workers = stack.pid_of("io_engine"), {stack.pid_of("compute_worker", slot) for slot in (0, 1)}
+    os.kill(engine, signal.SIGKILL)
+    loaded.strike()
+    loaded.serves_again()
+    loaded.account()
+    assert stack.pid_of("io_engine") != engine
+    assert {stack.pid_of("compute_worker", slot) for slot in (0, 1)} == workers
+    loaded.witness.saw("a unit given right after the kill was done by the same two workers")
+
+
+@pytest.mark.database
+@pytest.mark.fault(
+    ENGINE, "SIGKILLed with 20 durable jobs in flight", must="all taken up again; each takes effect once"
+)
+async def test_an_engine_killed_with_twenty_jobs_in_flight(
+    loaded: LoadedStack, database_dsn: str, database: DatabasePool, full: bool
+) -> None:
+    stack, ledger, witness = loaded.stack, loaded.ledger, loaded.witness
+    loaded.replace_settings(database_url=database_dsn)
+    stack.engine = (
+        *python_module("tests.support.durable_engine"), "--socket", str(stack.settings.engine_socket)
+    )  # fmt: skip
+    loaded.start()
+    count, kills = 100, 5 if full else 2
+    names = [f"job-{number:03}" for number in range(count)]
+    async with database.acquire() as conn:
+        await conn.execute("CREATE TABLE applied (name text NOT NULL, engine int NOT NULL)")
+    payload = {"ledger": str(ledger.folder), "act": "pause", "given": {"pause_s": 0.03}}
+    queue = PostgresQueue(database, owner="test", lease=LEASE)
+    await queue.put(*(NewJob(kind=KIND, key=name, payload={**payload, "name": name}) for name in names))
+
+    async def applied() -> list[asyncpg.Record]:
+        async with database.acquire() as conn:
+            return list(await conn.fetch("SELECT name, count(*) AS times FROM applied GROUP BY name"))
+
+    struck: set[str] = set()
+    for kill in range(kills):
+        goal = (kill + 1) * count // (kills + 2)
+        while not (len(await applied()) >= goal and (await queue.depth()).leased == CONCURRENCY):
+            pass
+        os.kill(stack.pid_of("io_engine"), signal.SIGKILL)
+        witness.strike()
+        done = {row["name"] for row in await applied()}
+        struck |= {name for name in names if name not in done and ledger.runs(name)}
+        while len(await applied()) <= len(done):
+            pass
+        witness.recover()
+    while len(await applied()) < count:
+        pass
+    times = {row["name"]: row["times"] for row in await applied()}
+    witness.lost = sum(name not in times for name in names)
+    witness.twice = sum(value > 1 for value in times.values())
+    assert (witness.lost, witness.twice) == (0, 0)
+    ran_again = {name for name in names if ledger.runs(name) > 1}
+    assert ran_again <= struck
+    witness.saw(f"{kills} kills among {count} jobs, {CONCURRENCY} in flight at each: {len(ran_again)} begun again, "
+                "each of the 100 in the table once")  # fmt: skip
+
+
+@pytest.mark.fault(
+    ENGINE, "its event loop blocked for 10 s", must="nothing lost; goes on, or is killed at the stall limit"
+)
+def test_an_engine_whose_loop_is_blocked(loaded: LoadedStack, full: bool) -> None:
+    blocked_s = 10.0 if full else 2.0
+    stack = loaded.stack
+    loaded.start()
+    stack.wait_ready()
+    names = loaded.give(20, act="pause", given={"pause_s": 0.05})
+    until(lambda: loaded.finished(names) >= 2, "units flow")
+    stack.do("zz-block", "block_the_loop", pause_s=blocked_s)
+    until(lambda: not (stack.folder / "units" / "zz-block.json").exists(), "the loop is blocked")
+    loaded.strike()
+    loaded.serves_again()
+    loaded.account()
+    loaded.witness.saw(f"{blocked_s:g} s without a turn of the loop; then all results were taken in and applied once")
+
+
+@pytest.mark.fault(ENGINE, "SIGTERM under load", must="running units finish; the next engine does the rest")
+def test_an_engine_asked_to_stop_under_load(loaded: LoadedStack) -> None:
+    stack = loaded.stack
+    loaded.start()
+    stack.wait_ready()
+    engine = stack.pid_of("io_engine")
+    names = loaded.give(60, act="pause", given={"pause_s": 0.03})
+    until(lambda: loaded.finished(names) >= 5, "units flow")
+    os.kill(engine, signal.SIGTERM)
+    loaded.witness.strike()  # strikes no unit: all must run once
+    loaded.serves_again()
+    loaded.account()
+    assert stack.pid_of("io_engine") != engine
+    loaded.witness.saw("60 units, each begun once, over two engines")
+
+
+@pytest.mark.fault(ENGINE, "ends at once, again and again, at the start", must="restart intensity trips; no busy loop")
+def test_an_engine_in_a_crash_loop(loaded: LoadedStack) -> None:
+    stack = loaded.stack
+    stack.engine = (sys.executable, "-c", "raise SystemExit(1)")
+    loaded.replace_settings(
+        restart=type(stack.settings.restart)(first_delay_s=0.05, longest_delay_s=0.4, max_failures=5)
+    )
+    loaded.start()
+    loaded.strike()
+    assert stack.process is not None
+    _, status, usage = os.wait4(stack.pid, 0)
+    stack.process.returncode = os.waitstatus_to_exitcode(status)
+    loaded.witness.recover()
+    starts = [event for event in stack.events("child_started") if event["role"] == "io_engine"]
+    assert stack.process.returncode == 1
+    assert "io_engine ended more than 5 times within 60 s" in stack.complaint()
+    assert len(starts) == 6
+    cpu_s = usage.ru_utime + usage.ru_stime
+    loaded.witness.saw(f"6 starts, one line why, exit status 1; {cpu_s:.2f} s of processor time, children included")
