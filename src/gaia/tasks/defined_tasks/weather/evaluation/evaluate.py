@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.evaluation.matching import Case, Matching, match, started_at
+from gaia.tasks.defined_tasks.weather.evaluation.matching import Case, Matching, match, require_leads, started_at
 from gaia.tasks.defined_tasks.weather.evaluation.opening import CLIMATOLOGY, FORECAST, REFERENCE, TRUTH, open_series
 from gaia.tasks.defined_tasks.weather.evaluation.points import points_of
 from gaia.tasks.defined_tasks.weather.evaluation.reading import Source, Warnings
@@ -209,6 +209,7 @@ def _matched(opened: Mapping[str, Opened], request: Request, warnings: Warnings)
     names = {what: series.name for what, (series, _) in opened.items()}
     if request.init_time is not None:
         instants[FORECAST] = started_at(instants[FORECAST], request.init_time, names[FORECAST])
+    require_leads(instants[FORECAST], names[FORECAST])
     found = match(
         instants[FORECAST],
         instants[TRUTH],

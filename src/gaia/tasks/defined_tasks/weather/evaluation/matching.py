@@ -79,6 +79,15 @@ def match(
     return Matching(cases=tuple(cases), without_truth=tuple(without_truth), without_reference=tuple(without_reference))
 
 
+def require_leads(forecast: Sequence[Instant], name: str) -> None:
+    """Raise UnmatchedTimes for a file of several instants of which it is not said whether they are starts or leads."""
+    if len(forecast) > 1 and any(instant.lead is None for instant in forecast):
+        raise UnmatchedTimes(
+            f"{name} holds {len(forecast)} instants and no lead time; expected is an axis prediction_timedelta, "
+            "lead_time or step, or an initial time (--init-time)"
+        )
+
+
 def started_at(instants: Sequence[Instant], init_time: datetime, name: str) -> tuple[Instant, ...]:
     """The same instants of a file that does not say when its forecast started."""
     if any(instant.init_time not in (None, init_time) for instant in instants):
@@ -96,11 +105,6 @@ def _started(instant: Instant, init_time: datetime) -> Instant:
 
 def _of_leads(forecast: Sequence[Instant], wanted: Iterable[timedelta] | None, name: str) -> list[Instant]:
     leads = {instant.lead for instant in forecast}
-    if None in leads and len(forecast) > 1:
-        raise UnmatchedTimes(
-            f"{name} holds {len(forecast)} instants and no lead time; expected is an axis prediction_timedelta, "
-            "lead_time or step, or an initial time (--init-time)"
-        )
     if wanted is None:
         return list(forecast)
     absent = [lead for lead in wanted if lead not in leads]

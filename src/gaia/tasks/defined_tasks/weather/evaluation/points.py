@@ -58,10 +58,10 @@ def _indices(there: NDArray[np.float64], wanted: NDArray[np.float64], period: fl
     """Index into `there` of each wanted coordinate, -1 where it is absent."""
     order = np.argsort(there, kind="stable")
     ordered = there[order]
-    near = np.searchsorted(ordered, wanted - _SAME_POINT_DEGREES)
-    if period is not None:
-        near %= there.size  # 359.99999 is 0
-    near = near.clip(max=there.size - 1)
+    if period is None:
+        near = np.searchsorted(ordered, wanted - _SAME_POINT_DEGREES).clip(max=there.size - 1)
+    else:  # 359.99999 is 0
+        near = np.searchsorted(ordered, (wanted - _SAME_POINT_DEGREES) % period) % there.size
     gap = np.abs(ordered[near] - wanted)
     if period is not None:
         gap = np.minimum(gap, period - gap)

@@ -74,10 +74,12 @@ def suspicion(field: FieldId, values: Field, expected: Field) -> str | None:
     if mine.size == 0:
         return None
     as_is = float(np.mean((mine - theirs) ** 2))
-    for reading in _READINGS[VARIABLES[field.variable].unit]:
-        if _BETTER * float(np.mean((mine * reading.factor + reading.offset - theirs) ** 2)) < as_is:
-            return f"looks like {reading.words}"
-    return None
+    read = {
+        reading.words: float(np.mean((mine * reading.factor + reading.offset - theirs) ** 2))
+        for reading in _READINGS[VARIABLES[field.variable].unit]
+    }
+    best = min(read, key=read.__getitem__)
+    return f"looks like {best}" if _BETTER * read[best] < as_is else None
 
 
 def implausibility(field: FieldId, values: Field) -> str | None:

@@ -222,6 +222,8 @@ def _open(path: Path) -> xr.Dataset:
         with warnings.catch_warnings():
             # ERA-Interim files carry a NaN fill value on integers, which means that nothing is missing
             warnings.simplefilter("ignore", xr.SerializationWarning)
+            # a forecast's folder holds its manifest, too
+            warnings.filterwarnings("ignore", "Object at .* is not recognized as a component of a Zarr hierarchy")
             # Times are read here, by their units; consolidated metadata repeat what lies beside the arrays.
             return xr.open_dataset(path, engine=engine, chunks=None, decode_times=False, cache=False, **options)
     except GaiaError:

@@ -1,0 +1,100 @@
+"""The functions for people with xarray: any variable, any further axes, the kernel's numbers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from gaia.tasks.defined_tasks.weather import scoring
+from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest, UnmatchedTimes, UnusableValues
+from gaia.tasks.defined_tasks.weather.scoring.grid import Grid, GridMismatch
+from tests.support.weather_files import forecast, truth
+
+FORECAST, TRUTH = forecast().geopotential, truth().z
+
+
+def test_axes_stay_and_truth_is_taken_at_the_valid_time() -> None:
+    found = scoring.rmse(FORECAST, TRUTH)
+    assert found.dims == ("time", "prediction_timedelta", "level")
+    assert found.name == "geopotential"
+    np.testing.assert_allclose(found, 100.0, atol=0.01)
+    xr.testing.assert_equal(found.level, FORECAST.level)
+
+
+def test_agreement_with_plain_xarray() -> None:
+    rng = np.random.default_rng(1)
+    fc, an = (TRUTH + rng.normal(0, 50, TRUTH.shape) for _ in range(2))
+    weights = xr.DataArray(Grid.of(TRUTH.lat.values, TRUTH.lon.values).area_weights(), {"lat": TRUTH.lat})
+    squared = ((fc.astype("f4") - an.astype("f4")).astype("f8") ** 2).weighted(weights).mean(("lat", "lon"))
+    np.testing.assert_allclose(scoring.mse(fc, an), squared, rtol=1e-12)
+    np.testing.assert_allclose(scoring.rmse(fc, an, over=["time"]), np.sqrt(squared.mean("time")), rtol=1e-12)
+
+
+def test_order_of_axes_levels_and_latitudes_does_not_matter() -> None:
+    turned = TRUTH.transpose("lon", "level", "time", "lat").isel(level=[1, 0], lat=slice(None, None, -1))
+    xr.testing.assert_allclose(scoring.rmse(FORECAST, turned), scoring.rmse(FORECAST, TRUTH), rtol=1e-12)
+
+
+def test_datasets_are_scored_variable_by_variable() -> None:
+    renamed = truth().rename({"2t": "2m_temperature", "z": "geopotential"})
+    found = scoring.bias(forecast(), renamed, over=("time", "prediction_timedelta"))
+    assert float(found["2m_temperature"]) == pytest.approx(1.0, abs=1e-4)
+    np.testing.assert_allclose(found.geopotential, [100.0, 100.0], atol=0.01)
+    with pytest.raises(BadRequest, match="share no variable"):
+        scoring.mae(forecast(), truth())
+
+
+def test_anomaly_correlation_and_skill() -> None:
+    usual = TRUTH.isel(time=0, drop=True)
+    assert float(scoring.acc(TRUTH, TRUTH, usual).sel(level=500)[1]) == pytest.approx(1.0)
+    worse = FORECAST + 100.0
+    np.testing.assert_allclose(scoring.skill_score(FORECAST, TRUTH, reference=worse), 0.75, atol=1e-3)
+    against_usual = scoring.skill_score(FORECAST, TRUTH, climatology=usual)
+    assert against_usual.shape == (2, 2, 2)
+    assert float(scoring.pattern_correlation(FORECAST, TRUTH)[0, 0, 0]) == pytest.approx(1.0)
+    assert float(scoring.mae(FORECAST, TRUTH, region="tropics")[0, 0, 0]) == pytest.approx(100.0, abs=0.01)
+
+
+def test_members_stay_an_axis() -> None:
+    members = xr.concat([FORECAST, FORECAST + 50], dim="number").assign_coords(number=[3, 5])
+    np.testing.assert_allclose(scoring.bias(members, TRUTH)[:, 0, 0, 0], [100, 150], atol=0.02)
+
+
+def test_what_cannot_be_compared_raises() -> None:
+    with pytest.raises(BadRequest, match="either climatology or reference"):
+        scoring.skill_score(FORECAST, TRUTH)
+    with pytest.raises(BadRequest, match="no axis 'years'"):
+        scoring.rmse(FORECAST, TRUTH, over=["years"])
+    with pytest.raises(UnmatchedTimes, match="the truth has 0 entries at level 850"):
+        scoring.rmse(FORECAST, TRUTH.sel(level=[500]))
+    with pytest.raises(BadRequest, match="the truth has an axis 'level' of 2"):
+        scoring.rmse(FORECAST.sel(level=500, drop=True), TRUTH)
+    with pytest.raises(GridMismatch, match="the truth lies on 7 x 6 points"):
+        scoring.rmse(FORECAST, TRUTH.isel(lon=slice(None, None, 2)))
+    with pytest.raises(UnusableValues, match="the forecast holds int64"):
+        scoring.rmse(FORECAST.astype("i8"), TRUTH)
+
+
+def test_a_table_of_datasets_is_what_the_command_prints() -> None:
+    table = scoring.score_table(forecast(), truth(), variables=["z"])
+    assert table.field.values.tolist() == ["z500", "z850"]
+    assert table.lead_time.values.tolist() == [12.0, 24.0]
+    np.testing.assert_allclose(table.bias, 100.0, atol=0.01)
+    assert table.cases.values.tolist() == [[2, 2], [2, 2]]
+
+
+def test_importing_scoring_imports_no_xarray() -> None:
+    code = (
+        "import sys, gaia.tasks.defined_tasks.weather.scoring as s, gaia.tasks.defined_tasks.weather.scoring.moments;"
+        "assert 'xarray' not in sys.modules; s.rmse; assert 'xarray' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'fame'"):
+        _ = scoring.fame
