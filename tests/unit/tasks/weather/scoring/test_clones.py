@@ -23,9 +23,21 @@ def test_distance_is_the_area_weighted_mean_square() -> None:
     assert distance(first, second, np.array([0.25, 0.75])) == 1.75
 
 
-def test_clones_are_near_in_all_gate_fields() -> None:
-    assert are_clones({_T2: 0.002, _MSL: 399.0, _Z500: 99.0}, DEFAULT_POLICY) is True
-    assert are_clones({_T2: 0.002, _MSL: 401.0, _Z500: 99.0}, DEFAULT_POLICY) is False
+_NEAR = {_T2: 0.039, _MSL: 399.0, FieldId("10u"): 0.039, FieldId("10v"): 0.039, _Z500: 249.0}
+
+
+def test_clones_are_near_in_three_of_five_gate_fields() -> None:
+    assert are_clones(_NEAR, DEFAULT_POLICY) is True
+    assert are_clones({**_NEAR, _T2: 0.041, _MSL: 1e9}, DEFAULT_POLICY) is True
+    assert are_clones({**_NEAR, _T2: 0.041, _MSL: 401.0, _Z500: 251.0}, DEFAULT_POLICY) is False
+
+
+def test_of_fewer_gate_fields_the_share_is_rounded_up() -> None:
+    # 60 % of 3, 2 and 1 fields: 2, 2 and 1 of them.
+    assert are_clones({_T2: 0.0, _MSL: 0.0, _Z500: 1e9}, DEFAULT_POLICY) is True
+    assert are_clones({_T2: 0.0, _MSL: 1e9, _Z500: 1e9}, DEFAULT_POLICY) is False
+    assert are_clones({_T2: 0.0, _MSL: 1e9}, DEFAULT_POLICY) is False
+    assert are_clones({_T2: 0.0}, DEFAULT_POLICY) is True
 
 
 def test_fields_outside_the_gate_do_not_matter() -> None:

@@ -14,7 +14,10 @@ from gaia.tasks.defined_tasks.weather.scoring.policy import (
     DEFAULT_POLICY,
     BadPolicy,
     CloneThreshold,
+    Fallback,
+    GatePolicy,
     LeadBand,
+    ReferenceBaseline,
     ScoringPolicy,
     TermWeights,
     WindowPolicy,
@@ -23,10 +26,14 @@ from gaia.tasks.defined_tasks.weather.scoring.policy import (
 
 def test_the_digest_covers_every_number() -> None:
     changed = [
-        replace(DEFAULT_POLICY, version=2),
-        replace(DEFAULT_POLICY, terms=TermWeights(skill_clim=0.2, skill_ref=0.5)),
+        replace(DEFAULT_POLICY, version=3),
+        replace(DEFAULT_POLICY, terms=TermWeights(skill_clim=0.2, skill_ref=0.7)),
         replace(DEFAULT_POLICY, component_weights={**DEFAULT_POLICY.component_weights, "q": 0.07}),
         replace(DEFAULT_POLICY, clone_thresholds=()),
+        replace(DEFAULT_POLICY, clone_agreement=1.0),
+        replace(DEFAULT_POLICY, reference_baseline=ReferenceBaseline.PLAIN),
+        replace(DEFAULT_POLICY, fallback=Fallback.NONE),
+        replace(DEFAULT_POLICY, gate=GatePolicy(minimum=0.1)),
         replace(DEFAULT_POLICY, window=WindowPolicy(runs=9)),
     ]
     digests = {policy.digest() for policy in [DEFAULT_POLICY, *changed]}
@@ -48,7 +55,7 @@ def test_the_order_of_component_weights_does_not_matter() -> None:
 def test_gate_fields_are_those_of_the_design() -> None:
     fields = [FieldId("2t"), FieldId("z", 500), FieldId("z", 850), FieldId("t", 500), FieldId("10u")]
     assert DEFAULT_POLICY.gate_fields(fields) == (FieldId("2t"), FieldId("z", 500), FieldId("10u"))
-    assert DEFAULT_POLICY.clone_threshold(FieldId("2t")) == 0.0025
+    assert DEFAULT_POLICY.clone_threshold(FieldId("2t")) == 0.04
     assert DEFAULT_POLICY.clone_threshold(FieldId("z", 850)) is None
 
 

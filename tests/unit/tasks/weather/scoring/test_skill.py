@@ -9,8 +9,14 @@ from msgspec.structs import replace
 
 from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.weather.scoring.metrics import ComponentMetrics, NothingToScore
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY, BadPolicy
-from gaia.tasks.defined_tasks.weather.scoring.skill import component_score, field_weights, gate, lead_score
+from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY, BadPolicy, Fallback, ReferenceBaseline
+from gaia.tasks.defined_tasks.weather.scoring.skill import (
+    component_score,
+    field_weights,
+    gate,
+    lead_score,
+    skill_beyond_reference,
+)
 
 _GOOD = ComponentMetrics(
     bias=1.0,
@@ -32,24 +38,51 @@ _NEITHER = replace(_NO_CLIMATOLOGY, skill_ref=None, rmse_ref=None)
 
 
 def test_component_score_by_hand() -> None:
-    # 0.3 * 0.75 + 0.4 * 8/9 + 0.2 * 0.5 + 0.1 / (1 + 1/2)
-    assert component_score(_GOOD, DEFAULT_POLICY) == pytest.approx(0.747222222, abs=1e-9)
+    # x = MSE_ref / MSE_clim = 9/4 is above 2: the baseline is the climatology, skill 0.75.
+    # 0.1 * 0.75 + 0.8 * 0.75 + 0.07 * 0.5 + 0.03 / (1 + 1/2)
+    assert component_score(_GOOD, DEFAULT_POLICY) == pytest.approx(0.73)
+
+
+@pytest.mark.parametrize(
+    ("rmse_ref", "rmse_clim", "baseline"),
+    [
+        (1.0, 10.0, 0.9975),  # x = 0.01: 1 - 0.01 / 4
+        (2.0, 2.0, 3.0),  # x = 1, correlation 1/2: (1 - 1/4) * 4
+        (2.0, 2.0**0.5, 2.0),  # x = 2, correlation 0: the climatology, 2
+        (5.0, 3.0, 9.0),  # worse than that: the climatology
+        (5.0, None, 25.0),  # nobody can fade to a climatology that is not there
+        (5.0, 0.0, 25.0),
+    ],
+)
+def test_the_reference_is_met_as_anybody_could_fade_it(
+    rmse_ref: float, rmse_clim: float | None, baseline: float
+) -> None:
+    metrics = replace(_GOOD, rmse_ref=rmse_ref, rmse_clim=rmse_clim, skill_ref=1 - 1 / rmse_ref**2)
+    assert skill_beyond_reference(metrics, DEFAULT_POLICY) == pytest.approx(1 - 1 / baseline)
+    plain = replace(DEFAULT_POLICY, reference_baseline=ReferenceBaseline.PLAIN)
+    assert skill_beyond_reference(metrics, plain) == metrics.skill_ref
+
+
+def test_without_a_reference_or_with_a_perfect_one_there_is_no_skill_beyond_it() -> None:
+    assert skill_beyond_reference(_NO_REFERENCE, DEFAULT_POLICY) is None
+    assert skill_beyond_reference(replace(_GOOD, rmse_ref=0.0, skill_ref=None), DEFAULT_POLICY) is None
 
 
 def test_terms_that_cannot_be_had_carry_no_weight() -> None:
     assert component_score(_NO_CLIMATOLOGY, DEFAULT_POLICY) == pytest.approx(8 / 9)
-    # (0.3 * 0.75 + 0.2 * 0.5 + 0.1 * 2/3) / 0.6
-    assert component_score(_NO_REFERENCE, DEFAULT_POLICY) == pytest.approx(0.391666667 / 0.6)
+    # (0.1 * 0.75 + 0.07 * 0.5 + 0.03 * 2/3) / 0.2
+    assert component_score(_NO_REFERENCE, DEFAULT_POLICY) == pytest.approx(0.13 / 0.2)
 
 
 def test_without_any_baseline_the_truths_own_eddies_are_the_measure() -> None:
     assert component_score(_NEITHER, DEFAULT_POLICY) == 0.75  # 1 / (1 + 1/3)
     assert component_score(replace(_NEITHER, truth_eddy=0.0), DEFAULT_POLICY) is None
+    assert component_score(_NEITHER, replace(DEFAULT_POLICY, fallback=Fallback.NONE)) is None
 
 
 def test_skill_below_zero_and_negative_correlation_cost_no_more_than_all() -> None:
     worst = replace(_GOOD, skill_clim=-9.0, skill_ref=-9.0, acc=-1.0, rmse=18.0)
-    assert component_score(worst, DEFAULT_POLICY) == pytest.approx(0.1 / 10)
+    assert component_score(worst, DEFAULT_POLICY) == pytest.approx(0.03 / 10)
 
 
 @given(
@@ -71,6 +104,7 @@ def test_a_lower_error_with_no_lower_correlation_never_scores_lower(
             mse=rmse**2,
             acc=acc,
             rmse_clim=clim,
+            rmse_ref=ref,
             skill_clim=1 - (rmse / clim) ** 2,
             skill_ref=1 - (rmse / ref) ** 2,
         )

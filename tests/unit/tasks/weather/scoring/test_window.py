@@ -150,8 +150,8 @@ def test_half_is_not_more_than_half_and_clones_have_not_failed() -> None:
 
 def test_a_miner_excused_by_our_fault_loses_nothing() -> None:
     runs = [_run({B: {24: 0.5}}, number=0), _run({A: {24: 0.6}, B: {24: 0.4}}, number=1)]
-    # A: only run 1, field 0.5, level 0.5.
-    assert _scores(*runs)[A] == pytest.approx(0.6)
+    # B says how easy the runs were, 0.5 : 0.4, of a level of 0.5: 5/9 and 4/9. A: 0.6 / (4/9) * 0.5.
+    assert _scores(*runs) == {A: pytest.approx(0.675), B: pytest.approx(0.45)}
 
 
 def test_a_field_that_is_almost_nothing_still_gives_numbers() -> None:

@@ -42,11 +42,15 @@ def least_distance(
 
 
 def are_clones(distances: Mapping[FieldT, float], policy: ScoringPolicy) -> bool | None:
-    """Whether the distance is below the threshold in *all* gate fields; None: there is no gate field."""
+    """Whether the distance is below the threshold in the policy's share of gate fields; None: there is no gate field.
+
+    Falling distances never make a clone two, so lower bounds of distances may rule clones out.
+    """
     gate_fields = policy.gate_fields(tuple(distances))
     if not gate_fields:
         return None
-    return all(distances[f] < (policy.clone_threshold(f) or 0.0) for f in gate_fields)
+    near = sum(1 for f in gate_fields if distances[f] < (policy.clone_threshold(f) or 0.0))
+    return near >= policy.clone_agreement * len(gate_fields)
 
 
 def _block_starts(longitude_count: int) -> NDArray[np.intp]:

@@ -33,6 +33,24 @@ class AreaWeighting(StrEnum):
     """cos(latitude), as much of the literature has it; a row at the pole counts nothing."""
 
 
+class ReferenceBaseline(StrEnum):
+    """What a forecast must beat to have skill against the reference."""
+
+    PLAIN = "plain"
+    """The reference as it is."""
+    FADED = "faded"
+    """The reference after what anybody can do to it: its anomaly faded to the best blend with the climatology."""
+
+
+class Fallback(StrEnum):
+    """The score of a component for which neither climatology nor reference exist."""
+
+    TRUTH_EDDY = "truth_eddy"
+    """1 / (1 + RMSE / eddy), eddy the truth's own root-mean-square departure from its zonal mean."""
+    NONE = "none"
+    """There is none: the component is null."""
+
+
 class ScoredField(Protocol):
     """What scoring needs to know of a field's name; gaia.protocol.run_spec.FieldId is one."""
 
@@ -47,15 +65,19 @@ FieldT = TypeVar("FieldT", bound=ScoredField)
 
 
 class TermWeights(Struct, frozen=True, kw_only=True):
-    """What the terms of a component score weigh. Null terms drop out and the rest is scaled up to 1."""
+    """What the terms of a component score weigh. Null terms drop out and the rest is scaled up to 1.
 
-    skill_clim: float = 0.3
+    The reference is public before the deadline, so whatever it has of the other three terms is free: they rank
+    forecasts that do not beat it, and no more.
+    """
+
+    skill_clim: float = 0.10
     """Of clamp(1 - MSE / MSE_clim, 0, 1)."""
-    skill_ref: float = 0.4
-    """Of clamp(1 - MSE / MSE_ref, 0, 1)."""
-    acc: float = 0.2
+    skill_ref: float = 0.80
+    """Of clamp(1 - MSE / MSE_base, 0, 1), MSE_base by `ReferenceBaseline`."""
+    acc: float = 0.07
     """Of max(ACC, 0)."""
-    closeness: float = 0.1
+    closeness: float = 0.03
     """Of 1 / (1 + RMSE / RMSE_clim): never quite zero, so that it still tells two bad forecasts apart."""
 
 
@@ -64,11 +86,12 @@ class GatePolicy(Struct, frozen=True, kw_only=True):
 
     skill_ref: float = 0.6
     acc: float = 0.4
-    minimum: float = 0.1
+    minimum: float = 0.3
+    """Without skill against the reference that is a mean ACC of 0.5; climatology has 0.2, weather at random 0.2."""
 
 
 class CloneThreshold(Struct, frozen=True, kw_only=True):
-    """Two forecasts nearer than `mse` in *all* of these fields are one. They make the day-1 gate, too."""
+    """Nearer than `mse` two forecasts are one, as far as this field goes. The fields make the day-1 gate, too."""
 
     variable: str
     level_hpa: int | None = None
@@ -101,21 +124,25 @@ class WindowPolicy(Struct, frozen=True, kw_only=True):
 class ScoringPolicy(Struct, frozen=True, kw_only=True):
     """All of it. The default instance is the one in force."""
 
-    version: int = 1
+    version: int = 2
     area_weighting: AreaWeighting = AreaWeighting.CELL
     terms: TermWeights = TermWeights()
+    reference_baseline: ReferenceBaseline = ReferenceBaseline.FADED
+    fallback: Fallback = Fallback.TRUTH_EDDY
     component_weights: Mapping[str, float] = field(
         default_factory=lambda: {v.name: v.component_weight for v in VARIABLES.values()}
     )
     """Variable -> weight; from the variable table."""
     gate: GatePolicy = GatePolicy()
     clone_thresholds: tuple[CloneThreshold, ...] = (
-        CloneThreshold(variable="2t", mse=0.0025),
+        CloneThreshold(variable="2t", mse=0.04),
         CloneThreshold(variable="msl", mse=400.0),
-        CloneThreshold(variable="10u", mse=0.01),
-        CloneThreshold(variable="10v", mse=0.01),
-        CloneThreshold(variable="z", level_hpa=500, mse=100.0),
+        CloneThreshold(variable="10u", mse=0.04),
+        CloneThreshold(variable="10v", mse=0.04),
+        CloneThreshold(variable="z", level_hpa=500, mse=250.0),
     )
+    clone_agreement: float = 0.6
+    """Two forecasts are one if they are in at least this share of the gate fields: noise in one hides no copy."""
     window: WindowPolicy = WindowPolicy()
 
     def __post_init__(self) -> None:
@@ -127,6 +154,8 @@ class ScoringPolicy(Struct, frozen=True, kw_only=True):
             raise BadPolicy(f"the weights of the terms must sum to 1, they sum to {sum(weights[:4]):g}")
         if not all(threshold.mse > 0 for threshold in self.clone_thresholds):
             raise BadPolicy("a clone threshold must be above zero")
+        if not 0.0 < self.clone_agreement <= 1.0:
+            raise BadPolicy(f"the clone agreement must be above 0 and at most 1, got {self.clone_agreement:g}")
         bands = [band.up_to_h for band in self.window.lead_bands]
         if not bands or bands != sorted(set(bands)):
             raise BadPolicy("the lead bands must be given in ascending order")

@@ -5,13 +5,21 @@ Owns the formulas of the policy. Never holds a weight or a threshold itself: tho
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import assert_never
 
 from msgspec import Struct
 
 from gaia.tasks.defined_tasks.weather.scoring.metrics import ComponentMetrics, NothingToScore
-from gaia.tasks.defined_tasks.weather.scoring.policy import BadPolicy, ScoredField, ScoringPolicy
+from gaia.tasks.defined_tasks.weather.scoring.policy import (
+    BadPolicy,
+    Fallback,
+    ReferenceBaseline,
+    ScoredField,
+    ScoringPolicy,
+)
 
 
 class GateResult(Struct, frozen=True, kw_only=True):
@@ -25,10 +33,10 @@ class GateResult(Struct, frozen=True, kw_only=True):
 def component_score(metrics: ComponentMetrics, policy: ScoringPolicy) -> float | None:
     """One field's score, 0 to 1: the weighted mean of the terms that can be had.
 
-    0.3 clamp(skill_clim, 0, 1) + 0.4 clamp(skill_ref, 0, 1) + 0.2 max(ACC, 0) + 0.1 / (1 + RMSE / RMSE_clim),
-    with the policy's weights. With neither climatology nor reference: 1 / (1 + RMSE / eddy), eddy the truth's
-    own root-mean-square departure from its zonal mean. None if even that is zero (a field without any
-    weather, one point).
+    0.1 clamp(skill_clim, 0, 1) + 0.8 clamp(skill_beyond_reference, 0, 1) + 0.07 max(ACC, 0)
+    + 0.03 / (1 + RMSE / RMSE_clim), with the policy's weights. With neither climatology nor reference the policy's
+    fallback: 1 / (1 + RMSE / eddy), eddy the truth's own root-mean-square departure from its zonal mean. None if even
+    that is zero (a field without any weather, one point).
 
     Which terms exist depends on truth, climatology and reference alone: no forecast can choose its terms.
     """
@@ -36,12 +44,38 @@ def component_score(metrics: ComponentMetrics, policy: ScoringPolicy) -> float |
     score = _weighted_mean(
         (
             (terms.skill_clim, _clamp(metrics.skill_clim)),
-            (terms.skill_ref, _clamp(metrics.skill_ref)),
+            (terms.skill_ref, _clamp(skill_beyond_reference(metrics, policy))),
             (terms.acc, _clamp(metrics.acc)),
             (terms.closeness, _closeness(metrics.rmse, metrics.rmse_clim)),
         )
     )
-    return _closeness(metrics.rmse, metrics.truth_eddy) if score is None else score
+    if score is not None:
+        return score
+    match policy.fallback:
+        case Fallback.TRUTH_EDDY:
+            return _closeness(metrics.rmse, metrics.truth_eddy)
+        case Fallback.NONE:
+            return None
+        case _:
+            assert_never(policy.fallback)
+
+
+def skill_beyond_reference(metrics: ComponentMetrics, policy: ScoringPolicy) -> float | None:
+    """1 - MSE / MSE_base: what a forecast adds to the reference, or to what anybody can make of it.
+
+    PLAIN: MSE_base = MSE_ref. FADED: the least error of climatology + s x (reference - climatology) over all s, for a
+    reference whose anomalies are as strong as the truth's: with x = MSE_ref / MSE_clim,
+
+        MSE_base = MSE_ref (1 - x / 4) up to x = 2, MSE_clim beyond.
+
+    (Such a reference has correlation rho = 1 - x / 2, and its best s is rho, with error (1 - rho^2) MSE_clim.) Without
+    a climatology nobody can fade, and PLAIN holds. None without a reference, or with a perfect one.
+    """
+    if policy.reference_baseline is ReferenceBaseline.PLAIN or not metrics.rmse_clim or not metrics.rmse_ref:
+        return metrics.skill_ref
+    x = (metrics.rmse_ref / metrics.rmse_clim) ** 2
+    baseline = metrics.rmse_ref * math.sqrt(1.0 - x / 4.0) if x < 2.0 else metrics.rmse_clim
+    return 1.0 - (metrics.rmse / baseline) ** 2
 
 
 def field_weights(fields: Sequence[ScoredField], policy: ScoringPolicy) -> tuple[float, ...]:
@@ -72,7 +106,7 @@ def lead_score(fields: Sequence[ScoredField], components: Sequence[float | None]
 
 def gate(gate_metrics: Sequence[ComponentMetrics], policy: ScoringPolicy) -> GateResult:
     """The day-1 gate over the gate fields of a run: 0.6 mean(max(0, skill_ref)) + 0.4 mean((ACC + 1) / 2) >=
-    0.1.
+    0.3.
 
     Not applicable where no gate field has a reference, or none a climatology.
     """

@@ -6,12 +6,17 @@ zero. Imports no numpy: the IO-Engine calls it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from gaia.contracts.ids import Hotkey, RunId
 from gaia.tasks.defined_tasks.weather.scoring.policy import ScoringPolicy
+
+_EASE_ROUNDS = 30
+_EASE_SETTLED = 1e-9
+"""Relative. A round leaves of the distortion the share that comers and goers have in a run: two or three do, mostly."""
 
 
 class Zeroed(Struct, frozen=True, kw_only=True):
@@ -64,9 +69,9 @@ def is_void(run: RunOutcome, policy: ScoringPolicy) -> bool:
 def window_scores(runs: Sequence[RunOutcome], policy: ScoringPolicy) -> dict[Hotkey, HotkeyScore]:
     """Every hotkey that any of `runs` asked, with its score. `runs`: newest first.
 
-    Per lead and hotkey: the mean over its latest (10) runs in which that lead is due of `score x level /
-    field`, field the mean score in that run at that lead, level the mean of the latest fields at that lead;
-    at most 1. With one run that is the score itself. A ratio and not a difference, so that zero stays zero in
+    Per lead and hotkey: the mean over its latest (10) runs in which that lead is due of `score / ease x level`, ease
+    the mean score in that run at that lead, corrected for who was there, level the mean ease of the latest runs; at
+    most 1. With one run that is the score itself. A ratio and not a difference, so that zero stays zero in
     a hard run and in an easy one. A lead of which nothing is known stands at the 25th percentile of those
     with a score above zero there.
     """
@@ -82,9 +87,9 @@ def _known_at(
     lead_h: int, runs: Sequence[RunOutcome], hotkeys: Sequence[Hotkey], run_limit: int
 ) -> dict[Hotkey, LeadStanding]:
     """The standings at one lead of all of whom something is known there."""
-    fields = {run.run_id: _field_mean(run, lead_h) for run in runs}
-    means = [mean for mean in fields.values() if mean is not None][:run_limit]
-    level = sum(means) / len(means) if means else 0.0
+    ease = _ease(lead_h, runs, run_limit)
+    latest = list(ease.values())[:run_limit]
+    level = sum(latest) / len(latest) if latest else 0.0
     standings = {}
     for hotkey in hotkeys:
         scores: list[float] = []
@@ -92,14 +97,63 @@ def _known_at(
             score = _score_in(run, hotkey, lead_h)
             if score is None:
                 continue
-            field = fields[run.run_id]
-            # In this order, for level / field may overflow where score / field cannot.
-            scores.append(min(score / field * level, 1.0) if field else 0.0)
-        latest = scores[:run_limit]
-        if latest:
-            mean = sum(latest) / len(latest)
-            standings[hotkey] = LeadStanding(lead_h=lead_h, score=mean, run_count=len(latest))
+            easy = ease.get(run.run_id, 0.0)
+            # In this order, for level / easy may overflow where score / easy cannot.
+            scores.append(min(score / easy * level, 1.0) if easy else 0.0)
+        counted = scores[:run_limit]
+        if counted:
+            mean = sum(counted) / len(counted)
+            standings[hotkey] = LeadStanding(lead_h=lead_h, score=mean, run_count=len(counted))
     return standings
+
+
+def _ease(lead_h: int, runs: Sequence[RunOutcome], run_limit: int) -> dict[RunId, float]:
+    """How easy each run was at a lead, newest first: the mean score of those who delivered, if always the same did.
+
+    Who is there changes: a run is not hard because newcomers lower its mean, nor is a newcomer good because the runs
+    without it had a higher one. So score = quality of the miner x ease of the run is fitted, as in a two-way table
+    with gaps: a run's ease is the sum of its scores by the sum of the qualities of those who delivered, a miner's
+    quality the sum of its scores by the sum of the eases of those runs (iterative proportional fitting, Deming &
+    Stephan 1940). Who was put out or is missing does not count: an outage of many makes no run hard. Where the same
+    miners deliver in every run that is the mean itself. The whole keeps the level of the means of the latest runs.
+    """
+    scores = {run.run_id: found for run in runs if any((found := _delivered(lead_h, run)).values())}
+    ease = plain = {run_id: sum(found.values()) / len(found) for run_id, found in scores.items()}
+    for _ in range(_EASE_ROUNDS):
+        quality = _quality(scores, ease)
+        sums = {run_id: sum(quality[hotkey] for hotkey in found) for run_id, found in scores.items()}
+        if not all(sums.values()):  # too small for a float64
+            break
+        fitted = {run_id: sum(found.values()) / sums[run_id] for run_id, found in scores.items()}
+        settled = all(math.isclose(fitted[run_id], ease[run_id], rel_tol=_EASE_SETTLED) for run_id in ease)
+        ease = fitted
+        if settled:
+            break
+    latest = list(ease)[:run_limit]
+    total = sum(ease[run_id] for run_id in latest)
+    return {run_id: easy / total * sum(plain[r] for r in latest) for run_id, easy in ease.items()}
+
+
+def _quality(scores: Mapping[RunId, Mapping[Hotkey, float]], ease: Mapping[RunId, float]) -> dict[Hotkey, float]:
+    """Each miner's score, as if every run had been as easy as 1."""
+    sums: dict[Hotkey, float] = {}
+    eases: dict[Hotkey, float] = {}
+    for run_id, found in scores.items():
+        for hotkey, score in found.items():
+            sums[hotkey] = sums.get(hotkey, 0.0) + score
+            eases[hotkey] = eases.get(hotkey, 0.0) + ease[run_id]
+    return {hotkey: total / eases[hotkey] for hotkey, total in sums.items()}
+
+
+def _delivered(lead_h: int, run: RunOutcome) -> dict[Hotkey, float]:
+    """The scores at a lead of those who delivered it and were not put out, in a fixed order."""
+    if lead_h not in run.due_lead_h:
+        return {}
+    return {
+        hotkey: score
+        for hotkey, scores in sorted(run.lead_scores.items())
+        if hotkey in run.asked and hotkey not in run.zeroed and (score := scores.get(lead_h)) is not None
+    }
 
 
 def _score_in(run: RunOutcome, hotkey: Hotkey, lead_h: int) -> float | None:
@@ -111,18 +165,6 @@ def _score_in(run: RunOutcome, hotkey: Hotkey, lead_h: int) -> float | None:
     if lead_h not in run.due_lead_h:
         return None
     return run.lead_scores.get(hotkey, {}).get(lead_h, 0.0)
-
-
-def _field_mean(run: RunOutcome, lead_h: int) -> float | None:
-    """The mean score of those who delivered this lead: how easy it was. None: nobody did."""
-    if lead_h not in run.due_lead_h:
-        return None
-    delivered = [
-        score
-        for hotkey, scores in sorted(run.lead_scores.items())
-        if hotkey in run.asked and hotkey not in run.zeroed and (score := scores.get(lead_h)) is not None
-    ]
-    return sum(delivered) / len(delivered) if delivered else None
 
 
 def _quantile(scores: Sequence[float], policy: ScoringPolicy) -> float | None:
