@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test lint types layers unit lock clean faults soak
+.PHONY: demo test lint types layers unit lock clean policy faults soak
 .DEFAULT_GOAL := test
 
 $(STAMP): requirements.lock pyproject.toml
@@ -25,6 +25,10 @@ endif
 
 demo: $(STAMP)
 	$(BIN)/gaia demo $(ARGS)
+
+# Who would earn what under the scoring policy, in the embedded world: docs/scoring.md
+policy: $(STAMP)
+	$(BIN)/python scripts/try_policy.py $(ARGS)
 
 test: lint types layers unit
 

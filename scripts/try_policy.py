@@ -1,0 +1,305 @@
+"""Who would earn what: a spectrum of honest and sly miners in the embedded world, paid by a scoring policy.
+
+    python scripts/try_policy.py [--quick] [--json FILE] [--policy FILE] [--first]
+
+Ten runs (five starts in each of two worlds), ten days each; moments, metrics, components, gate, distances, window and
+emission are the validator's own functions. Tried is the policy in force, or `--first` (version 1), or one in a JSON
+file, which need name only what differs. `make policy` calls it; its table is in docs/scoring.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+from policy_miners import (
+    BENCHMARK,
+    FIELDS,
+    GATE_LEAD_H,
+    QUICK,
+    Charts,
+    Start,
+    Trial,
+    best_fade,
+    compute_world,
+    entries,
+    trial_grid,
+)
+
+from gaia.contracts.ids import Hotkey, RunId
+from gaia.protocol.run_spec import FieldId
+from gaia.tasks.defined_tasks.weather.scoring.clones import are_clones, distance
+from gaia.tasks.defined_tasks.weather.scoring.metrics import ComponentMetrics, metrics_of
+from gaia.tasks.defined_tasks.weather.scoring.moments import field_moments
+from gaia.tasks.defined_tasks.weather.scoring.policy import (
+    DEFAULT_POLICY,
+    CloneThreshold,
+    GatePolicy,
+    ReferenceBaseline,
+    ScoringPolicy,
+    TermWeights,
+)
+from gaia.tasks.defined_tasks.weather.scoring.skill import component_score, gate, lead_score
+from gaia.tasks.defined_tasks.weather.scoring.window import RunOutcome, Zeroed, window_scores
+from gaia.validator.weights import EmissionPolicy, emission_weights
+
+FIRST_POLICY = ScoringPolicy(
+    version=1,
+    terms=TermWeights(skill_clim=0.3, skill_ref=0.4, acc=0.2, closeness=0.1),
+    reference_baseline=ReferenceBaseline.PLAIN,
+    gate=GatePolicy(minimum=0.1),
+    clone_agreement=1.0,
+    clone_thresholds=(
+        CloneThreshold(variable="2t", mse=0.0025),
+        CloneThreshold(variable="msl", mse=400.0),
+        CloneThreshold(variable="10u", mse=0.01),
+        CloneThreshold(variable="10v", mse=0.01),
+        CloneThreshold(variable="z", level_hpa=500, mse=100.0),
+    ),
+)
+"""The first values of the design, to compare with."""
+FIRST_EMISSION = EmissionPolicy(sharpness=3.0)
+
+
+class Scored(Struct, frozen=True, kw_only=True):
+    """One miner in one run: metrics by lead and field, and its distances from the reference at the gate's lead."""
+
+    kind: str
+    metrics: Mapping[int, Sequence[ComponentMetrics]]
+    reference_distance: Mapping[FieldId, float]
+    twin_distance: Mapping[FieldId, float] | None
+    """From the miner that it copied, who committed earlier."""
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """A line of the table."""
+
+    miner: str
+    kind: str
+    mse_ratio: float
+    """z500 squared error by the reference's, over all runs and scored leads."""
+    mean_lead_score: float
+    window_score: float | None
+    emission_share: float
+    """Of a field of the honest miners and this one."""
+    pay: float
+    """Emission by that of `BENCHMARK` in the same field."""
+    verdict: str
+    by_lead: tuple[float, ...]
+    """Mean lead score at each scored lead."""
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """What `--json` writes."""
+
+    policy: ScoringPolicy
+    policy_digest: str
+    emission: EmissionPolicy
+    trial: Trial
+    rows: tuple[Row, ...]
+
+
+def run_world(world: int, trial: Trial, policy: ScoringPolicy) -> list[dict[str, Scored]]:
+    """Everybody's metrics at every start of one world; a process of its own, for charts are big and metrics small."""
+    starts = compute_world(world, trial)
+    fades = {name: best_fade(starts, [s.honest[name] for s in starts]) for name in (BENCHMARK, "T42, error 1.0")}
+    fades["reference"] = best_fade(starts, [s.reference for s in starts])
+    return [score_start(s, fades, policy, trial, (world, index)) for index, s in enumerate(starts)]
+
+
+def score_start(
+    start: Start, fades: Mapping[str, NDArray[np.float32]], policy: ScoringPolicy, trial: Trial, seed: tuple[int, int]
+) -> dict[str, Scored]:
+    """Metrics and distances of everybody at one start."""
+    everybody = entries(start, fades, policy, trial, seed)
+    return {
+        name: Scored(
+            kind=entry.kind,
+            metrics={
+                lead: _metrics(start, entry.charts[k], k, policy)
+                for k, lead in enumerate(trial.lead_h)
+                if lead not in entry.missing_lead_h
+            },
+            reference_distance=_distances(entry.charts, start.reference, policy),
+            twin_distance=None
+            if entry.twin is None
+            else _distances(entry.charts, everybody[entry.twin].charts, policy),
+        )
+        for name, entry in everybody.items()
+    }
+
+
+def _metrics(start: Start, charts: Charts, k: int, policy: ScoringPolicy) -> list[ComponentMetrics]:
+    """Of every field at the k-th lead."""
+    area_weights = trial_grid().area_weights(policy.area_weighting)
+    return [
+        metrics_of(
+            field_moments(
+                forecast=np.ascontiguousarray(charts[i]),
+                truth=start.truth[k, i],
+                climatology=start.climatology[i],
+                reference=start.reference[k, i],
+                area_weights=area_weights,
+            )
+        )
+        for i in range(len(FIELDS))
+    ]
+
+
+def _distances(mine: Charts, other: Charts, policy: ScoringPolicy) -> dict[FieldId, float]:
+    """Of the gate fields at the gate's lead, the first."""
+    area_weights = trial_grid().area_weights(policy.area_weighting)
+    places = {scored: FIELDS.index(scored) for scored in policy.gate_fields(FIELDS)}
+    return {
+        scored: distance(np.ascontiguousarray(mine[0, i]), np.ascontiguousarray(other[0, i]), area_weights)
+        for scored, i in places.items()
+    }
+
+
+def verdict_of(found: Scored, policy: ScoringPolicy) -> Zeroed | None:
+    """The gate and the clone check, in the words of the validator's reasons."""
+    gate_metrics = [m for f, m in zip(FIELDS, found.metrics[GATE_LEAD_H], strict=True) if policy.clone_threshold(f)]
+    result = gate(gate_metrics, policy)
+    if result.passed is False:
+        return Zeroed(reason_code="day1_gate_failed", reason=f"gate {result.score}", delivered=True)
+    if are_clones(found.reference_distance, policy):
+        return Zeroed(reason_code="clone_of_reference", reason="within the thresholds", delivered=True)
+    if found.twin_distance is not None and are_clones(found.twin_distance, policy):
+        return Zeroed(reason_code="clone_of_miner", reason="within the thresholds", delivered=True)
+    return None
+
+
+class Judged(Struct, frozen=True, kw_only=True):
+    """One miner in one run, as the policy sees it."""
+
+    zero: Zeroed | None
+    lead_scores: Mapping[int, float]
+
+
+def judge(found: Scored, policy: ScoringPolicy, trial: Trial) -> Judged:
+    """Verdict, and the score at each scored lead that was handed in."""
+    scores = {
+        lead: lead_score(FIELDS, [component_score(m, policy) for m in found.metrics[lead]], policy)
+        for lead in trial.scored_lead_h
+        if lead in found.metrics
+    }
+    return Judged(zero=verdict_of(found, policy), lead_scores=scores)
+
+
+def window_of(
+    names: Sequence[str], runs: Sequence[Mapping[str, Judged]], policy: ScoringPolicy, trial: Trial
+) -> dict[Hotkey, float | None]:
+    """Window scores of some miners among themselves."""
+    outcomes = [
+        RunOutcome(
+            run_id=RunId(f"run-{number}"),
+            asked=frozenset(map(Hotkey, names)),
+            due_lead_h=frozenset(trial.scored_lead_h),
+            lead_scores={Hotkey(name): run[name].lead_scores for name in names},
+            zeroed={Hotkey(name): zero for name in names if (zero := run[name].zero)},
+        )
+        for number, run in enumerate(runs)
+    ]
+    return {hotkey: score.score for hotkey, score in window_scores(outcomes, policy).items()}
+
+
+def table(
+    runs: Sequence[Mapping[str, Scored]], policy: ScoringPolicy, emission: EmissionPolicy, trial: Trial
+) -> list[Row]:
+    """What each would earn beside the honest miners."""
+    judged = [{name: judge(found, policy, trial) for name, found in run.items()} for run in runs]
+    honest = [name for name, scored in runs[0].items() if scored.kind == "honest"]
+    rows = []
+    for name, scored in runs[0].items():
+        scores = window_of(sorted({*honest, name}), judged, policy, trial)
+        weights = emission_weights(scores, emission)
+        of_name = [run[name] for run in judged]
+        by_lead = tuple(sum(one.lead_scores.get(h, 0.0) for one in of_name) / len(of_name) for h in trial.scored_lead_h)
+        verdicts = [one.zero.reason_code for one in of_name if one.zero]
+        rows.append(
+            Row(
+                miner=name,
+                kind=scored.kind,
+                mse_ratio=_mse_ratio([run[name] for run in runs], trial),
+                mean_lead_score=sum(by_lead) / len(by_lead),
+                window_score=scores[Hotkey(name)],
+                emission_share=weights[Hotkey(name)],
+                pay=weights[Hotkey(name)] / weights[Hotkey(BENCHMARK)],
+                verdict=f"{verdicts[0]}, {len(verdicts)} of {len(of_name)} runs" if verdicts else "paid",
+                by_lead=by_lead,
+            )
+        )
+    return rows
+
+
+def _mse_ratio(found: Sequence[Scored], trial: Trial) -> float:
+    z500 = FIELDS.index(FieldId("z", 500))
+    metrics = [one.metrics[lead][z500] for one in found for lead in trial.scored_lead_h if lead in one.metrics]
+    return sum(m.mse for m in metrics) / sum((m.rmse_ref or 0.0) ** 2 for m in metrics)
+
+
+def show(report: Report) -> str:
+    """The table as text, ready for Markdown."""
+    lines = [
+        f"policy version {report.policy.version}, digest {report.policy_digest[:12]}, "
+        f"sharpness {report.emission.sharpness:g}; pay: {BENCHMARK!r} = 1",
+        "",
+        "| kind | miner | MSE / reference's | lead score | window | share | pay | verdict |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row.kind} | {row.miner} | {row.mse_ratio:.2f} | {row.mean_lead_score:.3f} | "
+        f"{'unknown' if row.window_score is None else format(row.window_score, '.3f')} | "
+        f"{100 * row.emission_share:.1f} % | {row.pay:.2f} | {row.verdict} |"
+        for row in report.rows
+    ]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compute, print, and write what is asked for."""
+    options = _parser().parse_args(arguments)
+    trial = QUICK if options.quick else Trial()
+    policy, emission = DEFAULT_POLICY, EmissionPolicy()
+    if options.first:
+        policy, emission = FIRST_POLICY, FIRST_EMISSION
+    if options.policy is not None:
+        policy = msgspec.json.decode(options.policy.read_bytes(), type=ScoringPolicy)
+    if options.sharpness is not None:
+        emission = EmissionPolicy(sharpness=options.sharpness)
+    with ProcessPoolExecutor(max_workers=trial.worlds, mp_context=get_context("spawn")) as pool:
+        worlds = [pool.submit(run_world, world, trial, policy) for world in range(trial.worlds)]
+        runs = [run for world in worlds for run in world.result()]
+    report = Report(
+        policy=policy,
+        policy_digest=policy.digest(),
+        emission=emission,
+        trial=trial,
+        rows=tuple(table(runs, policy, emission, trial)),
+    )
+    print(show(report))
+    if options.json is not None:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Who would earn what under a scoring policy, in the embedded world.")
+    parser.add_argument("--quick", action="store_true", help="two starts of three days, some 15 seconds")
+    parser.add_argument("--json", type=Path, help="write policy, rows and scores by lead here")
+    parser.add_argument("--first", action="store_true", help="try version 1, the first values, instead")
+    parser.add_argument("--policy", type=Path, help="a JSON file with what differs from the policy in force")
+    parser.add_argument("--sharpness", type=float, help="another sharpness of the emission")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""The policy's trial as anybody runs it: the better forecast earns more, and what is free earns little or nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec import Struct
+
+from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
+
+SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "try_policy.py"
+
+
+class Row(Struct):
+    """What is looked at of a row."""
+
+    miner: str
+    kind: str
+    pay: float
+    verdict: str
+
+
+class Report(Struct):
+    """What is looked at of a report."""
+
+    policy_digest: str
+    rows: list[Row]
+
+
+@pytest.mark.timeout(400)
+def test_the_quick_trial_pays_skill_and_not_copies(tmp_path: Path) -> None:
+    report_path = tmp_path / "report.json"
+    finished = subprocess.run(
+        [sys.executable, str(SCRIPT), "--quick", "--json", str(report_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=360,
+    )
+    assert finished.returncode == 0, finished.stderr
+    report = msgspec.json.decode(report_path.read_bytes(), type=Report)
+    rows = {row.miner: row for row in report.rows}
+    assert report.policy_digest == DEFAULT_POLICY.digest()
+    assert all(f"| {miner} |" in finished.stdout for miner in rows)
+
+    by_error = [rows[f"T42, error {error}"].pay for error in ("0.02", "0.1", "0.2", "0.27", "0.5", "1.0")]
+    assert all(better > worse for better, worse in pairwise(by_error))
+    assert {rows[name].verdict.split(",")[0] for name in ("climatology", "weather of another place")} == {
+        "day1_gate_failed"
+    }
+    for hidden in ("reference", "reference + noise 0.5 x threshold", "reference + noise 1.1 x, 2t only"):
+        assert rows[hidden].verdict == "clone_of_reference, 2 of 2 runs"
+        assert rows[hidden].pay == 0.0
+    # A copy that escapes the search earns a fraction of a model a fifth better in squared error.
+    assert all(row.pay < 0.25 for row in rows.values() if row.kind == "copy")
+    assert rows["T42, error 0.1, winds zero"].pay < rows["T42, error 0.1"].pay
