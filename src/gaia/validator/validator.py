@@ -20,7 +20,7 @@ import msgspec
 from gaia.contracts.errors import ConfigurationError, GaiaError
 from gaia.contracts.parent_death import die_with_parent
 from gaia.validator.app.children import python_module
-from gaia.validator.app.logging_config import configure_logging
+from gaia.validator.app.event_log import EventLog
 from gaia.validator.app.metrics import MetricsEndpoint
 from gaia.validator.app.run_folder import RunFolder
 from gaia.validator.app.supervisor import Programs, Supervisor
@@ -55,9 +55,9 @@ def run(
 
 def supervise(settings: SupervisorSettings, programs: Programs | None = None) -> None:
     """Own the data folder, serve the metrics and supervise; returns after an orderly stop."""
-    configure_logging(settings.log_format, settings.log_level, process="supervisor")
+    log = EventLog(settings.log_format, settings.log_level)
     with RunFolder(settings) as folder:
-        supervisor = Supervisor(settings, programs)
+        supervisor = Supervisor(settings, log, programs)
         if settings.metrics_port is None:
             supervisor.run()
             return

@@ -29,6 +29,9 @@ _ENDED: Final = os.WEXITED | os.WNOHANG | os.WNOWAIT  # without collecting it
 _DATA_LIMIT_FACTOR: Final = 3
 """RLIMIT_DATA counts reserved as well as used memory, hence well above the bound on resident memory."""
 
+_SERVICE_MANAGER: Final = frozenset({"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"})
+"""What systemd tells its main process, and no child of it: PostgreSQL would speak for the whole validator."""
+
 _SINGLE_THREADED: Final = dict.fromkeys(
     (
         *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
@@ -85,7 +88,13 @@ class Child:
         self.pidfd = os.pidfd_open(process.pid)
         self.status = status
         self.started_at = time.monotonic()
+        self.heard_at = self.started_at
+        """When it last told anything (monotonic)."""
         self.said_ready = False
+        self.refusal: str | None = None
+        """Why it cannot work, if it has said so."""
+        self.condemned = False
+        """Whether it has been killed for what it did; another one takes its place."""
         self.expected_to_end = False
         """Whether somebody has asked it to."""
         self.status_ended = False
@@ -99,6 +108,7 @@ class Child:
         environment: Mapping[str, str] | None = None,
         without: Collection[str] = (),
         with_status: bool = False,
+        stdout: int | None = None,
         stderr: int | None = None,
     ) -> Child:
         """Start a process; `environment` is added to ours, `without` left out of it. With a status channel,
@@ -108,13 +118,15 @@ class Child:
         """
         if threading.current_thread() is not threading.main_thread():
             raise SpawnedFromThread(f"{argv[0]} must be started from the main thread")
-        inherited = {name: value for name, value in os.environ.items() if name not in without}  # handed on, not read
+        # Handed on, not read.
+        inherited = {name: value for name, value in os.environ.items() if name not in _SERVICE_MANAGER.union(without)}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) if with_status else (None, None)
         descriptors = [theirs.fileno()] if theirs is not None else []
         try:
             process = subprocess.Popen(
                 [*argv, *(part for fd in descriptors for part in ("--status-fd", str(fd)))],
                 stdin=subprocess.DEVNULL,
+                stdout=stdout,
                 stderr=stderr,
                 env=inherited | dict(environment or {}),
                 pass_fds=descriptors,
@@ -158,6 +170,7 @@ class Child:
                 self.status_ended = True
                 break
             received.append(message)
+            self.heard_at = time.monotonic()
         self.said_ready = self.said_ready or bool(received)
         return received
 
@@ -174,6 +187,11 @@ class Child:
     def kill(self) -> None:
         """End it now."""
         self.expected_to_end = True
+        self.send_signal(signal.SIGKILL)
+
+    def condemn(self) -> None:
+        """End it now, for another one to take its place."""
+        self.condemned = True
         self.send_signal(signal.SIGKILL)
 
     def wait(self, timeout_s: float) -> bool:

@@ -14,11 +14,12 @@ import msgspec
 from msgspec import Struct
 
 from gaia.validator.app.histogram import HistogramSnapshot
+from gaia.validator.app.pool_settings import RunningUnit
 
 _encoder = msgspec.msgpack.Encoder()
 
 
-class EngineSnapshot(Struct, frozen=True, kw_only=True):
+class EngineSnapshot(Struct, frozen=True, kw_only=True, tag="snapshot"):
     """The engine at one moment. Counts are since its start."""
 
     monotonic_s: float
@@ -28,10 +29,27 @@ class EngineSnapshot(Struct, frozen=True, kw_only=True):
     """Who waits where, by the queue's name: `compute`, and whatever else the engine has."""
     compute_durations: Mapping[str, HistogramSnapshot] = {}
     """By handler."""
+    compute_waits: HistogramSnapshot | None = None
+    """From a unit's submission to its worker."""
+    running: tuple[RunningUnit, ...] = ()
+    """What the workers have in hand."""
     units_done: int = 0
     units_failed: int = 0
+    units_timed_out: int = 0
+    units_over_memory: int = 0
     workers_lost: int = 0
+    workers_retired: int = 0
+    workers_standing_by: int = 0
     jobs_in_progress: int = 0
+
+
+class Refusal(Struct, frozen=True, kw_only=True, tag="refusal"):
+    """The engine cannot start until the operator mends something. Its last word."""
+
+    message: str
+
+
+_decoder: msgspec.msgpack.Decoder[EngineSnapshot | Refusal] = msgspec.msgpack.Decoder(EngineSnapshot | Refusal)
 
 
 class SnapshotSender:
@@ -41,7 +59,7 @@ class SnapshotSender:
         self._channel = socket.socket(fileno=descriptor)
         self._channel.setblocking(False)
 
-    def send(self, snapshot: EngineSnapshot) -> None:
+    def send(self, snapshot: EngineSnapshot | Refusal) -> None:
         """Never blocks, never raises for a supervisor that is slow or gone."""
         with contextlib.suppress(BlockingIOError, ConnectionError):
             self._channel.send(_encoder.encode(snapshot))
@@ -51,6 +69,6 @@ class SnapshotSender:
         self._channel.close()
 
 
-def decode_snapshot(message: bytes) -> EngineSnapshot:
-    """Raises msgspec.DecodeError for anything else."""
-    return msgspec.msgpack.decode(message, type=EngineSnapshot)
+def decode_message(message: bytes) -> EngineSnapshot | Refusal:
+    """What the engine has sent. Raises msgspec.MsgspecError for anything else."""
+    return _decoder.decode(message)

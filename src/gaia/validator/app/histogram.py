@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
+from itertools import accumulate
 from typing import Final
 
 from msgspec import Struct
@@ -38,6 +40,16 @@ class HistogramSnapshot(Struct, frozen=True, kw_only=True):
     def total(self) -> int:
         """How many observations there were."""
         return sum(self.counts)
+
+    def bound_of(self, quantile: float) -> float:
+        """The least bound that so great a part of the observations does not exceed; infinite where none is.
+
+        >>> HistogramSnapshot(bounds_s=(1.0, 2.0), counts=(98, 1, 1), sum_s=0.0).bound_of(0.99)
+        2.0
+        """
+        wanted = quantile * self.total
+        reached = accumulate(self.counts[: len(self.bounds_s)])
+        return next((bound for bound, count in zip(self.bounds_s, reached, strict=True) if count >= wanted), math.inf)
 
 
 class Histogram:

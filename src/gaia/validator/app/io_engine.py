@@ -29,18 +29,21 @@ from gaia.contracts.unit import ResultUnit, UnitError, WorkUnit
 from gaia.validator.app.children import WorkerLaunch
 from gaia.validator.app.compute_pool import ComputePool
 from gaia.validator.app.dispatcher import Dispatcher
-from gaia.validator.app.engine_snapshot import EngineSnapshot, SnapshotSender
+from gaia.validator.app.engine_snapshot import EngineSnapshot, Refusal, SnapshotSender
 from gaia.validator.app.local_workers import LocalWorkers
 from gaia.validator.app.logging_config import configure_logging
 from gaia.validator.app.pool_settings import PoolSettings
 from gaia.validator.app.scheduler import Scheduler
 from gaia.validator.app.services.cache_keeper import CacheKeeper
 from gaia.validator.app.services.event_loop_lag import LoopLagMonitor
+from gaia.validator.app.services.loop_stall import StallReporter
 from gaia.validator.app.set_weights import weight_steps
 from gaia.validator.app.wiring import Wired, wire
 from gaia.validator.utils.config import Settings, load_settings
 
 _SNAPSHOT_EVERY_S = 1.0
+_STALL_SHOWN_AT = 1 / 6
+"""Of the time after which the supervisor ends a stuck engine: its stack must be on stderr well before."""
 
 
 class NotStarted(ValidatorFault):
@@ -149,11 +152,17 @@ class IOEngine:
         return EngineSnapshot(
             monotonic_s=self._clock.monotonic(),
             loop_lag=self._lag.snapshot(),
-            queue_depths={"compute": pool.queue_depth()},
+            queue_depths={"compute": statistics.waiting, "compute_admission": statistics.submitters},
             compute_durations=statistics.durations,
+            compute_waits=statistics.waits,
+            running=statistics.running,
             units_done=statistics.units_done,
             units_failed=statistics.units_failed,
+            units_timed_out=statistics.timed_out,
+            units_over_memory=statistics.memory_exceeded,
             workers_lost=statistics.workers_lost,
+            workers_retired=statistics.retired,
+            workers_standing_by=statistics.standing_by,
             jobs_in_progress=self._dispatcher.in_progress if self._dispatcher else 0,
         )
 
@@ -163,9 +172,11 @@ class IOEngine:
         if self._local_workers:
             folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gaia-"))
             socket_path = Path(folder) / "compute.sock"
+        at_work = self._local_workers or supervisor.compute_workers
         pool = ComputePool(
             socket_path=socket_path,
             settings=PoolSettings(
+                workers=at_work if supervisor.spare_workers else None,
                 recycle_units=supervisor.recycle_units,
                 soft_memory_bytes=supervisor.soft_memory_bytes,
                 hard_memory_bytes=supervisor.hard_memory_bytes,
@@ -179,7 +190,7 @@ class IOEngine:
                 cache_dir=supervisor.worker_cache_dir,
                 hard_memory_bytes=supervisor.hard_memory_bytes,
             )
-            await self._stack.enter_async_context(LocalWorkers(self._local_workers, launch))
+            await self._stack.enter_async_context(LocalWorkers(at_work + supervisor.spare_workers, launch))
             # Before the workers are asked to end: a busy one would hold the close up until its unit is done.
             self._stack.push_async_callback(pool.drain, 0.0)
         return pool
@@ -214,19 +225,19 @@ async def _report(engine: IOEngine, sender: SnapshotSender, clock: Clock) -> Non
         await clock.sleep(_SNAPSHOT_EVERY_S)
 
 
-async def run_engine(settings: Settings, status_fd: int | None) -> None:
+async def run_engine(settings: Settings, sender: SnapshotSender | None) -> None:
     """The life of the IO-Engine's process: start, serve until SIGTERM, close."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with IOEngine(settings) as engine, asyncio.TaskGroup() as group:
-        structlog.get_logger("io_engine").info("engine_started", netuid=settings.netuid)
-        reporter = None
-        if status_fd is not None:
-            sender = SnapshotSender(status_fd)
-            reporter = group.create_task(_report(engine, sender, SystemClock()), name="snapshot-reporter")
-        await engine.serve(stop)
-        if reporter is not None:
-            reporter.cancel()
+    with StallReporter(SystemClock(), settings.engine_stall_limit_s * _STALL_SHOWN_AT):
+        async with IOEngine(settings) as engine, asyncio.TaskGroup() as group:
+            structlog.get_logger("io_engine").info("engine_started", netuid=settings.netuid)
+            reporter = None
+            if sender is not None:
+                reporter = group.create_task(_report(engine, sender, SystemClock()), name="snapshot-reporter")
+            await engine.serve(stop)
+            if reporter is not None:
+                reporter.cancel()
     structlog.get_logger("io_engine").info("engine_stopped")
 
 
@@ -239,12 +250,16 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.ppid is not None:
         die_with_parent(arguments.ppid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sender = SnapshotSender(arguments.status_fd) if arguments.status_fd is not None else None
     try:
         settings = load_settings()
         configure_logging(settings.log_format, settings.log_level, process="io-engine")
-        uvloop.run(run_engine(settings, arguments.status_fd))
+        uvloop.run(run_engine(settings, sender))
     except ConfigurationError as error:
-        print(error, file=sys.stderr)
+        if sender is not None:
+            sender.send(Refusal(message=str(error)))  # the supervisor says it, once
+        else:
+            print(error, file=sys.stderr)
         return 2
     return 0
 

@@ -1,4 +1,4 @@
-"""Logs of supervisor and IO-Engine: one JSON object a line, or coloured text, on stderr, with UTC times.
+"""Logs of the IO-Engine: one JSON object a line, or coloured text, on stderr, with UTC times.
 
 Run, job and hotkey are bound with `structlog.contextvars`. Libraries that use the standard library's logging
 come out the same way. Passwords in URLs are masked, whoever logs them.
@@ -7,14 +7,13 @@ come out the same way. Passwords in URLs are masked, whoever logs them.
 from __future__ import annotations
 
 import logging
-import re
 import sys
-from typing import Final, Literal, TextIO
+from typing import Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-_URL_PASSWORD: Final = re.compile(r"(\w+://[^\s:/@]*):[^\s@]+@")
+from gaia.validator.app.event_log import mask_password
 
 
 def configure_logging(
@@ -62,6 +61,6 @@ def _binding_process(process: str) -> Processor:
 
 def _mask_passwords(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     for key, value in event.items():
-        if isinstance(value, str) and "://" in value:
-            event[key] = _URL_PASSWORD.sub(r"\1:***@", value)
+        if isinstance(value, str):
+            event[key] = mask_password(value)
     return event

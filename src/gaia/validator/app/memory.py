@@ -15,6 +15,8 @@ class ProcessUsage(Struct, frozen=True, kw_only=True):
     """What a process uses now."""
 
     resident_bytes: int
+    anonymous_bytes: int
+    """Of these, what is its own: without the files that it has mapped, which all workers share."""
     cpu_s: float
     """User and system time since it started."""
 
@@ -44,18 +46,28 @@ class AnonymousMemory:
 
 
 def process_usage(pid: int) -> ProcessUsage | None:
-    """Resident memory and processor time of a process; None if it is gone. Fields as in proc_pid_stat(5)."""
+    """Memory and processor time of a process; None if it is gone. Fields as in proc_pid_stat(5), proc_pid_statm(5)."""
+    times, memory = _read(f"/proc/{pid}/stat"), _read(f"/proc/{pid}/statm")
+    if not times or not memory:
+        return None
+    fields = times.rpartition(b")")[2].split()  # the name, field 2, may hold blanks and brackets
+    _, resident, shared, *_ = (int(field) for field in memory.split())
+    return ProcessUsage(
+        resident_bytes=resident * _PAGE_BYTES,
+        anonymous_bytes=(resident - shared) * _PAGE_BYTES,
+        cpu_s=(int(fields[11]) + int(fields[12])) / _TICKS_PER_S,
+    )
+
+
+def _read(path: str) -> bytes:
+    """Empty if there is no such process any more."""
     try:
-        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return None
+        return b""
     try:
-        text = os.read(descriptor, 4096)
+        return os.read(descriptor, 4096)
     except ProcessLookupError:
-        return None
+        return b""
     finally:
         os.close(descriptor)
-    fields = text.rpartition(b")")[2].split()  # the name, field 2, may hold blanks and brackets
-    return ProcessUsage(
-        resident_bytes=int(fields[21]) * _PAGE_BYTES, cpu_s=(int(fields[11]) + int(fields[12])) / _TICKS_PER_S
-    )

@@ -81,13 +81,21 @@ def _process_families(children: tuple[ChildView, ...]) -> Iterator[Metric]:
     cpu = CounterMetricFamily(
         "gaia_process_cpu_seconds_total", "Processor time of the process in a slot since its start", labels=labels
     )
+    anonymous = GaugeMetricFamily(
+        "gaia_process_anonymous_memory_bytes", "Of it, without the files that it has mapped", labels=labels
+    )
+    given_up = GaugeMetricFamily(
+        "gaia_child_process_given_up", "1 where a slot stays empty because its processes kept failing", labels=labels
+    )
     for child in children:
         where = [child.role, str(child.slot)]
         restarts.add_metric(where, child.restarts)
+        given_up.add_metric(where, child.given_up)
         if child.usage is not None:
             resident.add_metric(where, child.usage.resident_bytes)
+            anonymous.add_metric(where, child.usage.anonymous_bytes)
             cpu.add_metric(where, child.usage.cpu_s)
-    yield from (restarts, resident, cpu)
+    yield from (restarts, given_up, resident, anonymous, cpu)
 
 
 def _engine_families(engine: EngineSnapshot, now_s: float) -> Iterator[Metric]:
@@ -109,12 +117,25 @@ def _engine_families(engine: EngineSnapshot, now_s: float) -> Iterator[Metric]:
     for handler, histogram in engine.compute_durations.items():
         _add_histogram(durations, [handler], histogram)
     yield durations
+    if engine.compute_waits is not None:
+        waits = HistogramMetricFamily(
+            "gaia_compute_wait_seconds", "From a unit's submission to its worker: what being behind costs"
+        )
+        _add_histogram(waits, [], engine.compute_waits)
+        yield waits
     units = CounterMetricFamily("gaia_compute_units_total", "Units of work, by outcome", labels=["outcome"])
     units.add_metric(["done"], engine.units_done)
     units.add_metric(["failed"], engine.units_failed)
     yield units
-    yield CounterMetricFamily(
-        "gaia_compute_workers_lost_total", "Workers that died with a unit in hand", value=engine.workers_lost
+    for name, what, value in (
+        ("units_timed_out", "Units that passed their timeout or deadline", engine.units_timed_out),
+        ("units_over_memory", "Units whose worker was killed at the hard memory limit", engine.units_over_memory),
+        ("workers_lost", "Workers that died with a unit in hand", engine.workers_lost),
+        ("workers_retired", "Workers that were replaced because they were worn out", engine.workers_retired),
+    ):
+        yield CounterMetricFamily(f"gaia_compute_{name}_total", what, value=value)
+    yield GaugeMetricFamily(
+        "gaia_compute_workers_standing_by", "Warm workers without a place", value=engine.workers_standing_by
     )
     yield GaugeMetricFamily("gaia_jobs_in_progress", "Durable jobs being worked on", value=engine.jobs_in_progress)
 

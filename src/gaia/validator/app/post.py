@@ -4,6 +4,7 @@ there.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from enum import StrEnum
@@ -19,8 +20,10 @@ EXIT_REFUSED = frozenset({2, 3})
 
 
 class Role(StrEnum):
-    """The kinds of child. Their order is that of starting; they are stopped from the last to the first."""
+    """The kinds of child."""
 
+    SETTINGS = "settings"
+    PREPARATION = "preparation"
     POSTGRES = "postgres"
     SETUP = "setup"
     ENGINE = "io_engine"
@@ -49,19 +52,24 @@ class Post:
         self.slot = slot
         self.keep = keep
         """Whether it is filled again after an end that nobody asked for."""
-        self._launch = launch
+        self.launch = launch
+        """Starts whoever fills it next."""
         self._policy = policy
         self._history = RestartHistory(policy)
         self.child: Child | None = None
         self.due_at: float | None = None
         """When it is to be filled again (monotonic)."""
         self.restarts = 0
+        self.last_end = ""
+        self.given_up = False
+        """Whether it stays empty, its children having failed too often."""
+        self._renewed: Child | None = None
 
     def fill(self) -> Child:
         """Start a child in it. Raises ChildNotStarted."""
         self.due_at = None
         try:
-            self.child = self._launch()
+            self.child = self.launch()
         except OSError as error:
             raise ChildNotStarted(f"{self} cannot be started: {error.strerror}; the machine may lack memory") from error
         return self.child
@@ -74,6 +82,23 @@ class Post:
             self._note_failure(str(error), lived_s=0.0, expected=False, counts=True)
             return None
 
+    def renew(self) -> None:
+        """Have the worker in it leave after the unit that it has; the next one is started when it has gone."""
+        if self.child is not None:
+            self._renewed = self.child
+            self.child.send_signal(signal.SIGTERM)
+
+    def give_up(self) -> None:
+        """Start nobody in it any more."""
+        self.given_up = True
+        self.due_at = None
+
+    def revive(self) -> None:
+        """Try again, as if nothing had happened."""
+        self.given_up = False
+        self._history = RestartHistory(self._policy)
+        self.due_at = time.monotonic()
+
     def ended(self, child: Child) -> int:
         """Note the end of the child, and when the next one is due. Returns its exit status.
 
@@ -83,15 +108,16 @@ class Post:
         status = child.exit_status or 0
         child.close()
         self.child = None
+        self.last_end = describe_exit(status)
         if child.expected_to_end or not self.keep:
             return status
         if status in EXIT_REFUSED and not child.said_ready:
-            raise ChildRefuses(f"{self} cannot start: see its message above")
+            raise ChildRefuses(child.refusal or f"{self} cannot start: see its message above")
         worker = self.role is Role.WORKER
         self._note_failure(
-            describe_exit(status),
+            self.last_end,
             lived_s=time.monotonic() - child.started_at,
-            expected=worker and status == 0 and child.said_ready,
+            expected=child is self._renewed or (worker and status == 0 and child.said_ready),
             # A unit of work may kill its worker, and units come from strangers: only a worker that never got as far
             # as dialling in speaks against this validator.
             counts=not (worker and child.said_ready),
@@ -112,7 +138,7 @@ class Post:
     def view(self) -> ChildView:
         """How it looks now."""
         usage = process_usage(self.child.pid) if self.child is not None else None
-        return ChildView(role=self.role, slot=self.slot, restarts=self.restarts, usage=usage)
+        return ChildView(role=self.role, slot=self.slot, restarts=self.restarts, given_up=self.given_up, usage=usage)
 
     def __str__(self) -> str:
         return f"{self.role} {self.slot}" if self.role is Role.WORKER else str(self.role)

@@ -18,32 +18,46 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import structlog
 from msgspec import Struct
 
 from gaia.contracts.errors import ValidatorFault
 from gaia.validator.app.children import Child, WorkerLaunch, python_module
-from gaia.validator.app.engine_snapshot import EngineSnapshot, decode_snapshot
+from gaia.validator.app.engine_snapshot import EngineSnapshot, Refusal, decode_message
+from gaia.validator.app.event_log import EventLog
 from gaia.validator.app.handler_registry import DEFAULT_REGISTRY
-from gaia.validator.app.memory import process_usage
+from gaia.validator.app.memory import ProcessUsage, process_usage
 from gaia.validator.app.post import EXIT_REFUSED, ChildKeepsFailing, ChildRefuses, Post, Role, describe_exit
+from gaia.validator.app.rolling_restart import RollingRestart
+from gaia.validator.app.service_manager import ServiceManager
 from gaia.validator.app.signal_wakeup import SignalWakeup
+from gaia.validator.app.state_report import child_states, engine_state
 from gaia.validator.app.supervisor_settings import SupervisorSettings
 from gaia.validator.app.supervisor_view import ChildView, SupervisorView
 from gaia.validator.db.embedded import FAST_STOP_SIGNAL, EmbeddedPostgres
+from gaia.validator.db.prepare import preparation_argv
 
 _LOOK_EVERY_S: Final = 1.0
 _START_LOOK_S: Final = 0.03
 _POSTGRES_START_S: Final = 300.0  # recovery after a crash replays the log
 _POSTGRES_STOP_S: Final = 30.0
 _SETUP_S: Final = 600.0  # a migration may rewrite a table
+_PREPARATION_S: Final = 300.0
+_SETTINGS_S: Final = 60.0
+_ENGINE_START_S: Final = 180.0  # it may wait for a database and a chain that are slow to answer
 _ENGINE_MARGIN_S: Final = 5.0  # the engine itself keeps the grace time; this much later it is stuck
 _WORKER_STOP_S: Final = 2.0  # the engine has gone: whatever a worker still does is for nobody
 _KILL_S: Final = 5.0
+_MEMORY_BACKSTOP: Final = 1.5  # times the hard limit: the engine, which knows whom to blame, comes first
+
+_ERRANDS: Final = (Role.SETTINGS, Role.PREPARATION, Role.SETUP)
 
 
 class StartFailed(ValidatorFault):
     """A part of the validator did not come up."""
+
+
+class RanDegraded(ValidatorFault):
+    """The stop was orderly, but not everything that should have run did."""
 
 
 class StopRequested(Exception):
@@ -53,6 +67,7 @@ class StopRequested(Exception):
 class Programs(Struct, frozen=True, kw_only=True):
     """What the children run, so that the supervisor can be tried with others."""
 
+    settings: Sequence[str] = tuple(python_module("gaia.validator.utils.config"))
     engine: Sequence[str] = tuple(python_module("gaia.validator.app.io_engine"))
     setup: Sequence[str] = tuple(python_module("gaia.validator.db.setup"))
     registry: str = DEFAULT_REGISTRY
@@ -61,8 +76,9 @@ class Programs(Struct, frozen=True, kw_only=True):
 class Supervisor:
     """One life of the validator: `run()` returns when it was asked to stop, raises when it could not go on."""
 
-    def __init__(self, settings: SupervisorSettings, programs: Programs | None = None) -> None:
+    def __init__(self, settings: SupervisorSettings, log: EventLog, programs: Programs | None = None) -> None:
         self._settings = settings
+        self._log = log
         self._programs = programs if programs is not None else Programs()
         self._database = embedded_postgres(settings) if settings.database_url is None else None
         self._posts: list[Post] = []
@@ -70,23 +86,36 @@ class Supervisor:
         self._stopping = False
         self._look_at = 0.0
         self._engine: EngineSnapshot | None = None
-        self._log = structlog.get_logger("supervisor")
+        self._given_up: list[ChildKeepsFailing] = []
+        self._rolling = RollingRestart(log)
+        self._renewal_requested = False
+        self._was_ready = False
+        self._has_terminal = _terminal_is_there()
+        self._service = ServiceManager(settings.notify_socket, settings.watchdog_s)
         self.view = SupervisorView()
         """Replaced as a whole, once a second; safe to read from another thread."""
 
     def run(self) -> None:
-        """Start everything, watch it until asked to stop, stop everything; the last also on an error."""
-        with SignalWakeup(signal.SIGTERM, signal.SIGINT) as self._signals:
+        """Start everything, watch it until asked to stop, stop everything; the last also on an error.
+
+        Raises RanDegraded at the end if a worker's slot had to be given up.
+        """
+        with SignalWakeup(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1) as self._signals:
             try:
                 self._start_database()
                 self._set_up_database()
                 self._start_engine_and_workers()
                 while True:
                     self._turn()
+                    if self._renewal_requested:
+                        self._renew_workers()
             except StopRequested:
                 self._log.info("stop_requested")
             finally:
                 self._stop_all()
+                self._service.close()
+        if self._given_up:
+            raise RanDegraded(f"stopped as asked, but it had run degraded: {self._given_up[0]}")
 
     # Starting
 
@@ -94,7 +123,8 @@ class Supervisor:
         database = self._database
         if database is None:
             return
-        database.prepare()
+        self._run_errand(Role.PREPARATION, preparation_argv(database), _PREPARATION_S, "the database's preparation")
+        database.prepare()  # all is there: it only looks
         stderr_path = self._settings.run_dir / "postgres.stderr"
         post = self._add(Role.POSTGRES, 0, lambda: _spawn_postgres(database, stderr_path), keep=False)
         child = self._fill(post)
@@ -105,19 +135,32 @@ class Supervisor:
         self._log.info("database_started", socket_dir=str(database.socket_dir))
 
     def _set_up_database(self) -> None:
-        with tempfile.TemporaryFile() as stderr:
-            argv = self._programs.setup
-            post = self._add(
-                Role.SETUP, 0, lambda: Child.spawn(argv, environment=self._with_database(), stderr=stderr.fileno()),
-                keep=False,
-            )  # fmt: skip
+        self._run_errand(Role.SETUP, self._programs.setup, _SETUP_S, "the database's set-up")
+        self._log.info("database_ready")
+
+    def _run_errand(self, role: Role, argv: Sequence[str], timeout_s: float, what: str) -> bytes:
+        """Run a child to its end, hearing signals meanwhile; what it printed. Raises as its exit status says."""
+        with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+
+            def launch() -> Child:
+                environment = self._with_database()
+                return Child.spawn(argv, environment=environment, stdout=stdout.fileno(), stderr=stderr.fileno())
+
+            post = self._add(role, 0, launch, keep=False)
             child = self._fill(post)
-            self._turn_until(lambda: post.child is None, _SETUP_S, "the database's set-up")
+            try:
+                self._turn_until(lambda: post.child is None, timeout_s, what)
+            except StartFailed:
+                child.kill()
+                self._turn_while_alive([post], _KILL_S, None)
+                self._posts.remove(post)
+                raise
             self._posts.remove(post)
             if child.exit_status != 0:
                 stderr.seek(0)
-                raise _start_error(child, stderr.read(), "the database's set-up failed")
-        self._log.info("database_ready")
+                raise _start_error(child, stderr.read(), f"{what} failed")
+            stdout.seek(0)
+            return stdout.read()
 
     def _start_engine_and_workers(self) -> None:
         engine_argv = [*self._programs.engine, "--ppid", str(os.getpid())]
@@ -125,17 +168,20 @@ class Supervisor:
             Role.ENGINE, 0,
             lambda: Child.spawn(engine_argv, environment=self._with_database(), with_status=True),
         )  # fmt: skip
-        launch = WorkerLaunch(
+        launch = self._worker_launch()
+        for slot in range(self._settings.compute_workers + self._settings.spare_workers):
+            self._add(Role.WORKER, slot, partial(launch.spawn, slot))
+        for post in self._posts:
+            if post.child is None:
+                self._fill(post)
+
+    def _worker_launch(self) -> WorkerLaunch:
+        return WorkerLaunch(
             socket_path=self._settings.engine_socket,
             cache_dir=self._settings.worker_cache_dir,
             registry=self._programs.registry,
             hard_memory_bytes=self._settings.hard_memory_bytes,
         )
-        for slot in range(self._settings.compute_workers):
-            self._add(Role.WORKER, slot, partial(launch.spawn, slot))
-        for post in self._posts:
-            if post.child is None:
-                self._fill(post)
 
     def _add(self, role: Role, slot: int, launch: Callable[[], Child], *, keep: bool = True) -> Post:
         post = Post(role, slot, launch, self._settings.restart, keep=keep)
@@ -148,7 +194,11 @@ class Supervisor:
         return child
 
     def _refill(self, post: Post) -> None:
-        child = post.refill()
+        try:
+            child = post.refill()
+        except ChildKeepsFailing as error:
+            self._give_up(post, error)
+            return
         if child is None:
             self._log.warning("child_not_started", role=post.role, slot=post.slot)
         else:
@@ -178,12 +228,15 @@ class Supervisor:
         self._wait(longest_s)
         for number in self._signals.received():
             self._log.info("signal_received", signal=number.name)
-            self._stop_requests += 1
+            self._obey(number)
         for post in list(self._posts):
             self._attend(post)
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + _LOOK_EVERY_S
             self.view = self._seen()
+        self._rolling.advance(time.monotonic())
+        self._service.feed(time.monotonic())
+        self._note_ready()
         if self._stop_requests and not self._stopping:
             raise StopRequested
 
@@ -192,6 +245,8 @@ class Supervisor:
         poll.register(self._signals.fileno(), select.POLLIN)
         now = time.monotonic()
         until = min(now + longest_s, self._look_at if self._look_at > now else now + longest_s)
+        if (feeding_in_s := self._service.next_feeding_in_s(now)) is not None:
+            until = min(until, now + feeding_in_s)
         for post in self._posts:
             if post.child is not None:
                 poll.register(post.child.pidfd, select.POLLIN)
@@ -204,44 +259,145 @@ class Supervisor:
     def _attend(self, post: Post) -> None:
         child = post.child
         if child is not None:
+            has_ended = not child.alive  # asked before it is heard, so that its last words are
             self._hear(post, child)
-            if not child.alive:
+            if has_ended:
                 self._note_end(post, child)
+            elif post.role is Role.ENGINE:
+                self._bound_silence(child)
         elif post.due_at is not None and time.monotonic() >= post.due_at and not self._stopping:
             self._refill(post)
 
     def _hear(self, post: Post, child: Child) -> None:
         ready_before = child.said_ready
         messages = child.messages()
-        if child.said_ready and not ready_before:
-            self._log.info("child_ready", role=post.role, slot=post.slot, pid=child.pid)
         if post.role is Role.ENGINE and messages:
             try:
-                self._engine = decode_snapshot(messages[-1])
+                told = decode_message(messages[-1])
             except msgspec.MsgspecError as error:
                 self._log.warning("snapshot_unreadable", error=str(error))
+                return
+            if isinstance(told, Refusal):
+                child.refusal, child.said_ready = told.message, False
+            else:
+                self._engine = told
+        if child.said_ready and not ready_before:
+            self._log.info("child_ready", role=post.role, slot=post.slot, pid=child.pid)
 
     def _note_end(self, post: Post, child: Child) -> None:
         expected = child.expected_to_end
         try:
             status = post.ended(child)
-        except (ChildKeepsFailing, ChildRefuses):
+        except ChildKeepsFailing as error:
+            self._give_up(post, error)
+            return
+        except ChildRefuses:
             if not self._stopping:
                 raise
             return
         log = self._log.info if expected or status == 0 else self._log.warning
         log("child_ended", role=post.role, slot=post.slot, pid=child.pid, how=describe_exit(status))
 
+    def _give_up(self, post: Post, error: ChildKeepsFailing) -> None:
+        """Go on without a worker's slot as long as another one has not been given up too. Raises otherwise."""
+        if self._stopping:
+            return
+        others = [each for each in self._posts if each.role is Role.WORKER and each is not post]
+        if post.role is not Role.WORKER or all(each.given_up for each in others):
+            raise error
+        post.give_up()
+        self._given_up.append(error)
+        self._log.error("slot_given_up", role=post.role, slot=post.slot, error=str(error))
+        self._service.status(f"degraded: {error}")
+
+    def _bound_silence(self, child: Child) -> None:
+        """An engine whose loop is stuck tells nothing; by now it has written its stack to stderr itself."""
+        silent_s = time.monotonic() - child.heard_at
+        limit_s = self._settings.stall_limit_s if child.said_ready else _ENGINE_START_S
+        if silent_s > limit_s and not (self._stopping or child.condemned):
+            self._log.error("engine_stalled", pid=child.pid, silent_s=round(silent_s, 1), limit_s=limit_s)
+            child.condemn()
+
+    def _bound_memory(self, post: Post, usage: ProcessUsage | None) -> None:
+        """Backstop: should the engine be too busy to look at its workers' memory, this is its limit."""
+        child, hard_bytes = post.child, self._settings.hard_memory_bytes
+        if post.role is not Role.WORKER or child is None or usage is None or hard_bytes is None or child.condemned:
+            return
+        if usage.anonymous_bytes > _MEMORY_BACKSTOP * hard_bytes:
+            self._log.error("worker_over_memory", slot=post.slot, pid=child.pid, memory_mib=usage.anonymous_bytes >> 20)
+            child.condemn()
+
+    def _note_ready(self) -> None:
+        """Say so, once, when engine and workers have all come up."""
+        if self._was_ready or self._stopping:
+            return
+        kept = [post for post in self._posts if post.role in (Role.ENGINE, Role.WORKER) and not post.given_up]
+        if kept and all(post.child is not None and post.child.said_ready for post in kept):
+            self._was_ready = True
+            self._log.info("validator_ready")
+            self._service.ready("running")
+
     def _seen(self) -> SupervisorView:
-        itself = ChildView(role="supervisor", slot=0, restarts=0, usage=process_usage(os.getpid()))
-        return SupervisorView(children=(itself, *(post.view() for post in self._posts)), engine=self._engine)
+        itself = ChildView(role="supervisor", slot=0, restarts=0, given_up=False, usage=process_usage(os.getpid()))
+        children = [itself]
+        for post in self._posts:
+            view = post.view()
+            self._bound_memory(post, view.usage)
+            children.append(view)
+        return SupervisorView(children=tuple(children), engine=self._engine)
+
+    # Obeying
+
+    def _obey(self, number: signal.Signals) -> None:
+        if number is signal.SIGUSR1:
+            self._log.info("state", children=child_states(self._posts), engine=engine_state(self._engine))
+        elif number is signal.SIGHUP and not (self._has_terminal and not _terminal_is_there()):
+            self._renewal_requested = True
+        else:  # a terminal that is closed sends SIGHUP too, and means the end
+            self._stop_requests += 1
+
+    def _renew_workers(self) -> None:
+        """Take up new settings where that is possible, and replace every worker by one of the present code."""
+        self._renewal_requested = False
+        self._service.reloading()
+        try:
+            told = self._run_errand(Role.SETTINGS, self._programs.settings, _SETTINGS_S, "reading the settings")
+            settings = msgspec.json.decode(told, type=SupervisorSettings)
+        except (ValidatorFault, msgspec.MsgspecError) as error:
+            self._log.error("settings_refused", error=str(error))
+            self._service.ready("running with the old settings")
+            return
+        self._take_up(settings)
+        launch = self._worker_launch()
+        workers = [post for post in self._posts if post.role is Role.WORKER]
+        for post in workers:
+            post.launch = partial(launch.spawn, post.slot)
+            if post.given_up:
+                post.revive()
+        self._given_up.clear()
+        self._rolling.begin(workers)
+        self._service.ready("running")
+
+    def _take_up(self, settings: SupervisorSettings) -> None:
+        """What workers are started with is taken up; what else is new needs a restart, and is named."""
+        kept = msgspec.structs.replace(self._settings, hard_memory_bytes=settings.hard_memory_bytes)
+        names = [
+            name
+            for name in SupervisorSettings.__struct_fields__
+            if name not in ("notify_socket", "watchdog_s") and getattr(kept, name) != getattr(settings, name)
+        ]
+        if names:
+            self._log.warning("settings_need_restart", names=names)
+        self._settings = kept
 
     # Stopping
 
     def _stop_all(self) -> None:
         """Engine, then workers, then the database: each has what it needs to finish until it has finished."""
         self._stopping = True
-        self._stop(Role.SETUP, signal.SIGTERM, _WORKER_STOP_S)
+        self._service.stopping()
+        for errand in _ERRANDS:
+            self._stop(errand, signal.SIGTERM, _WORKER_STOP_S)
         self._stop(Role.ENGINE, signal.SIGTERM, self._settings.grace_s + _ENGINE_MARGIN_S)
         self._stop(Role.WORKER, signal.SIGTERM, _WORKER_STOP_S)
         self._stop(Role.POSTGRES, FAST_STOP_SIGNAL, _POSTGRES_STOP_S)
@@ -298,3 +454,12 @@ def _start_error(child: Child, stderr: bytes, otherwise: str) -> ValidatorFault:
     lines = stderr.decode("utf-8", errors="replace").strip().splitlines()
     message = lines[-1].strip() if lines else f"{otherwise} ({describe_exit(status)})"
     return ChildRefuses(message) if status in EXIT_REFUSED else StartFailed(message)
+
+
+def _terminal_is_there() -> bool:
+    """Whether this process has a terminal that is not closed."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True

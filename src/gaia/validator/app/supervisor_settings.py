@@ -24,11 +24,19 @@ class SupervisorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     database_url: str | None = None
     """None: a private embedded PostgreSQL."""
     compute_workers: int = 2
+    spare_workers: int = 0
+    """Workers on top of these that stand by, warm."""
     recycle_units: int | None = None
     soft_memory_bytes: int | None = None
     hard_memory_bytes: int | None = None
     grace_s: float = 30.0
     """How long a stop waits for work in progress."""
+    stall_limit_s: float = 30.0
+    """An IO-Engine that has told nothing for so long is killed and started again."""
+    notify_socket: str | None = None
+    """Where the service manager that started us listens, as in NOTIFY_SOCKET."""
+    watchdog_s: float | None = None
+    """It wants to hear from us at least so often."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = None
     """None: no endpoint. 0: any free port, written to `run/metrics.port`."""

@@ -14,6 +14,8 @@ class ChildView(Struct, frozen=True, kw_only=True):
     role: str
     slot: int
     restarts: int
+    given_up: bool
+    """Whether it stays empty: the validator runs, but with less than it was given."""
     usage: ProcessUsage | None
     """None while nobody fills it."""
 

@@ -62,10 +62,16 @@ class Settings(BaseSettings):
         le=256,
         description="Compute worker processes",
     )
+    compute_spares: int = Field(
+        1, ge=0, le=8, description="Worker processes on top that stand by, warm, for whoever is replaced"
+    )
     recycle_units: int = Field(500, ge=1, description="A compute worker is replaced after about so many units")
     worker_soft_memory_mib: int = Field(2048, ge=128, description="Past it a worker is replaced after its unit")
     worker_hard_memory_mib: int = Field(4096, ge=256, description="Past it a worker is killed and its unit fails")
     drain_grace_s: float = Field(30.0, ge=0, le=3600, description="How long a stop waits for work in progress")
+    engine_stall_limit_s: float = Field(
+        30.0, ge=6, le=3600, description="An IO-Engine that is stuck for so long is killed and started again"
+    )
     metrics_host: str = Field("127.0.0.1", description="Address of /metrics; loopback or private")
     metrics_port: int | None = Field(9464, ge=0, le=65535, description="Port of /metrics; 0: any free; 'off': none")
     log_format: Literal["json", "console"] = Field("json", description="How log lines look")
@@ -82,7 +88,7 @@ class Settings(BaseSettings):
     run_spec_file: Path | None = Field(None, description="JSON run specification; unset: the 69 fields at 0.25 degree")
     schedule: Literal["daily", "manual"] = Field(
         "daily",
-        description="daily: a run for 12Z of every day; manual: runs are opened with `gaia runs open`",
+        description="daily: a run for 12Z of every day; manual: runs are opened with `gaia runs --open`",
     )
     world_offset_s: float = Field(0.0, ge=0, description="The world of the runs lies this long in the past")
     commit_window_s: float = Field(7200.0, ge=1, le=6 * 3600, description="From opening a run to its commit deadline")
@@ -166,10 +172,14 @@ class Settings(BaseSettings):
             data_dir=str(self.data_dir.absolute()),
             database_url=self.database_url.get_secret_value() if self.database_url else None,
             compute_workers=self.compute_workers,
+            spare_workers=self.compute_spares,
             recycle_units=self.recycle_units,
             soft_memory_bytes=self.worker_soft_memory_mib * _MIB,
             hard_memory_bytes=self.worker_hard_memory_mib * _MIB,
             grace_s=self.drain_grace_s,
+            stall_limit_s=self.engine_stall_limit_s,
+            notify_socket=os.environ.get("NOTIFY_SOCKET"),
+            watchdog_s=_watchdog_s(),
             metrics_host=self.metrics_host,
             metrics_port=self.metrics_port,
             log_format=self.log_format,
@@ -214,6 +224,14 @@ def variable_name(field: str) -> str:
     return "DATABASE_URL" if field == "database_url" else _PREFIX + field.upper()
 
 
+def _watchdog_s() -> float | None:
+    """What systemd's watchdog expects of the process that started this one: sd_watchdog_enabled(3)."""
+    usec, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not usec.isdecimal() or pid not in ("", str(os.getppid())):
+        return None
+    return int(usec) / 1e6 or None
+
+
 def _refuse_unknown_names(env_file: Path | None) -> None:
     known = {variable_name(name) for name in Settings.model_fields}
     given = {name.upper() for name in os.environ} | {
@@ -230,8 +248,9 @@ def _refuse_unknown_names(env_file: Path | None) -> None:
 
 
 def _meant(name: str, known: set[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f", did you mean {close[0]}?" if close else ""
+    given = name.removeprefix(_PREFIX)  # shared by all: it makes nothing alike
+    close = difflib.get_close_matches(given, [each.removeprefix(_PREFIX) for each in known], n=1)
+    return f", did you mean {_PREFIX}{close[0]}?" if close else ""
 
 
 def _problems(error: ValidationError) -> list[str]:

@@ -1,0 +1,222 @@
+"""What the supervisor does at SIGHUP, SIGUSR1 and for a service manager, and what it will not put up with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gaia.validator.app.children import python_module
+from gaia.validator.app.restart_policy import RestartPolicy
+from gaia.validator.app.supervisor_settings import SupervisorSettings
+from tests.support.backbone_stack import Stack, assert_all_gone
+from tests.support.waiting import children_of, is_running, lines_of, until
+
+pytestmark = pytest.mark.processes
+
+MIB = 1024 * 1024
+
+
+def renewed(stack: Stack, settings: SupervisorSettings) -> None:
+    """The next reading of the settings will give these."""
+    (stack.folder / "settings.json").write_bytes(msgspec.json.encode(settings))
+
+
+@pytest.fixture
+def readable(stack: Stack) -> Stack:
+    """A stack whose settings can be read again."""
+    code = f"import pathlib; print(pathlib.Path({str(stack.folder / 'settings.json')!r}).read_text())"
+    stack.settings_program = (sys.executable, "-c", code)
+    renewed(stack, stack.settings)
+    return stack
+
+
+def workers(stack: Stack) -> list[int]:
+    return [stack.pid_of("compute_worker", slot) for slot in range(stack.settings.compute_workers)]
+
+
+def test_a_rolling_restart_replaces_every_worker_and_loses_no_unit(readable: Stack, tmp_path: Path) -> None:
+    stack, log = readable, tmp_path / "log"
+    stack.start()
+    stack.wait_ready()
+    before, engine = workers(stack), stack.pid_of("io_engine")
+    for number in range(40):
+        stack.do(f"a{number}", "record", path=str(log), name=str(number))
+    os.kill(stack.pid, signal.SIGHUP)
+    for number in range(40, 80):
+        stack.do(f"a{number}", "record", path=str(log), name=str(number))
+    until(lambda: stack.events("rolling_restart_done"), "all are replaced")
+    results = [stack.result(f"a{number}") for number in range(80)]
+    assert all(result.ok and result.attempt == 1 for result in results)
+    assert sorted(lines_of(log), key=int) == [str(number) for number in range(80)]
+    assert not set(before) & set(workers(stack))
+    assert not any(is_running(pid) for pid in before)
+    assert stack.pid_of("io_engine") == engine
+    # One after the other: the second was asked to go when the first one's successor was ready.
+    assert [event["how"] for event in stack.events("child_ended") if event["role"] == "compute_worker"] == [
+        "exit status 0"
+    ] * 2
+
+
+def test_new_limits_reach_the_workers_and_what_needs_a_restart_is_named(readable: Stack) -> None:
+    stack = readable
+    stack.start()
+    stack.wait_ready()
+    renewed(stack, msgspec.structs.replace(stack.settings, hard_memory_bytes=512 * MIB, grace_s=7.0))
+    os.kill(stack.pid, signal.SIGHUP)
+    until(lambda: stack.events("rolling_restart_done"), "all are replaced")
+    (warning,) = stack.events("settings_need_restart")
+    assert warning["names"] == ["grace_s"]
+    argv = Path(f"/proc/{workers(stack)[0]}/cmdline").read_bytes().split(b"\0")
+    assert argv[argv.index(b"--data-limit-bytes") + 1] == str(3 * 512 * MIB).encode()
+
+
+def test_settings_that_cannot_be_used_change_nothing(readable: Stack) -> None:
+    stack = readable
+    stack.start()
+    stack.wait_ready()
+    before = workers(stack)
+    (stack.folder / "settings.json").write_text("{")
+    os.kill(stack.pid, signal.SIGHUP)
+    until(lambda: stack.events("settings_refused"), "they are refused")
+    stack.do("a", "echo")
+    assert stack.result("a").ok
+    assert workers(stack) == before
+
+
+def test_the_state_is_printed_at_sigusr1(stack: Stack, tmp_path: Path) -> None:
+    stack.start()
+    stack.wait_ready()
+    payload = {"began": str(tmp_path / "began"), "until": str(tmp_path / "release"), "fraction": 0.5, "note": "half"}
+    stack.do("a", "report_then_wait", **payload)
+    until(lambda: lines_of(tmp_path / "began"), "the unit begins")
+    os.kill(stack.pid, signal.SIGUSR1)
+    (state,) = until(lambda: stack.events("state"), "the state is printed")
+    assert [(child["role"], child["slot"], child["ready"]) for child in state["children"]] == [
+        ("io_engine", 0, True),
+        ("compute_worker", 0, True),
+        ("compute_worker", 1, True),
+    ]
+    assert {child["pid"] for child in state["children"]} == set(children_of(stack.pid))
+    assert all(child["resident_mib"] > child["anonymous_mib"] > 1 for child in state["children"])
+    assert state["engine"]["units_failed"] == 0
+    assert state["engine"]["age_s"] >= 0
+    (tmp_path / "release").touch()
+    assert stack.result("a").ok
+    assert stack.process is not None
+    assert stack.process.poll() is None
+
+
+def test_a_service_manager_hears_of_start_reload_life_and_stop(readable: Stack, tmp_path: Path) -> None:
+    stack = readable
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30)
+        stack.settings = msgspec.structs.replace(
+            stack.settings, notify_socket=str(tmp_path / "notify"), watchdog_s=0.2, compute_workers=1
+        )
+        renewed(stack, stack.settings)
+        stack.start()
+
+        def heard_until(word: str) -> list[str]:
+            heard = [manager.recv(4096).decode()]
+            while not heard[-1].startswith(word):
+                heard.append(manager.recv(4096).decode())
+            return heard
+
+        starting = heard_until("READY=1")
+        assert starting[0] == "WATCHDOG=1"
+        stack.wait_ready()
+        heard_until("WATCHDOG=1")
+        os.kill(stack.pid, signal.SIGHUP)
+        assert not [each for each in heard_until("RELOADING=1") if each.startswith("READY")]
+        heard_until("READY=1")
+        os.kill(stack.pid, signal.SIGTERM)
+        heard_until("STOPPING=1")
+        assert stack.exit_status() == 0
+
+
+def test_a_slot_that_keeps_failing_is_given_up_the_rest_works_and_the_end_says_so(stack: Stack, tmp_path: Path) -> None:
+    stack.settings = msgspec.structs.replace(
+        stack.settings, restart=RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=2)
+    )
+    stack.start()
+    stack.wait_ready()
+    # Killed before it has dialled in, a worker speaks against its slot.
+    while not stack.events("slot_given_up"):
+        pid = stack.pid_of("compute_worker", 1)
+        if is_running(pid):
+            os.kill(pid, signal.SIGKILL)
+    (event,) = stack.events("slot_given_up")
+    assert (event["role"], event["slot"]) == ("compute_worker", 1)
+    stack.do("a", "echo")
+    assert stack.result("a").ok
+    os.kill(stack.pid, signal.SIGTERM)
+    assert stack.exit_status() == 1
+    assert stack.complaint().startswith("gaia: stopped as asked, but it had run degraded: compute_worker 1 ended")
+
+
+def test_an_engine_whose_loop_is_stuck_shows_its_stack_and_is_replaced(stack: Stack, tmp_path: Path) -> None:
+    told = tmp_path / "stall"
+    stack.engine = tuple(python_module("tests.support.stalling_engine", "--stall-at", str(told)))
+    stack.settings = msgspec.structs.replace(stack.settings, stall_limit_s=2.0, compute_workers=1)
+    stack.start()
+    until(lambda: stack.events("child_ready"), "the engine is ready")
+    engine = stack.pid_of("io_engine")
+    told.touch()
+    until(lambda: stack.pid_of("io_engine") != engine, "the engine is replaced")
+    (stalled,) = stack.events("engine_stalled")
+    assert stalled["pid"] == engine
+    lines = lines_of(stack.log_path)
+    shown = next(number for number, line in enumerate(lines) if "in the_loop_is_stuck_here" in line)
+    assert shown < next(number for number, line in enumerate(lines) if "engine_stalled" in line)
+    ends = [event["how"] for event in stack.events("child_ended") if event["role"] == "io_engine"]
+    assert ends == ["killed by signal 9"]
+
+
+def test_an_engine_that_refuses_its_settings_says_so_in_one_line(stack: Stack) -> None:
+    code = (
+        "import sys\n"
+        "from gaia.validator.app.engine_snapshot import Refusal, SnapshotSender\n"
+        "SnapshotSender(int(sys.argv[-1])).send(Refusal(message='GAIA_TRUTH is not set'))\n"
+        "sys.exit(2)"
+    )
+    stack.engine = (sys.executable, "-c", code)
+    stack.start()
+    assert stack.exit_status() == 2
+    assert [line for line in lines_of(stack.log_path) if not line.startswith("{")] == ["gaia: GAIA_TRUTH is not set"]
+
+
+def test_a_worker_far_past_its_memory_is_killed_by_the_supervisor_too(stack: Stack, tmp_path: Path) -> None:
+    # The engine of these tests sets its workers no limit, as one would that is too busy to look.
+    stack.settings = msgspec.structs.replace(stack.settings, hard_memory_bytes=100 * MIB, compute_workers=1)
+    stack.start()
+    stack.wait_ready()
+    victim = stack.pid_of("compute_worker")
+    stack.do("a", "allocate", bytes=200 * MIB, until=str(tmp_path / "never"))
+    (event,) = until(lambda: stack.events("worker_over_memory")[:1], "it is seen")
+    assert (event["pid"], event["slot"]) == (victim, 0)
+    assert event["memory_mib"] > 150
+    error = stack.result("a").error
+    assert error is not None
+    assert error.code == "poison_unit"
+
+
+@pytest.mark.database
+def test_a_stop_while_the_database_is_being_made_is_obeyed_and_leaves_no_half_one(server_folder: Path) -> None:
+    stack = Stack(server_folder)
+    stack.settings = msgspec.structs.replace(stack.settings, database_url=None)
+    stack.start()
+    made = Path(stack.settings.data_dir)
+    until(lambda: any(made.glob(".postgres.init-*")), "initdb has begun")
+    family = children_of(stack.pid)
+    os.kill(stack.pid, signal.SIGTERM)
+    assert stack.exit_status() == 0
+    assert_all_gone(family)
+    assert not (made / "postgres").exists()
+    assert not any(made.glob(".postgres.init-*"))
