@@ -15,7 +15,7 @@ from gaia.tasks.defined_tasks.weather.scoring.evaluate import (
     field_statistics,
 )
 from gaia.tasks.defined_tasks.weather.scoring.field import Field
-from gaia.tasks.defined_tasks.weather.scoring.metrics import metrics_of
+from gaia.tasks.defined_tasks.weather.scoring.metrics import metrics_of, wind_vector_rmse
 from gaia.tasks.defined_tasks.weather.scoring.moments import field_moments
 from gaia.tasks.defined_tasks.weather.scoring.policy import AreaWeighting
 from gaia.tasks.defined_tasks.weather.scoring.regions import region, region_weights
@@ -138,6 +138,19 @@ def test_missing_truth_agrees_where_they_skip_it(case: Sample, scores: ModuleTyp
     weights = labelled_weights(truth)
     assert ours.rmse == _near(xskillscore.rmse(forecast, truth, dim=_SPACE, weights=weights, skipna=True))
     assert ours.rmse == _near(scores.continuous.rmse(forecast, truth, weights=weights))
+
+
+def test_the_wind_vectors_error_agrees_with_both_components(xskillscore: ModuleType) -> None:
+    u, v = SAMPLES[0], SAMPLES[3]  # any two fields do
+    parts = [
+        field_moments(forecast=case.forecast[1], truth=case.truth[1], area_weights=case.weights) for case in (u, v)
+    ]
+    weights = labelled_weights(labelled(u.truth[1]))
+    mse = [
+        float(xskillscore.mse(labelled(case.forecast[1]), labelled(case.truth[1]), dim=_SPACE, weights=weights))
+        for case in (u, v)
+    ]
+    assert wind_vector_rmse(*parts) == _near(float(np.sqrt(sum(mse))))
 
 
 def test_cosine_weights_are_those_of_scores(scores: ModuleType) -> None:

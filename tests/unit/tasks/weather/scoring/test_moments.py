@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from typing import Any
@@ -271,6 +272,21 @@ def test_fields_about_different_means_merge_about_the_common_one() -> None:
 def test_the_order_of_merging_changes_no_digit() -> None:
     parts = [_moments(_fields(250.0 + seed, 10.0, seed)) for seed in range(9)]
     assert Moments.total(parts) == Moments.total(reversed(parts)) == Moments.total(parts[4:] + parts[:4])
+
+
+@pytest.mark.parametrize("by_point", [False, True])
+def test_nothing_of_a_fields_size_is_allocated(*, by_point: bool) -> None:
+    fields = [np.random.default_rng(seed).random((256, 512), dtype=np.float32) for seed in range(4)]
+    weights = np.full((256, 512), 1 / 256 / 512) if by_point else np.full(256, 1 / 256)
+    _moments(fields, weights)  # compiled by now
+    tracemalloc.start()
+    try:
+        _moments(fields, weights)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # By point, the check of the weights makes a truth value of a byte each, a quarter of a field.
+    assert peak < fields[0].nbytes * (0.6 if by_point else 0.1)
 
 
 @given(data=st.data(), shift=st.integers(0, 19), truth=_ROWS)
