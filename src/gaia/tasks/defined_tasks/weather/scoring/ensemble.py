@@ -130,9 +130,12 @@ def _accumulate_rows(members, truth, point_weights, sums) -> None:  # type: igno
             area += w
             if not (w > 0.0 and abs(t) < np.inf):
                 continue
-            for k in range(count):
-                departures[k] = np.float64(members[k, j, i]) - t
-            departures.sort()
+            for k in range(count):  # sorted by insertion: members are few
+                departure, place = np.float64(members[k, j, i]) - t, k
+                while place > 0 and departures[place - 1] > departure:
+                    departures[place] = departures[place - 1]
+                    place -= 1
+                departures[place] = departure
             absolute = gaps = total = 0.0
             for k in range(count):
                 absolute += abs(departures[k])
