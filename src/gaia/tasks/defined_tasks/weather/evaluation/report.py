@@ -75,7 +75,7 @@ def to_csv(table: ScoreTable) -> str:
 
 
 def to_parquet(table: ScoreTable, path: Path) -> None:
-    """One column group; needs pyarrow, which is 50 MB and so not installed with Gaia. Raises BadRequest."""
+    """One column group; needs pyarrow, which is 170 MB and so not installed with Gaia. Raises BadRequest."""
     try:
         import pyarrow
         import pyarrow.parquet
