@@ -1,0 +1,1 @@
+"""Measurements that back docs/performance.md. `make bench` runs all; nothing of the product imports them."""

@@ -1,0 +1,190 @@
+"""Machine code of a kernel, kept on disk, so that a process that only runs it never imports the compiler.
+
+Importing numba and taking up its own cache costs seconds a process and 100 MB resident; linking the object code
+that it once made costs milliseconds on top of llvmlite. Owns the compiler's settings, where the code lies and
+when it is stale. Never holds a formula, and never runs code that was compiled from another source, by another
+compiler or for another processor: all of them are in the file's name, and its digest is in the file.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib.metadata
+import importlib.util
+import inspect
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from gaia.contracts.errors import ValidatorFault
+
+_DIGEST_BYTES = 32
+_MAY_REORDER = {"reassoc", "contract", "nsz", "arcp", "afn"}
+"""Sums may be reordered into vector lanes; "nnan" and "ninf" stay off, for NaN must be seen."""
+
+
+class KernelMisused(ValidatorFault):
+    """A kernel was called with other arrays than it was compiled for."""
+
+
+class KernelUnlinkable(ValidatorFault):
+    """A kernel's machine code needs something that only the compiler's process has."""
+
+
+class KernelFailed(ValidatorFault):
+    """A kernel did not come to its end."""
+
+
+Parameter = tuple[str, int, bool]
+"""numpy's name of the type, dimensions (0: a number), writable. Arrays are in C order."""
+
+Call = Callable[..., None]
+
+
+def native(function: Call, parameters: Sequence[Parameter]) -> Call:
+    """`function` as machine code: the code that is kept, if it is of this function, or else compiled and kept.
+
+    It is called as the function itself and releases the interpreter's lock. It must return nothing, allocate
+    nothing and call only arithmetic. Raises KernelUnlinkable; its calls raise KernelMisused and KernelFailed.
+    """
+    path = code_path(function, parameters)
+    code = _read(path)
+    if code is None:
+        code = _compile(function, parameters)
+        _write(path, code)
+    return _linked(code, function.__name__, parameters)
+
+
+def code_path(function: Call, parameters: Sequence[Parameter]) -> Path:
+    """Where its machine code lies: where Python keeps the compiled form of its source file."""
+    import llvmlite.binding as llvm  # type: ignore[import-untyped]  # it has no types
+
+    parts = [
+        inspect.getsource(function),
+        repr(parameters),
+        Path(__file__).read_text(encoding="utf-8"),
+        *(importlib.metadata.version(package) for package in ("numba", "llvmlite")),
+        llvm.get_process_triple(),
+        llvm.get_host_cpu_name(),
+        llvm.get_host_cpu_features().flatten(),
+    ]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    compiled = Path(importlib.util.cache_from_source(inspect.getfile(function)))
+    return compiled.with_name(f"{compiled.stem}.{function.__name__}.{key}.o")
+
+
+def _compile(function: Call, parameters: Sequence[Parameter]) -> bytes:
+    """(length of the function's name, name, object code)."""
+    import numba
+
+    alone: dict[str, Any] = {
+        "no_cpython_wrapper": True,
+        "no_cfunc_wrapper": True,
+        "_nrt": False,
+    }  # needs nothing of numba to run
+    signature = numba.void(*(_numba_type(parameter) for parameter in parameters))
+    try:
+        compiled = numba.njit([signature], fastmath=_MAY_REORDER, **alone)(function)
+    except numba.core.errors.NumbaError as error:  # an allocation, first of all
+        raise KernelUnlinkable(f"{function.__name__} does not compile without numba's runtime: {error}") from error
+    result: Any = next(iter(compiled.overloads.values()))
+    functions = result.library._final_module.functions
+    outside = {f.name for f in functions if f.is_declaration and not f.name.startswith("llvm.")}
+    if outside:
+        raise KernelUnlinkable(f"{function.__name__} calls {sorted(outside)}; a kernel calls only arithmetic")
+    name = str(result.fndesc.llvm_func_name).encode()
+    code: bytes = result.library._get_compiled_object()
+    return len(name).to_bytes(2, "big") + name + code
+
+
+def _numba_type(parameter: Parameter) -> Any:
+    from numba import types
+
+    dtype, ndim, writable = parameter
+    scalar = getattr(types, dtype)
+    return types.Array(scalar, ndim, "C", readonly=not writable) if ndim else scalar
+
+
+def _linked(code: bytes, name: str, parameters: Sequence[Parameter]) -> Call:
+    engine, address = _link(code)
+    types = [c_type for parameter in parameters for c_type in _c_types(parameter)]
+    # numba's own convention: where to put the result and the exception, then the arguments unpacked
+    entry = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, *types)(address)
+
+    def call(*arguments: Any) -> None:
+        pairs = zip(parameters, arguments, strict=True)
+        unpacked = [part for parameter, argument in pairs for part in _unpacked(parameter, argument)]
+        result, exception = ctypes.c_void_p(), ctypes.c_void_p()
+        status = entry(ctypes.byref(result), ctypes.byref(exception), *unpacked)
+        if status not in _RETURNED or engine is None:  # the engine owns the code, and lives while `call` names it
+            raise KernelFailed(f"{name} ended with status {status}: it divided by zero")
+
+    return call
+
+
+def _c_types(parameter: Parameter) -> list[Any]:
+    """Of what `_unpacked` gives."""
+    dtype, ndim, _ = parameter
+    if ndim == 0:
+        return [{"float64": ctypes.c_double, "float32": ctypes.c_float, "int64": ctypes.c_int64}[dtype]]
+    return [*[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 2, ctypes.c_void_p, *[ctypes.c_int64] * (2 * ndim)]
+
+
+def _unpacked(parameter: Parameter, argument: Any) -> tuple[Any, ...]:
+    """A number; or an array as numba passes it: two owners, count, item size, address, shape, strides."""
+    dtype, ndim, writable = parameter
+    if ndim == 0:
+        return (argument,)
+    array: NDArray[Any] = argument
+    flags = array.flags
+    fits = array.dtype == dtype and array.ndim == ndim and flags.c_contiguous and flags.aligned
+    if not fits or (writable and not flags.writeable):
+        wanted = f"{'writable ' if writable else ''}{dtype} of {ndim} dimensions in C order"
+        raise KernelMisused(f"expected {wanted}, got {array.dtype} {array.shape} with strides {array.strides}")
+    return (None, None, array.size, array.itemsize, array.ctypes.data, *array.shape, *array.strides)
+
+
+_RETURNED = (0, -2)
+"""numba's codes for a plain return and for one of None."""
+
+
+def _link(code: bytes) -> tuple[Any, int]:
+    """What must stay alive while the code may run, and the function's address."""
+    import llvmlite.binding as llvm
+
+    length = int.from_bytes(code[:2], "big")
+    name, elf = code[2 : 2 + length].decode(), code[2 + length :]
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(elf))
+    engine.finalize_object()
+    return engine, int(engine.get_function_address(name))
+
+
+def _read(path: Path) -> bytes | None:
+    """The code, if it is there and whole."""
+    try:
+        stored = path.read_bytes()
+    except OSError:
+        return None
+    code = stored[_DIGEST_BYTES:]
+    return code if stored[:_DIGEST_BYTES] == hashlib.sha256(code).digest() else None
+
+
+def _write(path: Path, code: bytes) -> None:
+    """Whole or not at all. Where the folder cannot be written, every process compiles for itself."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(hashlib.sha256(code).digest() + code)
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()

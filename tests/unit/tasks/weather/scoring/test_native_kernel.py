@@ -1,0 +1,114 @@
+"""Machine code of kernels: it does what the function says, is kept, and is never that of something else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gaia.tasks.defined_tasks.weather.scoring import native_kernel
+from gaia.tasks.defined_tasks.weather.scoring.native_kernel import KernelMisused, KernelUnlinkable, code_path, native
+
+_FIELD, _NUMBER, _SUMS = ("float32", 2, False), ("float64", 0, False), ("float64", 1, True)
+_PARAMETERS = [_FIELD, _NUMBER, _SUMS]
+
+
+def _weighted_sum(field, factor, sums) -> None:  # type: ignore[no-untyped-def]
+    for row in field:
+        for value in row:
+            sums[0] += np.float64(value) * factor
+
+
+def _allocating(field, factor, sums) -> None:  # type: ignore[no-untyped-def]
+    sums[0] += np.empty(field.shape[0], dtype=np.float64).size * factor
+
+
+@pytest.fixture(autouse=True)
+def _kept_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path))
+
+
+def _sum(field: Any, factor: float = 2.0) -> float:
+    sums = np.zeros(1)
+    native(_weighted_sum, _PARAMETERS)(field, factor, sums)
+    return float(sums[0])
+
+
+def test_it_computes_what_the_function_says_from_read_only_fields() -> None:
+    field = np.arange(6, dtype=np.float32).reshape(2, 3)
+    field.flags.writeable = False
+    assert _sum(field) == 2.0 * 15
+
+
+def test_kept_code_is_taken_up_without_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _sum(np.ones((2, 2), np.float32)) == 8.0
+    assert code_path(_weighted_sum, _PARAMETERS).exists()
+    monkeypatch.setattr(native_kernel, "_compile", lambda *_: pytest.fail("compiled again"))
+    assert _sum(np.ones((2, 2), np.float32)) == 8.0
+
+
+@pytest.mark.parametrize("spoil", [lambda code: code[:-1], lambda code: code[:40] + b"\xff" + code[41:], lambda _: b""])
+def test_spoilt_code_is_never_run(spoil: Any) -> None:
+    _sum(np.ones((2, 2), np.float32))
+    path = code_path(_weighted_sum, _PARAMETERS)
+    whole = path.read_bytes()
+    path.write_bytes(spoil(whole))
+    assert _sum(np.ones((2, 2), np.float32)) == 8.0
+    assert len(path.read_bytes()) == len(whole)
+
+
+def test_another_function_or_other_types_have_other_code() -> None:
+    paths = {
+        code_path(_weighted_sum, _PARAMETERS),
+        code_path(_allocating, _PARAMETERS),
+        code_path(_weighted_sum, [("float64", 2, False), _NUMBER, _SUMS]),
+    }
+    assert len(paths) == 3
+
+
+@pytest.mark.parametrize(
+    "field",
+    [np.ones((2, 2)), np.ones(4, np.float32), np.ones((4, 4), np.float32)[:, ::2]],
+    ids=["float64", "one dimension", "not C order"],
+)
+def test_arrays_that_it_was_not_compiled_for_are_refused(field: Any) -> None:
+    with pytest.raises(KernelMisused, match="float32 of 2 dimensions in C order"):
+        _sum(field)
+
+
+def test_sums_must_be_writable() -> None:
+    sums = np.zeros(1)
+    sums.flags.writeable = False
+    with pytest.raises(KernelMisused, match="writable"):
+        native(_weighted_sum, _PARAMETERS)(np.ones((2, 2), np.float32), 1.0, sums)
+
+
+def test_a_kernel_that_allocates_is_refused() -> None:
+    with pytest.raises(KernelUnlinkable, match="_allocating"):
+        native(_allocating, _PARAMETERS)
+
+
+def test_a_folder_that_cannot_be_written_costs_time_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "pycache_prefix", "/proc/nowhere")
+    assert _sum(np.ones((2, 2), np.float32)) == 8.0
+
+
+def test_taking_up_kept_code_imports_no_compiler(tmp_path: Path) -> None:
+    module = tmp_path / "one_kernel.py"
+    module.write_text("def add(number, sums):\n    sums[0] += number\n")
+    program = (
+        "import sys; import numpy as np; import one_kernel; "
+        "from gaia.tasks.defined_tasks.weather.scoring.native_kernel import native\n"
+        "sums = np.zeros(1); native(one_kernel.add, [('float64', 0, False), ('float64', 1, True)])(3.0, sums)\n"
+        "print(sums[0], 'numba' in sys.modules)"
+    )
+    command = [sys.executable, "-X", f"pycache_prefix={tmp_path}", "-c", program]
+    said = [
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=100, text=True).stdout.split()
+        for _ in range(2)
+    ]
+    assert said == [["3.0", "True"], ["3.0", "False"]]

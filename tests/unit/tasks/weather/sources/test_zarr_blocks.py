@@ -1,0 +1,93 @@
+"""The thin reader against zarr-python, on stores that zarr-python wrote; and what it leaves to it or refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numcodecs
+import numpy as np
+import pytest
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, GzipCodec
+
+from gaia.tasks.defined_tasks.weather.sources.errors import StoreDamaged
+from gaia.tasks.defined_tasks.weather.sources.zarr_blocks import ZarrBlocks
+
+_SHAPE = (2, 3, 13, 20)
+_VALUES = np.random.default_rng(1).normal(250.0, 20.0, _SHAPE).astype(np.float32)
+
+
+def _store(path: Path, chunks: tuple[int, ...], zarr_format: Any, values: NDArray[Any] = _VALUES, **more: Any) -> Path:
+    v3 = BloscCodec(typesize=4, cname="zstd", clevel=3, shuffle="shuffle")
+    codec = v3 if zarr_format == 3 else numcodecs.Blosc("zstd", 3, 1)
+    options = {"compressors": codec, **more}
+    array = zarr.create_array(
+        path, shape=values.shape, chunks=chunks, dtype=values.dtype, zarr_format=zarr_format, **options
+    )
+    array[:] = values
+    return path
+
+
+def _open(path: Path) -> ZarrBlocks:
+    blocks = ZarrBlocks.open(path)
+    assert blocks is not None
+    return blocks
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("chunks", [(1, 1, 13, 20), (1, 3, 4, 7), (2, 2, 13, 20), (1, 3, 13, 20), (2, 3, 5, 6)])
+def test_every_block_is_what_was_written(tmp_path: Path, chunks: tuple[int, ...], zarr_format: int) -> None:
+    blocks = _open(_store(tmp_path / "a", chunks, zarr_format))
+    assert np.array_equal(blocks.read(()), _VALUES)
+    for time in range(2):
+        assert np.array_equal(blocks.read((time,)), _VALUES[time])
+        for level in range(3):
+            out = np.full((13, 20), np.nan, dtype=np.float32)
+            assert blocks.read((time, level), out=out) is out
+            assert np.array_equal(out, _VALUES[time, level])
+
+
+def test_each_chunk_is_shown_once_before_it_is_decoded(tmp_path: Path) -> None:
+    path = _store(tmp_path / "a", (1, 3, 13, 10), 3)
+    seen: dict[str, bytes] = {}
+    _open(path).read((1,), seen=lambda key, encoded: seen.__setitem__(key, bytes(encoded)))
+    assert seen == {key: (path / key).read_bytes() for key in ("c/1/0/0/0", "c/1/0/0/1")}
+
+
+def test_other_arrays_are_left_to_zarr_python(tmp_path: Path) -> None:
+    doubles = _store(tmp_path / "f8", (1, 3, 13, 20), 3, _VALUES.astype(np.float64))
+    gzipped = _store(tmp_path / "gzip", (1, 3, 13, 20), 3, compressors=GzipCodec())
+    sharded = _store(tmp_path / "shards", (1, 1, 13, 20), 3, shards=(1, 3, 13, 20))
+    fortran = _store(tmp_path / "fortran", (1, 3, 13, 20), 2, order="F")
+    big_endian = _store(tmp_path / "big", (1, 3, 13, 20), 2, _VALUES.astype(">f4"))
+    (tmp_path / "none").mkdir()
+    for path in (doubles, gzipped, sharded, fortran, big_endian, tmp_path / "none"):
+        assert ZarrBlocks.open(path) is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (lambda file: file.unlink(), "missing"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-1]), "announces"),
+        (lambda file: file.write_bytes(b"short"), "shorter or longer"),
+        (lambda file: file.write_bytes(bytes(2_000_000)), "shorter or longer"),
+        (lambda file: file.write_bytes(file.read_bytes()[:30] + bytes(len(file.read_bytes()) - 30)), "decompress"),
+        (lambda file: (file.unlink(), file.symlink_to("/dev/zero")), "cannot be read"),
+    ],
+    ids=["missing", "cut", "tiny", "huge", "spoilt", "link"],
+)
+def test_a_bad_chunk_is_named(tmp_path: Path, spoil: Any, complaint: str) -> None:
+    path = _store(tmp_path / "a", (1, 3, 13, 20), 3)
+    spoil(path / "c/1/0/0/0")
+    with pytest.raises(StoreDamaged, match=f"c/1/0/0/0.*{complaint}"):
+        _open(path).read((1,))
+
+
+def test_a_block_beyond_the_array_is_an_index_error(tmp_path: Path) -> None:
+    blocks = _open(_store(tmp_path / "a", (1, 3, 13, 20), 3))
+    for at in ((2,), (-1,), (0, 3), (0, 0, 0, 0, 0)):
+        with pytest.raises(IndexError, match="no block"):
+            blocks.read(at)
