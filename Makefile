@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test lint types layers unit lock clean policy faults soak
+.PHONY: demo bench test lint types layers unit lock clean policy faults soak
 .DEFAULT_GOAL := test
 
 $(STAMP): requirements.lock pyproject.toml
@@ -29,6 +29,10 @@ demo: $(STAMP)
 # Who would earn what under the scoring policy, in the embedded world: docs/scoring.md
 policy: $(STAMP)
 	$(BIN)/python scripts/try_policy.py $(ARGS)
+
+# Figures of docs/performance.md, into out/bench; ARGS="--quick" only sees that it runs, --only NAME chooses.
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 test: lint types layers unit
 
