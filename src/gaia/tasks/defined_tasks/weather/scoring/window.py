@@ -15,7 +15,7 @@ from gaia.contracts.ids import Hotkey, RunId
 from gaia.tasks.defined_tasks.weather.scoring.policy import ScoringPolicy
 
 _EASE_ROUNDS = 30
-_EASE_SETTLED = 1e-9
+_EASE_SETTLED = 1e-7
 """Relative. A round leaves of the distortion the share that comers and goers have in a run: two or three do, mostly."""
 
 
