@@ -1,4 +1,4 @@
-"""The local pool keeps the contract of a ComputeBackend."""
+"""The local pool keeps the contract of a ComputeBackend, bare and with everything around it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gaia.contracts.ports import ComputeBackend
+from gaia.validator.app.process_pool import ProcessPool
 from tests.contract.compute_backend_suite import ComputeBackendSuite
-from tests.support.pools import running_pool
+from tests.support.pools import REGISTRY, running_pool
 
 pytestmark = pytest.mark.processes
 
@@ -18,3 +19,10 @@ class TestComputePool(ComputeBackendSuite):
     async def backend(self) -> AsyncIterator[ComputeBackend]:
         async with running_pool(workers=2) as running:
             yield running.pool
+
+
+class TestProcessPool(ComputeBackendSuite):
+    @pytest.fixture
+    async def backend(self) -> AsyncIterator[ComputeBackend]:
+        async with ProcessPool(REGISTRY, workers=2, spares=1) as pool:
+            yield pool

@@ -58,7 +58,7 @@ class ComputePool:
         self._crew = Crew(settings.workers)
         self._orders = 0
         self._arrivals = 0
-        self._closed: PoolClosed | None = None
+        self._closed: ValidatorFault | None = None
         self._quiet: asyncio.Event = asyncio.Event()
         self._tick: asyncio.TimerHandle | None = None
         self._waits = Histogram(JOB_BOUNDS_S)
@@ -132,16 +132,20 @@ class ComputePool:
 
     async def drain(self, grace_s: float) -> None:
         """Refuse new units, fail those that wait, let running ones finish within the grace time, then kill."""
-        self._closed = PoolClosed("the compute pool is being stopped")
-        for pending in self._line.clear():
-            self._fail(pending, self._closed)
-        self._note_quiet()
+        self.refuse(PoolClosed("the compute pool is being stopped"))
         try:
             async with asyncio.timeout(grace_s):
                 await self._quiet.wait()
         except TimeoutError:
             for link in self._busy():
                 self._fail_and_kill(link, PoolClosed(f"the unit did not finish within {grace_s:g} s of the stop"))
+
+    def refuse(self, error: ValidatorFault) -> None:
+        """From now on nobody works for new units: they, and those that wait, fail with `error`."""
+        self._closed = error
+        for pending in self._line.clear():
+            self._fail(pending, error)
+        self._note_quiet()
 
     async def close(self) -> None:
         """Stop at once: running units fail, their workers are killed, idle ones are left to dial elsewhere."""

@@ -11,9 +11,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-import tempfile
 from datetime import timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -26,13 +24,12 @@ from gaia.contracts.errors import ConfigurationError, GaiaError, SourceFault, Va
 from gaia.contracts.job import Later
 from gaia.contracts.parent_death import die_with_parent
 from gaia.contracts.unit import ResultUnit, UnitError, WorkUnit
-from gaia.validator.app.children import WorkerLaunch
 from gaia.validator.app.compute_pool import ComputePool
 from gaia.validator.app.dispatcher import Dispatcher
 from gaia.validator.app.engine_snapshot import EngineSnapshot, Refusal, SnapshotSender
-from gaia.validator.app.local_workers import LocalWorkers
 from gaia.validator.app.logging_config import configure_logging
 from gaia.validator.app.pool_settings import PoolSettings
+from gaia.validator.app.process_pool import ProcessPool
 from gaia.validator.app.scheduler import Scheduler
 from gaia.validator.app.services.cache_keeper import CacheKeeper
 from gaia.validator.app.services.event_loop_lag import LoopLagMonitor
@@ -63,7 +60,7 @@ class IOEngine:
         self._lag = LoopLagMonitor(self._clock)
         self._stack = contextlib.AsyncExitStack()
         self._wired: Wired | None = None
-        self._pool: ComputePool | None = None
+        self._pool: ComputePool | ProcessPool | None = None
         self._dispatcher: Dispatcher | None = None
 
     async def __aenter__(self) -> Self:
@@ -166,33 +163,26 @@ class IOEngine:
             jobs_in_progress=self._dispatcher.in_progress if self._dispatcher else 0,
         )
 
-    async def _start_pool(self) -> ComputePool:
-        supervisor = self._settings.for_supervisor()
-        socket_path = supervisor.engine_socket
-        if self._local_workers:
-            folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gaia-"))
-            socket_path = Path(folder) / "compute.sock"
-        at_work = self._local_workers or supervisor.compute_workers
-        pool = ComputePool(
-            socket_path=socket_path,
-            settings=PoolSettings(
-                workers=at_work if supervisor.spare_workers else None,
-                recycle_units=supervisor.recycle_units,
-                soft_memory_bytes=supervisor.soft_memory_bytes,
-                hard_memory_bytes=supervisor.hard_memory_bytes,
-            ),
+    async def _start_pool(self) -> ComputePool | ProcessPool:
+        told = self._settings.for_supervisor()
+        settings = PoolSettings(
+            workers=told.compute_workers if told.spare_workers else None,
+            recycle_units=told.recycle_units,
+            soft_memory_bytes=told.soft_memory_bytes,
+            hard_memory_bytes=told.hard_memory_bytes,
         )
+        if self._local_workers:
+            return await self._stack.enter_async_context(
+                ProcessPool(
+                    workers=self._local_workers,
+                    spares=told.spare_workers,
+                    settings=settings,
+                    cache_dir=told.worker_cache_dir,
+                )
+            )
+        pool = ComputePool(socket_path=told.engine_socket, settings=settings)
         await pool.start()
         self._stack.push_async_callback(pool.close)
-        if self._local_workers:
-            launch = WorkerLaunch(
-                socket_path=socket_path,
-                cache_dir=supervisor.worker_cache_dir,
-                hard_memory_bytes=supervisor.hard_memory_bytes,
-            )
-            await self._stack.enter_async_context(LocalWorkers(at_work + supervisor.spare_workers, launch))
-            # Before the workers are asked to end: a busy one would hold the close up until its unit is done.
-            self._stack.push_async_callback(pool.drain, 0.0)
         return pool
 
     def _require(self) -> Wired:

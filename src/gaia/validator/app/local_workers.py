@@ -8,6 +8,7 @@ by.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -30,7 +31,11 @@ class LocalWorkers:
         *,
         policy: RestartPolicy | None = None,
         grace_s: float = 10.0,
+        on_all_given_up: Callable[[WorkersKeepFailing], None] | None = None,
     ) -> None:
+        """`on_all_given_up` is told when no slot is left, so that nobody waits for workers that will never come."""
+        self._on_all_given_up = on_all_given_up
+        self._given_up = 0
         self._launch = launch
         self._grace_s = grace_s
         self._histories = [RestartHistory(policy or RestartPolicy()) for _ in range(count)]
@@ -98,6 +103,9 @@ class LocalWorkers:
         if delay_s is None:
             self.failure = WorkersKeepFailing(f"worker {slot} does not start (exit status {status}): see its output")
             self._log.error("worker_given_up", slot=slot, exit_status=status)
+            self._given_up += 1
+            if self._given_up == len(self._histories) and self._on_all_given_up is not None:
+                self._on_all_given_up(self.failure)
         else:
             self._due[slot] = self._loop.call_later(delay_s, self._start, slot)
 
