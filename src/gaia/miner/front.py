@@ -35,6 +35,7 @@ from gaia.protocol.messages import (
     RevealMessage,
     custom_serializer,
     decode_request,
+    printable,
 )
 from gaia.protocol.signing import (
     CallerNotPermitted,
@@ -105,7 +106,7 @@ class Front:
             except TimeoutError:
                 raise web.HTTPRequestTimeout from None
             except GaiaError as error:
-                log.warning("request_refused", path=request.path, code=error.code, reason=str(error))
+                log.warning("request_refused", path=printable(request.path), code=error.code, reason=str(error))
                 refusal = _refusal(error)
                 return web.Response(status=refusal.status, body=refusal.body, content_type=_JSON)
             answer = await self._answered(answerer, request, body)
@@ -139,10 +140,10 @@ class Front:
             return await answerer(request, body)
         except GaiaError as error:
             declined = log.debug if error.retryable else log.info  # validators poll: "not yet" is no news
-            declined("request_declined", path=request.path, code=error.code, reason=str(error))
+            declined("request_declined", path=printable(request.path), code=error.code, reason=str(error))
             return _refusal(error)
         except Exception:  # a process boundary: whatever it is, the caller gets an answer
-            log.exception("request_failed", path=request.path)
+            log.exception("request_failed", path=printable(request.path))
             return Answer(status=500, body=custom_serializer(ErrorMessage(code="miner_failed", message="our fault")))
 
     def _signed(self, identity: RequestIdentity, answer: Answer) -> web.Response:

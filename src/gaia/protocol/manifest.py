@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 
 from gaia.contracts.errors import MinerFault, ValidatorFault
 from gaia.contracts.ids import Hotkey, RunId
-from gaia.protocol.messages import Hex32, ShortText, UtcTime, custom_serializer
+from gaia.protocol.messages import Hex32, ShortText, UtcTime, custom_serializer, printable
 from gaia.protocol.run_spec import RunSpec
 
 COMMITMENT_DOMAIN = b"gaia/commitment/1"
@@ -134,7 +134,7 @@ def _decode_canonical(manifest_bytes: bytes) -> Manifest:
     try:
         manifest = msgspec.json.decode(manifest_bytes, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ManifestMalformed(f"not a manifest: {error}") from error
+        raise ManifestMalformed(f"not a manifest: {printable(str(error))}") from error
     if canonical_bytes(manifest) != manifest_bytes:
         raise ManifestMalformed("not canonical: keys must ascend, without repeats or white space")
     return manifest

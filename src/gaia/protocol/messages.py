@@ -130,7 +130,7 @@ def decode_request(data: bytes) -> ForecastRequest:
         request = msgspec.json.decode(data, type=ForecastRequest)
         named = run_id_for(request.netuid, request.init_time)
     except (msgspec.DecodeError, ValidatorFault, UnicodeDecodeError, OverflowError, RecursionError) as error:
-        raise MalformedRequest(f"not a forecast request: {error}") from error
+        raise MalformedRequest(f"not a forecast request: {_quoted(error)}") from error
     if request.run_id != named:
         raise MalformedRequest(f"run_id {request.run_id[:40]!r} should be {named}, by netuid and init_time")
     if not request.init_time < request.commit_deadline < request.reveal_until:
@@ -146,7 +146,20 @@ def decode_answer(data: bytes, kind: type[Answer], *, max_bytes: int = MAX_ANSWE
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, GaiaError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedAnswer(f"the answer is not a {kind.__name__}: {error}") from error
+        raise MalformedAnswer(f"the answer is not a {kind.__name__}: {_quoted(error)}") from error
+
+
+def printable(text: str, limit: int = 200) -> str:
+    """A stranger's text, safe in a log, a database and on a page: printable ASCII, of bounded length.
+
+    >>> printable("no\\x1b[31m <b>")
+    'no?[31m <b>'
+    """
+    return "".join(c if " " <= c <= "~" else "?" for c in text[:limit])
+
+
+def _quoted(error: Exception) -> str:
+    return printable(str(error))  # a decoder's message repeats the names of fields that the stranger chose
 
 
 def _refuse_unservable(spec: RunSpec) -> None:

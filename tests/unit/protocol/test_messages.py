@@ -28,6 +28,7 @@ from gaia.protocol.messages import (
     custom_serializer,
     decode_answer,
     decode_request,
+    printable,
     reveal_path,
 )
 from gaia.protocol.run_spec import GridSpec, RunSpec, VariableSpec
@@ -173,3 +174,17 @@ def test_the_paths_are_those_of_the_protocol() -> None:
     assert commitment_path(RUN_ID) == "/v1/forecasts/sn57-20170101T00Z/commitment"
     assert reveal_path(RUN_ID) == "/v1/forecasts/sn57-20170101T00Z/reveal"
     assert chunk_path(RUN_ID, "z/c/0/1/0/0") == "/v1/forecasts/sn57-20170101T00Z/chunks/z/c/0/1/0/0"
+
+
+def test_a_strangers_text_is_made_printable_and_short() -> None:
+    assert printable("a\nb\x1b\u202e é" + "x" * 500) == "a?b?? ?" + "x" * 193
+
+
+def test_a_refusal_does_not_repeat_the_control_characters_that_it_refuses() -> None:
+    hostile = b'{"\\u0000\\u001b[2Jfield":1}'
+    with pytest.raises(MalformedAnswer, match="field") as answer:
+        decode_answer(hostile, CommitmentMessage)
+    with pytest.raises(MalformedRequest, match="field") as request:
+        decode_request(hostile)
+    assert str(answer.value).isprintable()
+    assert str(request.value).isprintable()

@@ -211,15 +211,15 @@ class PostgresQueue:
     async def retry(self, job: Job, error: str, delay: timedelta | None = None) -> JobState:
         """Give the job back after a failure: ready after `delay` (or `backoff`), or dead when used up."""
         wait = backoff(job.attempt) if delay is None else delay
-        return await self._give_back(_RETRY, job, error[:_ERROR_LENGTH], wait)
+        return await self._give_back(_RETRY, job, _as_text(error), wait)
 
     async def bury(self, job: Job, error: str) -> None:
         """The job is dead."""
-        await self._give_back(_BURY, job, error[:_ERROR_LENGTH])
+        await self._give_back(_BURY, job, _as_text(error))
 
     async def postpone(self, job: Job, until: datetime, why: str) -> None:
         """The job comes back at `until`; no attempt is used up, the fence stays risen."""
-        await self._give_back(_POSTPONE, job, why[:_ERROR_LENGTH], until)
+        await self._give_back(_POSTPONE, job, _as_text(why), until)
 
     async def release(self, job: Job) -> None:
         """Hand the job back untouched, at a drain; no attempt is used up."""
@@ -279,6 +279,10 @@ class PostgresQueue:
         if state is None:
             raise _lost(job)
         return JobState(state)
+
+
+def _as_text(error: str) -> str:
+    return error[:_ERROR_LENGTH].replace("\0", "?")  # PostgreSQL's text takes no NUL, and a job must not die of that
 
 
 def _lost(job: Job) -> LeaseLost:

@@ -32,6 +32,7 @@ from gaia.protocol.messages import (
     chunk_path,
     commitment_path,
     decode_answer,
+    printable,
     reveal_path,
 )
 from gaia.protocol.signing import (
@@ -49,7 +50,6 @@ from gaia.validator.miners.failures import (
     RefusedByMiner,
     WrongChunkSize,
     failure_of,
-    printable,
 )
 
 _PIECE_BYTES = 65_536

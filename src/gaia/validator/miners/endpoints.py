@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from gaia.validator.miners.failures import EndpointRefused, printable
+from gaia.protocol.messages import printable
+from gaia.validator.miners.failures import EndpointRefused
 
 _LONGEST_ENDPOINT = 256
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"

@@ -12,14 +12,13 @@ import socket
 import aiohttp
 
 from gaia.contracts.errors import GaiaError, MinerFault, ValidatorFault
-from gaia.protocol.messages import MalformedAnswer
+from gaia.protocol.messages import MalformedAnswer, printable
 
 _RETRYABLE_STATUS = frozenset((408, 425, 429))
 _OUT_OF_RESOURCES = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, socket.EAI_MEMORY)
 )
 _NO_ROUTE = frozenset((errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, socket.EAI_AGAIN))
-_LONGEST_QUOTE = 200
 
 
 class EndpointRefused(MinerFault):
@@ -83,15 +82,6 @@ class ChunkNotStored(ValidatorFault):
     """A chunk cannot be written to the validator's disk."""
 
     retryable = True
-
-
-def printable(text: str) -> str:
-    """A stranger's text, safe in a log and on a page: printable ASCII, of bounded length.
-
-    >>> printable("no\\x1b[31m <b>")
-    'no?[31m <b>'
-    """
-    return "".join(c if " " <= c <= "~" else "?" for c in text[:_LONGEST_QUOTE])
 
 
 def failure_of(error: Exception, *, others_reachable: bool) -> GaiaError:

@@ -19,7 +19,6 @@ from gaia.validator.miners.failures import (
     OutOfLocalResources,
     RefusedByMiner,
     failure_of,
-    printable,
 )
 
 KEY = ConnectionKey("miner", 80, False, True, None, None, None)
@@ -76,7 +75,3 @@ def test_a_server_that_speaks_no_http_is_malformed() -> None:
 )
 def test_a_refusal_for_now_is_worth_another_try(status: int, again: bool) -> None:
     assert RefusedByMiner(status, "").retryable is again
-
-
-def test_a_strangers_text_is_made_printable_and_short() -> None:
-    assert printable("a\nb\x1b\u202e é" + "x" * 500) == "a?b?? ?" + "x" * 193

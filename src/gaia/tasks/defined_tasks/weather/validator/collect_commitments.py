@@ -33,6 +33,9 @@ _UNCOMMITTED = (MinerState.LISTED, MinerState.ACKNOWLEDGED)
 _ABSENCE = timedelta(minutes=5)
 """If we last asked longer than this before the deadline, we were away and nobody is late."""
 
+_PAUSE_IN_TROUBLE = timedelta(seconds=2)
+"""Before a miner is asked again after an error that is not about it, such as a database that restarts."""
+
 
 async def collect_commitments(job: Job, weather: WeatherContext) -> TaskResult:
     """Ask until the deadline; then close the list and have every committed forecast frozen."""
@@ -64,14 +67,24 @@ async def _ask_all(weather: WeatherContext, run: Run, waiting: list[RunMiner], l
 
 async def _note_presence(weather: WeatherContext, run: Run) -> None:
     while True:
-        async with weather.core.database.acquire() as conn:
-            await set_polled(conn, run.run_id, weather.core.clock.now())
+        try:
+            async with weather.core.database.acquire() as conn:
+                await set_polled(conn, run.run_id, weather.core.clock.now())
+        except Exception as error:  # noqa: BLE001  a service loop: the database comes back before the deadline, or we were away
+            weather.core.log.warning("presence_not_noted", error=str(error))
         await weather.core.clock.sleep(weather.settings.poll_interval.total_seconds())
 
 
 async def _ask_until_committed(weather: WeatherContext, run: Run, miner: RunMiner, room: asyncio.Semaphore) -> None:
-    while not await _has_committed(weather, run, miner, room):
-        await weather.core.clock.sleep(weather.settings.poll_interval.total_seconds())
+    while True:
+        pause = weather.settings.poll_interval
+        try:
+            if await _has_committed(weather, run, miner, room):
+                return
+        except Exception as error:  # noqa: BLE001  a service loop: no trouble with one miner may end the asking of the others
+            pause = max(pause, _PAUSE_IN_TROUBLE)
+            weather.core.log.warning("commitment_poll_failed", hotkey=miner.hotkey, error=repr(error))
+        await weather.core.clock.sleep(pause.total_seconds())
 
 
 async def _has_committed(weather: WeatherContext, run: Run, miner: RunMiner, room: asyncio.Semaphore) -> bool:

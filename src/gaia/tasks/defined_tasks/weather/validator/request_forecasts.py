@@ -36,7 +36,7 @@ async def request_forecasts(job: Job, weather: WeatherContext) -> TaskResult:
         request = custom_serializer(_request(run))
         room = asyncio.Semaphore(weather.settings.miner_concurrency)
         async with asyncio.TaskGroup() as group:
-            asks = [group.create_task(_ask(weather, run, miner, request, room)) for miner in waiting]
+            asks = [group.create_task(_ask_safely(weather, run, miner, request, room)) for miner in waiting]
         left = sum(not ask.result() for ask in asks)
         if left and core.clock.now() + _PAUSE < run.commit_deadline:
             raise Later(core.clock.now() + _PAUSE, f"{left} miners have not acknowledged")
@@ -56,6 +56,17 @@ def _request(run: Run) -> ForecastRequest:
         commit_deadline=run.commit_deadline,
         reveal_until=served_from + KEPT_FOR,
     )
+
+
+async def _ask_safely(
+    weather: WeatherContext, run: Run, miner: RunMiner, request: bytes, room: asyncio.Semaphore
+) -> bool:
+    """As `_ask`. In a task group one miner's error, whatever it is, would cancel the asking of all the others."""
+    try:
+        return await _ask(weather, run, miner, request, room)
+    except Exception as error:  # noqa: BLE001  see above; this miner is asked again in the next round
+        weather.core.log.warning("forecast_request_failed", hotkey=miner.hotkey, error=repr(error))
+        return False
 
 
 async def _ask(weather: WeatherContext, run: Run, miner: RunMiner, request: bytes, room: asyncio.Semaphore) -> bool:

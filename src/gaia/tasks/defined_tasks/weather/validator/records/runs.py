@@ -14,6 +14,7 @@ from gaia.contracts.errors import Fault, GaiaError, ValidatorFault
 from gaia.contracts.ids import Hotkey, RunId
 from gaia.contracts.job import Connection
 from gaia.contracts.ports import Neuron
+from gaia.protocol.messages import printable
 from gaia.protocol.run_spec import RunSpec
 from gaia.tasks.defined_tasks.weather.sources.catalog import SourceSet
 
@@ -124,6 +125,7 @@ UPDATE run_miner SET state = 'failed', reason_code = $3, reason = $4, fault = $5
 WHERE run_id = $1 AND hotkey = $2 AND state <> 'failed' RETURNING hotkey
 """
 _REASON_LIMIT = 500
+"""Reasons may quote a miner or a driver; PostgreSQL refuses a text with a NUL in it."""
 
 
 async def insert_run(conn: Connection, run: Run, neurons: Sequence[Neuron]) -> bool:
@@ -182,12 +184,12 @@ async def record_commitment(conn: Connection, run_id: str, hotkey: str, digest: 
 
 async def note_trouble(conn: Connection, run_id: str, hotkey: str, error: GaiaError) -> None:
     """Remember why the last attempt with a miner failed; it stays in the run."""
-    await conn.execute(_NOTE, run_id, hotkey, error.code, str(error)[:_REASON_LIMIT], error.fault)
+    await conn.execute(_NOTE, run_id, hotkey, error.code, printable(str(error), _REASON_LIMIT), error.fault)
 
 
 async def fail_miner(conn: Connection, run_id: str, hotkey: str, *, code: str, reason: str, fault: Fault) -> bool:
     """Put a miner out of a run, with the reason it will read; the first reason stands."""
-    return await conn.fetchval(_FAIL, run_id, hotkey, code, reason[:_REASON_LIMIT], fault) is not None
+    return await conn.fetchval(_FAIL, run_id, hotkey, code, printable(reason, _REASON_LIMIT), fault) is not None
 
 
 async def set_polled(conn: Connection, run_id: str, at: datetime) -> None:

@@ -1,0 +1,136 @@
+"""Steps of a run under attack and in adversity: what one miner says, or our own trouble, must not reach the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gaia.contracts.errors import Fault
+from gaia.contracts.ids import Hotkey, RunId
+from gaia.contracts.job import Later
+from gaia.contracts.ports import Acknowledgement, Commitment, MinerAddress, Reveal
+from gaia.protocol.messages import CommitmentMessage, decode_answer
+from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, run_job
+from gaia.tasks.defined_tasks.weather.validator.records.runs import (
+    MinerState,
+    Run,
+    RunMiner,
+    RunState,
+    load_miners,
+)
+from gaia.validator.db.embedded import EmbeddedPostgres
+from tests.support.small_world import SPEC, a_run
+from tests.support.step_desk import StepDesk, neuron, step_desk
+
+pytestmark = pytest.mark.database
+
+A, B, C = (Hotkey(name) for name in ("miner-a", "miner-b", "miner-c"))
+UNGATED = msgspec.structs.replace(SPEC, gate_lead_h=None)
+Commit = Callable[[MinerAddress], Commitment | None]
+
+
+@pytest.fixture
+async def desk(migrated_server: EmbeddedPostgres, tmp_path: Path) -> AsyncIterator[StepDesk]:
+    async with step_desk(migrated_server, tmp_path) as desk:
+        yield desk
+
+
+async def miners_in(desk: StepDesk, run: Run) -> dict[str, RunMiner]:
+    async with desk.context.database.acquire() as conn:
+        return {miner.hotkey: miner for miner in await load_miners(conn, run.run_id)}
+
+
+class ScriptedMiners:
+    """A network in which every miner acknowledges, and `commit` says what each answers to a poll."""
+
+    def __init__(self, commit: Commit) -> None:
+        self._commit = commit
+
+    async def request_forecast(self, miner: MinerAddress, request: bytes) -> Acknowledgement:
+        self._commit(miner)
+        return Acknowledgement(received_at=datetime.now(UTC))
+
+    async def fetch_commitment(self, miner: MinerAddress, run_id: RunId) -> Commitment | None:
+        return self._commit(miner)
+
+    async def fetch_reveal(self, miner: MinerAddress, run_id: RunId) -> Reveal:
+        raise AssertionError("nothing is revealed here")
+
+    async def fetch_chunk(
+        self, miner: MinerAddress, run_id: RunId, chunk: str, destination: Path, size_bytes: int
+    ) -> None:
+        raise AssertionError("nothing is fetched here")
+
+
+def a_commitment() -> Commitment:
+    return Commitment(digest=bytes(32), received_at=datetime.now(UTC))
+
+
+async def collecting(desk: StepDesk, *names: str, for_: timedelta = timedelta(seconds=3)) -> Run:
+    """A run whose commitments are being collected."""
+    run = a_run(sources=desk.sources, state=RunState.COLLECTING, deadline_in=for_, polled_before_deadline=None)
+    await desk.insert(run, [neuron(n, uid, endpoint=f"http://127.0.0.1:{uid}") for uid, n in enumerate(names, 1)])
+    return run
+
+
+async def collected(desk: StepDesk, run: Run, commit: Commit) -> dict[str, RunMiner]:
+    """Do the collection once, up to the deadline."""
+    context = msgspec.structs.replace(desk.context, miners=ScriptedMiners(commit))
+    job = await desk.claim(run_job(Kind.COLLECT, run.run_id))
+    with pytest.raises(Later):
+        await asyncio.wait_for(desk.steps[Kind.COLLECT](job, context), 20.0)
+    return await miners_in(desk, run)
+
+
+# ---- what one miner says
+
+
+async def test_an_answer_full_of_control_characters_stops_nobody_else_s_commitment(desk: StepDesk) -> None:
+    """PostgreSQL's text takes no NUL: once noted raw, one such answer ended the collection for everybody."""
+    run = await collecting(desk, A, B)
+    answers = iter([None, None])
+
+    def commit(miner: MinerAddress) -> Commitment | None:
+        if miner.hotkey == A:
+            decode_answer(b'{"\\u0000\\u001b[2Jfoo":1}', CommitmentMessage)
+        return next(answers, a_commitment())
+
+    found = await collected(desk, run, commit)
+
+    assert (found[B].state, found[A].state) == (MinerState.COMMITTED, MinerState.LISTED)
+    assert (found[A].reason_code, found[A].fault) == ("malformed_answer", Fault.MINER)
+    assert found[A].reason is not None
+    assert found[A].reason.isprintable()
+
+
+async def test_an_error_that_nobody_thought_of_stops_nobody_else_s_commitment(desk: StepDesk) -> None:
+    run = await collecting(desk, A, B)
+    answers = iter([None, None])
+
+    def commit(miner: MinerAddress) -> Commitment | None:
+        if miner.hotkey == A:
+            raise RuntimeError("a mistake of ours that only this miner's answers bring out")
+        return next(answers, a_commitment())
+
+    assert (await collected(desk, run, commit))[B].state is MinerState.COMMITTED
+
+
+async def test_an_error_that_nobody_thought_of_leaves_the_others_asked(desk: StepDesk) -> None:
+    run = await collecting(desk, A, B, for_=timedelta(hours=1))
+
+    def commit(miner: MinerAddress) -> Commitment | None:
+        if miner.hotkey == A:
+            raise RuntimeError("a mistake of ours that only this miner's answers bring out")
+        return None
+
+    context = msgspec.structs.replace(desk.context, miners=ScriptedMiners(commit))
+    job = await desk.claim(run_job(Kind.REQUEST, run.run_id))
+    with pytest.raises(Later, match="1 miners have not acknowledged"):
+        await desk.steps[Kind.REQUEST](job, context)
+    found = await miners_in(desk, run)
+    assert (found[A].state, found[B].state) == (MinerState.LISTED, MinerState.ACKNOWLEDGED)
