@@ -63,6 +63,8 @@ def test_levels_in_pascal_become_hectopascal_and_odd_ones_nothing() -> None:
 def test_levels_that_are_no_numbers_are_refused() -> None:
     with pytest.raises(UnclearAxis, match="levels of type"):
         levels(np.array(["500"]), None, "level", "a file")
+    with pytest.raises(UnclearAxis, match="a file: levels in unit 'km' are not understood"):
+        levels(np.array([5.5]), "km", "level", "a file")
 
 
 def test_members_must_be_whole() -> None:

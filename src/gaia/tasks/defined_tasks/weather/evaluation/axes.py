@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaia.tasks.defined_tasks.weather.evaluation.errors import UnclearAxis
+from gaia.tasks.defined_tasks.weather.sources.errors import UnusableStore
 from gaia.tasks.defined_tasks.weather.sources.source_units import factor_to_hpa
 from gaia.tasks.defined_tasks.weather.sources.xarray_store import LATITUDE_NAMES, LEVEL_NAMES, LONGITUDE_NAMES
 
@@ -128,7 +129,10 @@ def levels(values: NDArray[Any], unit: str | None, name: str, where: str) -> tup
     flat = np.atleast_1d(values)
     if flat.dtype.kind not in "fiu" or not np.isfinite(flat).all():
         raise UnclearAxis(f"{where}: levels of type {flat.dtype} are not understood; finite pressures are expected")
-    factor = factor_to_hpa(unit or ("Pa" if name == "isobaricInPa" else None), float(flat.max()))
+    try:
+        factor = factor_to_hpa(unit or ("Pa" if name == "isobaricInPa" else None), float(flat.max()))
+    except UnusableStore as error:
+        raise UnclearAxis(f"{where}: {error}") from None
     hpa = flat.astype(np.float64) * factor
     return tuple(round(level) if abs(level - round(level)) < 1e-3 and round(level) > 0 else None for level in hpa)
 
