@@ -79,7 +79,12 @@ SET_WEIGHTS = "validator.set_weights"
 
 def set_weights_job(task: str, run_id: str, occasion: str) -> NewJob:
     """Have the weights set from a task's scores after a run; `occasion` tells several of one run apart."""
-    return NewJob(kind=SET_WEIGHTS, key=f"{SET_WEIGHTS}:{run_id}:{occasion}", payload={"task": task, "run_id": run_id})
+    return NewJob(
+        kind=SET_WEIGHTS,
+        key=f"{SET_WEIGHTS}:{run_id}:{occasion}",
+        payload={"task": task, "run_id": run_id},
+        priority=1,  # not behind a backlog of scoring
+    )
 
 
 class GaiaTask(Protocol):

@@ -125,4 +125,5 @@ def _read_back_job(run_id: str, weight_set_id: int) -> NewJob:
         kind=READ_BACK,
         key=f"{READ_BACK}:{weight_set_id}",
         payload={"run_id": run_id, "weight_set_id": weight_set_id},
+        priority=1,
     )

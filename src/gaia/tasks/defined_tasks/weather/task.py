@@ -18,6 +18,7 @@ from gaia.tasks.defined_tasks.weather.validator.freeze_forecast import freeze_fo
 from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind
 from gaia.tasks.defined_tasks.weather.validator.open_run import due_run, open_run
 from gaia.tasks.defined_tasks.weather.validator.records.scores import load_combined
+from gaia.tasks.defined_tasks.weather.validator.release_run import due_releases, release_run
 from gaia.tasks.defined_tasks.weather.validator.request_forecasts import request_forecasts
 from gaia.tasks.defined_tasks.weather.validator.verify_forecast import verify_forecast
 from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherContext, WeatherStep
@@ -33,6 +34,7 @@ _STEPS: Mapping[Kind, WeatherStep] = MappingProxyType(
         Kind.SCORE_ERA5: score_forecast.score_era5,
         Kind.COMBINE: combine_scores,
         Kind.PICTURE: draw_picture,
+        Kind.RELEASE: release_run,
     }
 )
 
@@ -52,9 +54,9 @@ class WeatherTask:
         return {kind: self._bound(step) for kind, step in _STEPS.items()}
 
     async def due_jobs(self, ctx: TaskContext) -> Sequence[NewJob]:
-        """The run that should be open by now."""
+        """The run that should be open by now, and the release of runs that wait for a dead job."""
         job = due_run(self._settings, ctx.netuid, ctx.world.now())
-        return [] if job is None else [job]
+        return [*([] if job is None else [job]), *await due_releases(ctx)]
 
     async def scores(self, run_id: str, conn: Connection) -> Sequence[MinerScore]:
         """The combined scores after a run."""
