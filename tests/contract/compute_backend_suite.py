@@ -1,11 +1,12 @@
 """What every ComputeBackend must do. A test module subclasses it and supplies the fixture `backend`.
 
-The backend has at least two workers and the handlers of tests/support/compute_handlers.py.
+The backend works on two units at once and has the handlers of tests/support/compute_handlers.py.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -92,23 +93,27 @@ class ComputeBackendSuite:
     async def test_more_urgent_units_go_first_and_equals_in_order(
         self, backend: ComputeBackend, tmp_path: Path
     ) -> None:
-        release, log = tmp_path / "release", tmp_path / "log"
-        blockers = [_blocker(backend, tmp_path / "began", release) for _ in range(8)]  # more than there are workers
-        await until_async(lambda: len(lines_of(tmp_path / "began")) >= 2, "workers are busy")
-        waiting = [
-            asyncio.ensure_future(
-                backend.run(WorkUnit(handler="record", payload={"path": str(log), "name": name}, priority=priority))
-            )
-            for name, priority in (("low", -1), ("first", 0), ("urgent", 5), ("second", 0))
-        ]
-        await asyncio.sleep(0)  # they are in the line
-        assert backend.queue_depth() >= 4
+        release, began = tmp_path / "release", tmp_path / "began"
+        blockers = [_blocker(backend, began, release) for _ in range(2)]
+        await until_async(lambda: len(lines_of(began)) == 2, "both workers are busy")
+        pairs = (("urgent", "first"), ("second", "third"), ("low", "lower"))
+        priorities = {"low": -1, "urgent": 5, "lower": -2}
+        waiting = []
+        for name in ("low", "first", "urgent", "second", "lower", "third"):
+            (pair,) = (pair for pair in pairs if name in pair)
+            payload = {"began": str(tmp_path / name), "until": str(tmp_path / "-".join(pair))}
+            unit = WorkUnit(handler="wait_for_file", payload=payload, priority=priorities.get(name, 0))
+            waiting.append(asyncio.ensure_future(backend.run(unit)))
+            await asyncio.sleep(0)  # it is in the line
+        assert backend.queue_depth() == 6
         release.touch()
-        await asyncio.gather(*blockers, *waiting)
-        order = lines_of(log)
-        assert order.index("low") == 3 or order.index("low") == 2  # two workers write the last two at once
-        assert order.index("urgent") < 2
-        assert len(order) == 4
+        expected: set[str] = set()
+        for pair in pairs:
+            expected |= set(pair)
+            await until_async(partial(_has_begun, tmp_path, len(expected)), f"{pair} begin")
+            assert _begun(tmp_path) == expected
+            (tmp_path / "-".join(pair)).touch()
+        assert all(result.ok for result in await asyncio.gather(*blockers, *waiting))
 
     async def test_cancelling_a_waiting_unit_withdraws_it(self, backend: ComputeBackend, tmp_path: Path) -> None:
         release, log = tmp_path / "release", tmp_path / "log"
@@ -181,6 +186,17 @@ class ComputeBackendSuite:
         assert result.ok
         assert 1 <= len(heard) <= 1 + result.duration_s / 0.1
         assert (await backend.run(WorkUnit(handler="report_often", payload={"times": 10}))).ok
+
+
+_NAMES = {"urgent", "first", "second", "third", "low", "lower"}
+
+
+def _begun(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} & _NAMES
+
+
+def _has_begun(folder: Path, count: int) -> bool:
+    return len(_begun(folder)) >= count
 
 
 def _blocker(backend: ComputeBackend, began: Path, release: Path) -> asyncio.Future[ResultUnit]:
