@@ -182,3 +182,26 @@ async def test_what_has_a_deadline_goes_before_a_backlog_of_scoring(desk: StepDe
     await desk.wired.queue.put(miner_job(Kind.FREEZE, run.run_id, A), run_job(Kind.COLLECT, run.run_id))
     claimed = await desk.wired.queue.claim([Kind.SCORE_ERA5, Kind.FREEZE, Kind.COLLECT], 2)
     assert [job.kind for job in claimed] == [Kind.COLLECT, Kind.FREEZE]
+
+
+# ---- the deadline
+
+
+async def test_who_was_never_asked_is_not_late(desk: StepDesk) -> None:
+    run = a_run(sources=desk.sources, state=RunState.COLLECTING)
+    await desk.insert(run, [neuron(A, 1)])
+    await desk.do(run_job(Kind.COLLECT, run.run_id))
+    found = (await miners_in(desk, run))[A]
+    assert (found.state, found.reason_code, found.fault) == (MinerState.FAILED, "not_asked", Fault.VALIDATOR)
+
+
+async def test_who_was_left_less_than_half_the_window_is_not_late(desk: StepDesk) -> None:
+    """A validator that was down at 18:05 opens its run when it is back; the deadline stays the subnet's."""
+    run = a_run(sources=desk.sources, state=RunState.COLLECTING)
+    run = msgspec.structs.replace(run, opened_at=run.commit_deadline - timedelta(seconds=2))  # of a window of 6 s
+    run = msgspec.structs.replace(run, polled_at=run.commit_deadline)
+    await desk.insert(run, [neuron(A, 1)])
+    await desk.execute("UPDATE run_miner SET state = 'acknowledged'")
+    await desk.do(run_job(Kind.COLLECT, run.run_id))
+    found = (await miners_in(desk, run))[A]
+    assert (found.state, found.reason_code, found.fault) == (MinerState.FAILED, "asked_too_late", Fault.VALIDATOR)

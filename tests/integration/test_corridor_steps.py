@@ -186,6 +186,7 @@ async def test_at_the_deadline_the_committed_are_frozen_and_the_others_are_out_w
         "UPDATE run_miner SET reason_code = 'miner_timed_out', reason = 'too slow', fault = 'miner' WHERE hotkey = $1",
         C,
     )
+    await desk.execute("UPDATE run_miner SET state = 'acknowledged' WHERE hotkey = $1", B)
 
     assert await closed(desk, run) == {
         A: ("committed", None, None),
@@ -198,7 +199,7 @@ async def test_at_the_deadline_the_committed_are_frozen_and_the_others_are_out_w
     assert row["reason"] == f"no commitment by {run.commit_deadline:%Y-%m-%d %H:%M:%S} UTC: too slow"
 
 
-@pytest.mark.parametrize("last_asked", [None, timedelta(minutes=6)])
+@pytest.mark.parametrize("last_asked", [None, timedelta(seconds=15)])
 async def test_a_validator_that_was_away_before_the_deadline_blames_nobody(
     desk: StepDesk, last_asked: timedelta | None
 ) -> None:
@@ -217,8 +218,9 @@ async def test_a_validator_that_was_away_before_the_deadline_blames_nobody(
 
 
 async def test_being_away_for_a_short_while_excuses_nobody(desk: StepDesk) -> None:
-    run = a_run(sources=desk.sources, state=RunState.COLLECTING, polled_before_deadline=timedelta(minutes=4))
+    run = a_run(sources=desk.sources, state=RunState.COLLECTING, polled_before_deadline=timedelta(seconds=5))
     await inserted(desk, run, A)
+    await desk.execute("UPDATE run_miner SET state = 'acknowledged'")
     assert await closed(desk, run) == {A: ("failed", "no_commitment", Fault.MINER)}
 
 

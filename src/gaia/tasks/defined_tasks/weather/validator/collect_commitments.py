@@ -11,6 +11,7 @@ from datetime import timedelta
 from gaia.contracts.errors import Fault, GaiaError
 from gaia.contracts.job import Connection, Job, Later
 from gaia.tasks.defined_tasks.base import TaskResult
+from gaia.tasks.defined_tasks.weather.settings import WeatherSettings
 from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, miner_job
 from gaia.tasks.defined_tasks.weather.validator.progress import combine_if_complete
 from gaia.tasks.defined_tasks.weather.validator.records.runs import (
@@ -30,8 +31,10 @@ from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherCo
 
 _UNCOMMITTED = (MinerState.LISTED, MinerState.ACKNOWLEDGED)
 
-_ABSENCE = timedelta(minutes=5)
-"""If we last asked longer than this before the deadline, we were away and nobody is late."""
+_ABSENCE = timedelta(seconds=10)
+"""If we last asked longer than this before the deadline, we were away and nobody is late. Short, for a miner may commit
+in the last moment: while we restart we cannot tell who did.
+"""
 
 _PAUSE_IN_TROUBLE = timedelta(seconds=2)
 """Before a miner is asked again after an error that is not about it, such as a database that restarts."""
@@ -111,19 +114,24 @@ async def _close(conn: Connection, weather: WeatherContext, run_id: str) -> int:
             committed += 1
             await core.queue.put(miner_job(Kind.FREEZE, run_id, miner.hotkey), conn=conn)
         elif miner.state in _UNCOMMITTED:
-            code, reason, fault = _why_uncommitted(run, miner)
+            code, reason, fault = _why_uncommitted(run, miner, weather.settings)
             await fail_miner(conn, run_id, miner.hotkey, code=code, reason=reason, fault=fault)
     await set_run_state(conn, run_id, RunState.SCORING)
     await combine_if_complete(conn, weather, run_id)
     return committed
 
 
-def _why_uncommitted(run: Run, miner: RunMiner) -> tuple[str, str, Fault]:
+def _why_uncommitted(run: Run, miner: RunMiner, settings: WeatherSettings) -> tuple[str, str, Fault]:
     deadline = f"{run.commit_deadline:%Y-%m-%d %H:%M:%S} UTC"
     if _was_away(run):
         return "commitment_unknown", f"the validator was not asking before {deadline}", Fault.VALIDATOR
+    if run.commit_deadline - run.opened_at < settings.commit_window / 2:
+        opened = f"{run.opened_at:%H:%M:%S}"
+        return "asked_too_late", f"the validator opened the run at {opened}, too late for {deadline}", Fault.VALIDATOR
     if miner.reason_code and miner.fault:
         return miner.reason_code, f"no commitment by {deadline}: {miner.reason}", miner.fault
+    if miner.state is MinerState.LISTED:  # every attempt to ask ends in an acknowledgement or a noted reason
+        return "not_asked", f"the validator had not asked for the forecast by {deadline}", Fault.VALIDATOR
     return "no_commitment", f"no commitment by {deadline}", Fault.MINER
 
 
