@@ -30,6 +30,9 @@ _SEEDS = st.integers(0, 2**32 - 1)
 _SHARES = st.floats(0.0, 1.0)
 _SIZES = st.floats(0.05, 3.0)
 
+_FADES = st.floats(0.01, 2.0)
+"""Far below, a float32 forecast loses its pattern to rounding."""
+
 Pattern = NDArray[np.float64]
 
 
@@ -83,7 +86,7 @@ def test_a_lower_error_with_no_lower_correlation_never_scores_lower(
     assert _score(better) >= _score(worse) - 1e-12
 
 
-@given(_SEEDS, _SIZES, _SHARES, _SIZES)
+@given(_SEEDS, _SIZES, _FADES, _SIZES)
 def test_a_hedge_scores_what_any_forecast_of_its_error_and_correlation_scores(
     seed: int, error: float, fade: float, reference_error: float
 ) -> None:
@@ -95,7 +98,7 @@ def test_a_hedge_scores_what_any_forecast_of_its_error_and_correlation_scores(
     honest = 2.0 * _product(hedge, truth) * truth - hedge
     hedged, mirrored = _metrics(hedge, truth, reference), _metrics(honest, truth, reference)
     assert mirrored.mse == pytest.approx(hedged.mse, rel=_ROUNDING, abs=_ROUNDING)
-    assert _score(mirrored) == pytest.approx(_score(hedged), abs=1e-3 if fade < 0.01 else 1e-4)
+    assert _score(mirrored) == pytest.approx(_score(hedged), abs=1e-4)
 
 
 @given(_SEEDS, st.floats(0.05, 5.0), st.floats(-0.5, 1.5))
@@ -109,7 +112,7 @@ def test_the_reference_faded_to_the_climatology_has_no_skill_beyond_it(seed: int
     assert found <= 1e-4
 
 
-@given(_SEEDS, _SIZES, st.floats(0.0, 2.0))
+@given(_SEEDS, _SIZES, _FADES)
 def test_fading_gains_no_more_than_its_error_does(seed: int, error: float, fade: float) -> None:
     # Fading leaves the correlation as it is, so that the gain is that of the squared error, and of nothing else.
     rng = np.random.default_rng(seed)

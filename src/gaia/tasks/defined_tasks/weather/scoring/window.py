@@ -117,25 +117,29 @@ def _ease(lead_h: int, runs: Sequence[RunOutcome], run_limit: int) -> dict[RunId
     Stephan 1940). Who was put out or is missing does not count: an outage of many makes no run hard. Where the same
     miners deliver in every run that is the mean itself. The whole keeps the level of the means of the latest runs.
     """
-    scores = {run.run_id: found for run in runs if any((found := _delivered(lead_h, run)).values())}
-    ease = plain = {run_id: sum(found.values()) / len(found) for run_id, found in scores.items()}
+    delivered = {run.run_id: _delivered(lead_h, run) for run in runs}
+    plain = {run_id: sum(found.values()) / len(found) for run_id, found in delivered.items() if found}
+    plain = {run_id: mean for run_id, mean in plain.items() if mean > 0.0}
+    # By the means, so that every run counts alike, and what is fitted is near 1.
+    scores = {run_id: {h: score / plain[run_id] for h, score in delivered[run_id].items()} for run_id in plain}
+    ease = dict.fromkeys(plain, 1.0)
     for _ in range(_EASE_ROUNDS):
         quality = _quality(scores, ease)
-        sums = {run_id: sum(quality[hotkey] for hotkey in found) for run_id, found in scores.items()}
-        if not all(sums.values()):  # too small for a float64
-            break
-        fitted = {run_id: sum(found.values()) / sums[run_id] for run_id, found in scores.items()}
+        fitted = {
+            run_id: sum(found.values()) / sum(quality[hotkey] for hotkey in found) for run_id, found in scores.items()
+        }
         settled = all(math.isclose(fitted[run_id], ease[run_id], rel_tol=_EASE_SETTLED) for run_id in ease)
         ease = fitted
         if settled:
             break
-    latest = list(ease)[:run_limit]
-    total = sum(ease[run_id] for run_id in latest)
-    return {run_id: easy / total * sum(plain[r] for r in latest) for run_id, easy in ease.items()}
+    latest = list(plain)[:run_limit]
+    total = sum(ease[run_id] * plain[run_id] for run_id in latest)
+    level = sum(plain[run_id] for run_id in latest)
+    return {run_id: easy * plain[run_id] / total * level for run_id, easy in ease.items()} if total else plain
 
 
 def _quality(scores: Mapping[RunId, Mapping[Hotkey, float]], ease: Mapping[RunId, float]) -> dict[Hotkey, float]:
-    """Each miner's score, as if every run had been as easy as 1."""
+    """Each miner's score by the ease of its runs."""
     sums: dict[Hotkey, float] = {}
     eases: dict[Hotkey, float] = {}
     for run_id, found in scores.items():
