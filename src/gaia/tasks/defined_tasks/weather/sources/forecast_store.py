@@ -63,7 +63,8 @@ class ForecastReader:
         self.manifest = manifest
         self._promised = dict(manifest.chunks)
         self._chunks = {(field, lead): Chunk(key=key, field=field, lead_h=lead) for key, field, lead in spec.chunks()}
-        self._encoded = memoryview(bytearray(spec.field_bytes + OVERHEAD_BYTES))
+        # not a bytearray: zeroing it takes as long as decoding a field
+        self._encoded = np.empty(spec.field_bytes + OVERHEAD_BYTES, dtype=np.uint8).data
 
     @classmethod
     def open(cls, path: Path, *, spec: RunSpec, manifest_digest: str) -> ForecastReader:
