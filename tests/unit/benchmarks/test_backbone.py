@@ -1,0 +1,74 @@
+"""The backbone's benchmark and its soak run, at small counts, and count what they say they count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import uvloop
+
+pytest.importorskip("loky")
+pytest.importorskip("pebble")
+
+from benchmarks.backbone import soak
+from benchmarks.backbone.contenders import CONTENDERS
+from benchmarks.backbone.instruments import percentile, unique_bytes
+from benchmarks.backbone.lives import Leak, leaking, leaps
+from benchmarks.backbone.speed import OURS, compare, markdown, ratio
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
+MIB = 1024 * 1024
+
+
+def test_percentiles_are_ranks() -> None:
+    assert [percentile(range(1, 101), percent) for percent in (0, 50, 99)] == [1, 51, 100]
+    assert percentile([], 50) == 0.0
+
+
+def test_unique_memory_is_that_of_private_pages() -> None:
+    pid = int(Path("/proc/self").resolve().name)
+    before = unique_bytes(pid)
+    block = bytearray(b"\x01") * (32 * MIB)
+    assert 32 * MIB <= unique_bytes(pid) - before < 40 * MIB
+    assert len(block) == 32 * MIB
+
+
+def test_every_contender_does_units() -> None:
+    speeds = uvloop.run(compare(workers=1, rounds=1, pings=20))
+    assert set(speeds) == set(CONTENDERS)
+    assert all(speed.units_per_s > 0 and len(speed.round_trips_us[0]) == 20 for speed in speeds.values())
+    assert ratio(speeds, OURS, OURS) == 1.0
+    assert markdown(speeds, 1, [10.0]).count("\n") == len(CONTENDERS) + 3
+
+
+def test_a_baseline_is_what_workers_of_a_part_began_with() -> None:
+    leak = Leak(
+        soft_bytes=100,
+        workers=[1, 2, 1, 2, 3, 3, 4, 5, 5, 4],
+        anonymous_bytes=[10, 11, 20, 21, 12, 22, 14, 16, 26, 24],
+        engine_bytes=[0] * 10,
+        lost=0,
+        retired=3,
+    )
+    assert leak.baseline_bytes(slice(0, 10)) == 14  # workers 3, 4 and 5: the first two may be older than the part
+
+
+def test_leaks_are_answered_by_new_workers() -> None:
+    leak = uvloop.run(leaking(600))
+    assert (leak.lost, len(leak.anonymous_bytes)) == (0, 600)
+    assert leak.retired >= 1
+    assert len(set(leak.workers)) >= 3
+
+
+def test_a_leap_is_seen_from_outside() -> None:
+    leapt = uvloop.run(leaps(1))
+    assert leapt.kills == 1
+    assert leapt.worst_bytes > 0
+
+
+def test_a_short_soak_loses_nothing(tmp_path: Path) -> None:
+    assert soak.main(["--minutes", "0.1", "--out", str(tmp_path)]) == 0
+    assert "units asked, answered, answered wrongly" in (tmp_path / "soak.md").read_text()
+    samples = msgspec.json.decode((tmp_path / "soak.json").read_bytes(), type=list[soak.Sample])
+    assert samples[-1].answered > 0
