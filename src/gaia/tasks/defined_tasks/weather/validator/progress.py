@@ -8,40 +8,29 @@ from gaia.tasks.defined_tasks.base import TaskResult
 from gaia.tasks.defined_tasks.weather.sources.catalog import Role, available_at
 from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, run_job
 from gaia.tasks.defined_tasks.weather.validator.records.runs import (
-    MinerState,
     Run,
     RunState,
-    advance_miner,
     fail_miner,
-    load_miners,
     load_run,
 )
-from gaia.tasks.defined_tasks.weather.validator.records.scores import load_gates, load_lead_scores
+from gaia.tasks.defined_tasks.weather.validator.records.scores import is_waited_for, mark_scored
 from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherContext
-
-_ON_THE_WAY = (MinerState.LISTED, MinerState.ACKNOWLEDGED, MinerState.COMMITTED, MinerState.FROZEN)
 
 
 async def combine_if_complete(conn: Connection, weather: WeatherContext, run_id: str) -> None:
-    """Put the combine job if nothing that is due is missing. Locks the run, so that one of two last steps sees it."""
+    """Put the combine job if nothing that is due is missing. Locks the run, so that one of two last steps sees it.
+
+    Called after every one of a run's thousands of score jobs: what it asks the database must stay cheap.
+    """
     run = await load_run(conn, run_id, lock=True)
     if run.state is not RunState.SCORING:
         return
-    miners = await load_miners(conn, run_id)
-    if any(m.state in _ON_THE_WAY for m in miners):
-        return
     due = due_leads(run, weather)
-    scored: dict[str, set[int]] = {}
-    for row in await load_lead_scores(conn, [run_id]):
-        scored.setdefault(row.hotkey, set()).add(row.lead_h)
-    gated = await load_gates(conn, run_id) if run.spec.gate_lead_h is not None else None
-    for miner in miners:
-        if miner.state is not MinerState.VERIFIED:
-            continue
-        if not due <= scored.get(miner.hotkey, set()) or (gated is not None and miner.hotkey not in gated):
-            return
-        if len(due) == len(run.spec.scored_lead_h):
-            await advance_miner(conn, run_id, miner.hotkey, MinerState.SCORED, after=[MinerState.VERIFIED])
+    has_gate = run.spec.gate_lead_h is not None
+    if len(due) == len(run.spec.scored_lead_h):
+        await mark_scored(conn, run_id, due, has_gate=has_gate)
+    if await is_waited_for(conn, run_id, due, has_gate=has_gate):
+        return
     await weather.core.queue.put(run_job(Kind.COMBINE, run_id, suffix=f":{len(due)}"), conn=conn)
 
 
@@ -64,6 +53,7 @@ async def give_up_on_miner(job: Job, weather: WeatherContext, error: GaiaError) 
         raise error
     run_id, hotkey = job.payload["run_id"], job.payload["hotkey"]
     async with weather.core.queue.completing(job) as conn:
+        await load_run(conn, run_id, lock=True)  # before the miner's row, as everywhere: the other order could deadlock
         await fail_miner(conn, run_id, hotkey, code=error.code, reason=str(error), fault=error.fault)
         await combine_if_complete(conn, weather, run_id)
     return TaskResult(event="miner_failed", detail={"code": error.code, "reason": str(error), "fault": error.fault})

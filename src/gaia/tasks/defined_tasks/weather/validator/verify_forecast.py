@@ -61,6 +61,7 @@ async def verify_forecast(job: Job, weather: WeatherContext) -> TaskResult:
     except GaiaError as error:
         return await give_up_on_miner(job, weather, error)
     async with core.queue.completing(job) as conn:
+        await load_run(conn, run.run_id, lock=True)  # before the miner's row, as in give_up_on_miner
         await mark_verified(conn, run.run_id, miner.hotkey, core.clock.now())
         await advance_miner(conn, run.run_id, miner.hotkey, MinerState.VERIFIED, after=[MinerState.FROZEN])
         await core.queue.put(*score_jobs(run, miner.hotkey, _due_on_the_wall(run, weather)), conn=conn)

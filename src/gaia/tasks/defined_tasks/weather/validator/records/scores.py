@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -50,6 +50,21 @@ _LEAD_SCORES = """
 SELECT s.run_id, s.hotkey, s.lead_h, s.lead_score FROM score s
 WHERE s.run_id = ANY($1::text[]) ORDER BY s.run_id, s.hotkey, s.lead_h
 """
+# Of a verified miner whether every one of some leads, and the gate if there is one, has been scored.
+_COMPLETE = """
+  (SELECT count(*) FROM score s WHERE s.run_id = m.run_id AND s.hotkey = m.hotkey AND s.lead_h = ANY($2::smallint[]))
+    = cardinality($2::smallint[])
+  AND (NOT $3::boolean OR EXISTS (SELECT FROM gate_score g WHERE g.run_id = m.run_id AND g.hotkey = m.hotkey))
+"""
+_MARK_SCORED = f"""
+UPDATE run_miner m SET state = 'scored', reason_code = NULL, reason = NULL, fault = NULL, updated_at = now()
+WHERE m.run_id = $1 AND m.state = 'verified' AND {_COMPLETE}
+"""  # noqa: S608  constant text
+_IS_WAITED_FOR = f"""
+SELECT EXISTS (
+  SELECT FROM run_miner m WHERE m.run_id = $1
+  AND (m.state IN ('listed', 'acknowledged', 'committed', 'frozen') OR m.state = 'verified' AND NOT ({_COMPLETE})))
+"""  # noqa: S608
 _PUT_COMBINED = """
 INSERT INTO run_score (run_id, hotkey, score, reason_code, reason, policy_digest) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (run_id, hotkey) DO UPDATE SET score = excluded.score, reason_code = excluded.reason_code,
@@ -87,6 +102,16 @@ async def load_gates(conn: Connection, run_id: str) -> Mapping[Hotkey, Day1Resul
 async def load_lead_scores(conn: Connection, run_ids: Sequence[str]) -> Sequence[LeadScore]:
     """All lead scores of some runs."""
     return [LeadScore(**dict(row)) for row in await conn.fetch(_LEAD_SCORES, list(run_ids))]
+
+
+async def mark_scored(conn: Connection, run_id: str, leads_h: Collection[int], *, has_gate: bool) -> None:
+    """Every verified miner of a run of which all these leads, and the gate, are scored, has come to its end."""
+    await conn.execute(_MARK_SCORED, run_id, sorted(leads_h), has_gate)
+
+
+async def is_waited_for(conn: Connection, run_id: str, due_h: Collection[int], *, has_gate: bool) -> bool:
+    """Whether anybody in a run is on the way still, or not scored at a lead that is due."""
+    return bool(await conn.fetchval(_IS_WAITED_FOR, run_id, sorted(due_h), has_gate))
 
 
 async def put_combined(conn: Connection, run_id: str, scores: Sequence[MinerScore], policy_digest: str) -> None:
