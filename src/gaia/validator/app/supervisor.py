@@ -26,6 +26,7 @@ from gaia.validator.app.engine_snapshot import EngineSnapshot, Refusal, decode_m
 from gaia.validator.app.event_log import EventLog
 from gaia.validator.app.handler_registry import DEFAULT_REGISTRY
 from gaia.validator.app.memory import ProcessUsage, process_usage
+from gaia.validator.app.memory_groups import MemoryGroups
 from gaia.validator.app.post import EXIT_REFUSED, ChildKeepsFailing, ChildRefuses, Post, Role, describe_exit
 from gaia.validator.app.rolling_restart import RollingRestart
 from gaia.validator.app.service_manager import ServiceManager
@@ -101,6 +102,7 @@ class Supervisor:
         Raises RanDegraded at the end if a worker's slot had to be given up.
         """
         with SignalWakeup(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1) as self._signals:
+            self._memory_groups = MemoryGroups.delegated(self._backstop_bytes(), self._log)
             try:
                 self._start_database()
                 self._set_up_database()
@@ -170,7 +172,7 @@ class Supervisor:
         )  # fmt: skip
         launch = self._worker_launch()
         for slot in range(self._settings.compute_workers + self._settings.spare_workers):
-            self._add(Role.WORKER, slot, partial(launch.spawn, slot))
+            self._add(Role.WORKER, slot, partial(self._spawn_worker, launch, slot))
         for post in self._posts:
             if post.child is None:
                 self._fill(post)
@@ -182,6 +184,16 @@ class Supervisor:
             registry=self._programs.registry,
             hard_memory_bytes=self._settings.hard_memory_bytes,
         )
+
+    def _spawn_worker(self, launch: WorkerLaunch, slot: int) -> Child:
+        child = launch.spawn(slot)
+        if self._memory_groups is not None:
+            self._memory_groups.hold(slot, child.pid)
+        return child
+
+    def _backstop_bytes(self) -> int | None:
+        hard_bytes = self._settings.hard_memory_bytes
+        return None if hard_bytes is None else int(_MEMORY_BACKSTOP * hard_bytes)
 
     def _add(self, role: Role, slot: int, launch: Callable[[], Child], *, keep: bool = True) -> Post:
         post = Post(role, slot, launch, self._settings.restart, keep=keep)
@@ -320,10 +332,10 @@ class Supervisor:
 
     def _bound_memory(self, post: Post, usage: ProcessUsage | None) -> None:
         """Backstop: should the engine be too busy to look at its workers' memory, this is its limit."""
-        child, hard_bytes = post.child, self._settings.hard_memory_bytes
-        if post.role is not Role.WORKER or child is None or usage is None or hard_bytes is None or child.condemned:
+        child, limit_bytes = post.child, self._backstop_bytes()
+        if post.role is not Role.WORKER or child is None or usage is None or limit_bytes is None or child.condemned:
             return
-        if usage.anonymous_bytes > _MEMORY_BACKSTOP * hard_bytes:
+        if usage.anonymous_bytes > limit_bytes:
             self._log.error("worker_over_memory", slot=post.slot, pid=child.pid, memory_mib=usage.anonymous_bytes >> 20)
             child.condemn()
 
@@ -368,10 +380,12 @@ class Supervisor:
             self._service.ready("running with the old settings")
             return
         self._take_up(settings)
+        if self._memory_groups is not None and (limit_bytes := self._backstop_bytes()) is not None:
+            self._memory_groups.limit_bytes = limit_bytes
         launch = self._worker_launch()
         workers = [post for post in self._posts if post.role is Role.WORKER]
         for post in workers:
-            post.launch = partial(launch.spawn, post.slot)
+            post.launch = partial(self._spawn_worker, launch, post.slot)
             if post.given_up:
                 post.revive()
         self._given_up.clear()
