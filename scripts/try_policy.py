@@ -243,7 +243,8 @@ def table(
 def _mse_ratio(found: Sequence[Scored], trial: Trial) -> float:
     z500 = FIELDS.index(FieldId("z", 500))
     metrics = [one.metrics[lead][z500] for one in found for lead in trial.scored_lead_h if lead in one.metrics]
-    return sum(m.mse for m in metrics) / sum((m.rmse_ref or 0.0) ** 2 for m in metrics)
+    ratio: float = sum(m.mse for m in metrics) / sum((m.rmse_ref or 0.0) ** 2 for m in metrics)
+    return ratio
 
 
 def show(report: Report) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.measuring import Figure, Report, interleaved
 from benchmarks.scoring.growth import PLOT

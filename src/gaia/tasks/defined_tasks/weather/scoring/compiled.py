@@ -11,6 +11,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
+from gaia.tasks.defined_tasks.weather.scoring.native_kernel import KernelUnlinkable, native
+
 _MAY_REORDER = {"reassoc", "contract", "nsz", "arcp", "afn"}
 """Sums may be reordered into vector lanes; "nnan" and "ninf" stay off, for NaN must be seen."""
 
@@ -60,6 +62,12 @@ class Kernel:
             return self._compiled
 
     def _compile(self) -> Callable[..., None]:
+        try:
+            return native(self._function, [argument.value for argument in self._arguments])
+        except KernelUnlinkable:  # it allocates: only numba can run it
+            return self._compile_for_numba()
+
+    def _compile_for_numba(self) -> Callable[..., None]:
         import numba
 
         signature = numba.void(*(argument.numba_type() for argument in self._arguments))
