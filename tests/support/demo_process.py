@@ -72,7 +72,7 @@ class Demo:
         self.data_dir = folder / "data"
         self.json_file = folder / "result.json"
         self.output_path = folder / "output.txt"
-        with self.output_path.open("wb") as output:
+        with self.output_path.open("wb") as output, _interruptible():
             self.process = subprocess.Popen(
                 gaia("demo", "--data-dir", str(self.data_dir), "--json", str(self.json_file), *options),
                 env=foreign_environment(),
@@ -95,8 +95,8 @@ class Demo:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The validator's log lines of one event."""
-        lines = [line for line in self.validator_log.splitlines() if f'"event": "{name}"' in line and line[-1] == "}"]
-        return [msgspec.json.decode(line) for line in lines]
+        lines = [line for line in self.validator_log.splitlines() if line.startswith("{") and line.endswith("}")]
+        return [event for event in map(msgspec.json.decode, lines) if event["event"] == name]
 
     def report(self) -> dict[str, Any]:
         """What it wrote as JSON."""
@@ -133,6 +133,16 @@ class Demo:
     def _fail_if_ended(self, awaited: str) -> bool:
         assert self.process.poll() is None, f"ended before {awaited}: {self.output}\n{self.validator_log[-2000:]}"
         return False
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """A process started here heeds SIGINT, even if the tests were told to ignore it, as `nohup ... &` tells them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
