@@ -97,11 +97,9 @@ def fork_and_die(payload: Payload) -> Payload:
     """Leave a child behind that holds the channel open, and die."""
     child = os.fork()
     if child == 0:
-        Path(payload["stray"]).write_text(str(os.getpid()), encoding="ascii")
         time.sleep(600)
         os._exit(0)
-    while not Path(payload["stray"]).exists():
-        time.sleep(0.005)
+    Path(payload["stray"]).write_text(str(child), encoding="ascii")
     os.kill(os.getpid(), signal.SIGKILL)
     return {}
 
