@@ -114,8 +114,9 @@ def _unexplained_lone(
     weights: Mapping[Hotkey, float], lone_share: float, explained_zeros: Collection[Hotkey]
 ) -> Hotkey | None:
     top = max(weights, key=lambda hotkey: weights[hotkey])
-    others = set(weights) - {top}
-    return top if weights[top] >= lone_share and others - set(explained_zeros) else None
+    # Who earns a little has a score, and that is the reason; only a zero needs one.
+    zeros = {hotkey for hotkey, weight in weights.items() if weight == 0.0}
+    return top if weights[top] >= lone_share and zeros - set(explained_zeros) else None
 
 
 def _l1_moved(weights: Mapping[Hotkey, float], last: Mapping[Hotkey, float]) -> float:

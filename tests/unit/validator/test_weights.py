@@ -156,6 +156,11 @@ def test_one_miner_may_have_it_all_if_the_others_have_their_reasons() -> None:
     assert anomaly({A: 1.0}, None) is None
 
 
+def test_one_miner_may_have_nearly_all_if_the_others_earn_a_little() -> None:
+    assert anomaly({A: 0.995, B: 0.004, C: 0.001}, None) is None
+    assert anomaly({A: 0.995, B: 0.005, C: 0.0}, None) is not None
+
+
 def test_a_large_move_since_the_last_vector_is_anomalous() -> None:
     last = {A: 0.9, B: 0.1}
     assert anomaly({A: 0.45, B: 0.55}, last) is None  # moved by 0.9
