@@ -141,7 +141,7 @@ class Child:
                 theirs.close()
         if ours is not None:
             ours.setblocking(False)
-        return cls(process, ours)
+        return cls(process, ours)  # there is a descriptor to be had for it: the spawn itself needed more of them
 
     @property
     def alive(self) -> bool:

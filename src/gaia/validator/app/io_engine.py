@@ -39,6 +39,7 @@ from gaia.validator.app.wiring import Wired, wire
 from gaia.validator.utils.config import Settings, load_settings
 
 _SNAPSHOT_EVERY_S = 1.0
+_CLOSE_S = 60.0
 _STALL_SHOWN_AT = 1 / 6
 """Of the time after which the supervisor ends a stuck engine: its stack must be on stderr well before."""
 
@@ -86,7 +87,11 @@ class IOEngine:
     async def close(self) -> None:
         """Let go of everything; running units are given up. Idempotent."""
         self._wired = None
-        await self._stack.aclose()
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await self._stack.aclose()
+        except TimeoutError:
+            structlog.get_logger("io_engine").warning("close_timed_out", after_s=_CLOSE_S)
 
     async def dispatch_and_wait(self, unit: WorkUnit) -> ResultUnit:
         """Have a unit computed and wait for its result; a failure is a result with an error, not an exception.

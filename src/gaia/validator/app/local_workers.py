@@ -14,6 +14,7 @@ import structlog
 
 from gaia.contracts.errors import ValidatorFault
 from gaia.validator.app.children import Child, WorkerLaunch
+from gaia.validator.app.post import describe_exit
 from gaia.validator.app.restart_policy import RestartHistory, RestartPolicy
 
 
@@ -80,7 +81,11 @@ class LocalWorkers:
 
     def _start(self, slot: int) -> None:
         self._due.pop(slot, None)
-        child = self._launch.spawn(slot)
+        try:
+            child = self._launch.spawn(slot)
+        except OSError as error:  # no memory, no descriptor, no process to be had just now
+            self._start_again_later(slot, str(error.strerror), lived_s=0.0, expected=False, counts=True)
+            return
         self._children[slot] = child
         self._loop.add_reader(child.pidfd, self._ended, slot, child)
 
@@ -91,18 +96,22 @@ class LocalWorkers:
         child.close()
         del self._children[slot]
         self._note_gone()
-        if self._stopping:
-            return
-        now = self._loop.time()
+        if not self._stopping:
+            self._start_again_later(
+                slot,
+                describe_exit(status or 0),
+                lived_s=self._loop.time() - child.started_at,
+                expected=status == 0 and child.said_ready,
+                counts=not child.said_ready,
+            )
+
+    def _start_again_later(self, slot: int, why: str, *, lived_s: float, expected: bool, counts: bool) -> None:
         delay_s = self._histories[slot].delay_after_end(
-            now=now,
-            lived_s=now - child.started_at,
-            expected=status == 0 and child.said_ready,
-            counts=not child.said_ready,
+            now=self._loop.time(), lived_s=lived_s, expected=expected, counts=counts
         )
         if delay_s is None:
-            self.failure = WorkersKeepFailing(f"worker {slot} does not start (exit status {status}): see its output")
-            self._log.error("worker_given_up", slot=slot, exit_status=status)
+            self.failure = WorkersKeepFailing(f"worker {slot} does not start ({why}): see its output")
+            self._log.error("worker_given_up", slot=slot, why=why)
             self._given_up += 1
             if self._given_up == len(self._histories) and self._on_all_given_up is not None:
                 self._on_all_given_up(self.failure)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,25 @@ async def test_a_slot_whose_workers_never_come_up_is_given_up_and_says_why(tmp_p
         failure = await until_async(lambda: workers.failure, "the slot is given up")
         assert "worker 0 does not start (exit status 1)" in str(failure)
         assert workers.pid(0) is None
+
+
+async def test_a_machine_without_room_for_another_process_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))  # not there yet
+    launch = WorkerLaunch(socket_path=tmp_path / "none.sock", cache_dir=tmp_path)
+    real = Path(sys.exec_prefix) / "bin" / "python"
+    async with LocalWorkers(1, launch, policy=RestartPolicy(first_delay_s=0.01, max_failures=10_000)) as workers:
+        assert workers.pid(0) is None
+        (tmp_path / "python").symlink_to(real)
+        pid = await until_async(lambda: workers.pid(0), "it is tried again")
+        assert is_running(pid)
+
+
+async def test_slots_that_are_all_given_up_are_told_of(tmp_path: Path) -> None:
+    launch = WorkerLaunch(socket_path=tmp_path / "none.sock", cache_dir=tmp_path, registry="no registry")
+    policy = RestartPolicy(first_delay_s=0.01, max_failures=1)
+    told: list[Exception] = []
+    async with LocalWorkers(2, launch, policy=policy, on_all_given_up=told.append):
+        (failure,) = await until_async(lambda: told, "it is told")
+        assert "does not start" in str(failure)
