@@ -1,0 +1,46 @@
+"""What the supervisor is told of the service manager that started it, and of the engine's watchdog."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from gaia.contracts.errors import ConfigurationError
+from gaia.validator.utils.config import load_settings
+
+
+@pytest.fixture(autouse=True)
+def _nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_without_a_service_manager_there_is_nobody_to_tell() -> None:
+    told = load_settings(None).for_supervisor()
+    assert (told.notify_socket, told.watchdog_s) == (None, None)
+
+
+def test_its_address_and_its_watchdog_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "@/org/freedesktop/systemd1/notify/57")
+    monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getppid()))  # the settings are read by a child of the supervisor
+    told = load_settings(None).for_supervisor()
+    assert (told.notify_socket, told.watchdog_s) == ("@/org/freedesktop/systemd1/notify/57", 30.0)
+
+
+@pytest.mark.parametrize(("usec", "pid"), [("30000000", "1"), ("soon", ""), ("0", "")])
+def test_a_watchdog_that_is_not_ours_is_left_alone(monkeypatch: pytest.MonkeyPatch, usec: str, pid: str) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", usec)
+    monkeypatch.setenv("WATCHDOG_PID", pid)
+    assert load_settings(None).for_supervisor().watchdog_s is None
+
+
+def test_spares_and_the_stall_limit_reach_the_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAIA_COMPUTE_SPARES", "2")
+    monkeypatch.setenv("GAIA_ENGINE_STALL_LIMIT_S", "45")
+    told = load_settings(None).for_supervisor()
+    assert (told.spare_workers, told.stall_limit_s) == (2, 45.0)
+    monkeypatch.setenv("GAIA_ENGINE_STALL_LIMIT_S", "1")
+    with pytest.raises(ConfigurationError, match="GAIA_ENGINE_STALL_LIMIT_S"):
+        load_settings(None)
