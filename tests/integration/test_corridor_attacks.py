@@ -14,8 +14,11 @@ from gaia.contracts.errors import Fault
 from gaia.contracts.ids import Hotkey, RunId
 from gaia.contracts.job import Later
 from gaia.contracts.ports import Acknowledgement, Commitment, MinerAddress, Reveal
+from gaia.protocol.manifest import ChunkDigest, Manifest, canonical_bytes
 from gaia.protocol.messages import CommitmentMessage, decode_answer
+from gaia.tasks.defined_tasks.weather.sources.catalog import SourceSet
 from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, miner_job, run_job
+from gaia.tasks.defined_tasks.weather.validator.records.forecasts import Forecast, freeze, mark_verified
 from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     MinerState,
     Run,
@@ -23,6 +26,7 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     RunState,
     load_miners,
 )
+from gaia.tasks.defined_tasks.weather.validator.weather_context import NoEndpoint
 from gaia.validator.db.embedded import EmbeddedPostgres
 from tests.support.small_world import SPEC, a_run
 from tests.support.step_desk import StepDesk, neuron, step_desk
@@ -205,3 +209,47 @@ async def test_who_was_left_less_than_half_the_window_is_not_late(desk: StepDesk
     await desk.do(run_job(Kind.COLLECT, run.run_id))
     found = (await miners_in(desk, run))[A]
     assert (found.state, found.reason_code, found.fault) == (MinerState.FAILED, "asked_too_late", Fault.VALIDATOR)
+
+
+# ---- evading the comparison
+
+
+def a_manifest(run: Run) -> bytes:
+    chunk = ChunkDigest(size_bytes=100, blake3="00" * 32)
+    return canonical_bytes(
+        Manifest(
+            run_id=run.run_id,
+            hotkey=A,
+            init_time=run.init_time,
+            spec_digest=run.spec.digest(),
+            chunks={key: chunk for key, _, _ in run.spec.chunks()},
+        )
+    )
+
+
+async def test_who_withholds_the_chunks_that_copies_are_found_by_does_not_escape(
+    desk: StepDesk, tmp_path: Path
+) -> None:
+    """Our cache has dropped them, scores of the miner are still to come, and it serves everything but these."""
+    init_time = (datetime.now(UTC) - timedelta(hours=24 + 120 + 1)).replace(minute=0, second=0, microsecond=0)
+    sources = SourceSet(truth=desk.sources.truth, reference=desk.sources.truth)
+    run = a_run(sources=sources, init_time=init_time)  # +24 h is due, +36 h is not
+    await desk.insert(run, [neuron(A, 1), neuron(B, 2), neuron(C, 3)])
+    await desk.fail(run, B, code="day1_gate_failed")
+    await desk.fail(run, C, fault="validator", code="chunk_not_stored")
+    await desk.score(run, A, {24: 0.9})
+    forecast = Forecast(
+        run_id=run.run_id, hotkey=A, manifest=a_manifest(run), manifest_digest=bytes(32), nonce=bytes(32),
+        frozen_at=run.commit_deadline, verified_at=None, store_path=str(tmp_path / "chunks"),
+    )  # fmt: skip
+    async with desk.context.database.acquire() as conn:
+        await freeze(conn, forecast)
+        await mark_verified(conn, run.run_id, A, run.commit_deadline)
+    job = await desk.claim(run_job(Kind.COMBINE, run.run_id))
+
+    with pytest.raises(NoEndpoint):
+        await desk.steps[Kind.COMBINE](job, desk.context)
+    await desk.steps[Kind.COMBINE](msgspec.structs.replace(job, attempt=9), desk.context)
+
+    found = (await miners_in(desk, run))[A]
+    assert (found.state, found.reason_code, found.fault) == (MinerState.FAILED, "no_endpoint", Fault.MINER)

@@ -17,7 +17,7 @@ from gaia.tasks.defined_tasks.weather.sources.catalog import Role
 from gaia.tasks.defined_tasks.weather.validator.fetch_chunks import Delivery, fetch_leads
 from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, run_job
 from gaia.tasks.defined_tasks.weather.validator.progress import due_leads
-from gaia.tasks.defined_tasks.weather.validator.records.forecasts import Forecast, load_verified
+from gaia.tasks.defined_tasks.weather.validator.records.forecasts import load_forecast
 from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     MinerState,
     Run,
@@ -51,6 +51,9 @@ _DELIVERED_CODES = (GATE_FAILED, CLONE_OF_REFERENCE, CLONE_OF_MINER)
 
 _ENDED = (MinerState.SCORED, MinerState.FAILED)
 
+_COMPARE_ATTEMPTS = 9
+"""About eight minutes of asking for chunks that we no longer have, before the run is combined without their miners."""
+
 
 async def combine_scores(job: Job, weather: WeatherContext) -> TaskResult:
     """Write everybody's score, and have the weights set from them."""
@@ -58,14 +61,17 @@ async def combine_scores(job: Job, weather: WeatherContext) -> TaskResult:
     run_id = job.payload["run_id"]
     async with core.database.acquire() as conn:
         run = await load_run(conn, run_id)
-        deliveries = await _deliveries(conn, run)
-    clones = await _find_clones(weather, run, deliveries)
+    at_hand, missing = await _gather_forecasts(weather, run)
+    if missing and job.attempt < _COMPARE_ATTEMPTS:
+        raise missing[min(missing)]  # somebody still has to deliver: ask again, as a score job would
+    clones = await _find_clones(weather, run, at_hand)
     async with core.queue.completing(job) as conn:
         run = await load_run(conn, run_id, lock=True)
         if not await load_miners(conn, run_id):
             await void_run(conn, run_id, "the subnet had no miner to ask", core.clock.now())
             return TaskResult(event="run_voided")
         await _put_out_gated(conn, run)
+        await _put_out_missing(conn, run, missing)
         await _put_out_clones(conn, run, clones)
         scores = await _window(conn, weather, run)
         if scores is None:
@@ -82,31 +88,64 @@ async def combine_scores(job: Job, weather: WeatherContext) -> TaskResult:
     return TaskResult(event="scores_combined", detail={"miners": len(scores), "leads": len(due)})
 
 
-async def _deliveries(conn: Connection, run: Run) -> list[Delivery]:
-    """The verified forecasts of all who are still in the run."""
-    verified = {forecast.hotkey: forecast for forecast in await load_verified(conn, run.run_id)}
-    return [
-        Delivery(run=run, miner=miner, forecast=verified[miner.hotkey])
-        for miner in await load_miners(conn, run.run_id)
-        if miner.hotkey in verified and miner.state is not MinerState.FAILED
-    ]
+async def _gather_forecasts(
+    weather: WeatherContext, run: Run
+) -> tuple[Mapping[Hotkey, ForecastRef], Mapping[Hotkey, MinerFault]]:
+    """The forecasts to be compared with one another, their chunks of the gate's lead in the cache; and those who do
+    not deliver theirs although scores of theirs are to come: else a copy could escape the comparison by refusing them.
 
-
-async def _find_clones(weather: WeatherContext, run: Run, deliveries: Sequence[Delivery]) -> ClonesResult | None:
-    """Compare forecasts at the gate's lead with one another and the reference; None: no gate, or no reference."""
+    They were in the cache when they were verified. A miner that is gone now that all its leads are scored is left out.
+    """
     if run.spec.gate_lead_h is None or run.sources.reference is None:
-        return None
-    gate_lead_h = run.spec.gate_lead_h
-    compared = [delivery for delivery in deliveries if await _is_at_hand(weather, delivery, gate_lead_h)]
-    if not compared:
+        return {}, {}
+    async with weather.core.database.acquire() as conn:
+        miners = [m for m in await load_miners(conn, run.run_id) if m.state in (MinerState.VERIFIED, MinerState.SCORED)]
+    room = asyncio.Semaphore(weather.settings.miner_concurrency)
+    lead_h = run.spec.gate_lead_h
+    try:
+        async with asyncio.TaskGroup() as group:
+            fetches = [group.create_task(_fetch_forecast(weather, run, miner, lead_h, room)) for miner in miners]
+    except ExceptionGroup as errors:  # a task group wraps even a single error
+        raise errors.exceptions[0] from errors
+    at_hand: dict[Hotkey, ForecastRef] = {}
+    missing: dict[Hotkey, MinerFault] = {}
+    for miner, fetch in zip(miners, fetches, strict=True):
+        found = fetch.result()
+        if isinstance(found, ForecastRef):
+            at_hand[miner.hotkey] = found
+        elif miner.state is MinerState.VERIFIED:
+            missing[miner.hotkey] = found
+        else:
+            weather.core.log.warning("forecast_not_compared", hotkey=miner.hotkey, code=found.code)
+    return at_hand, missing
+
+
+async def _fetch_forecast(
+    weather: WeatherContext, run: Run, miner: RunMiner, lead_h: int, room: asyncio.Semaphore
+) -> ForecastRef | MinerFault:
+    async with room:
+        async with weather.core.database.acquire() as conn:  # one by one: 256 manifests are 100 MB
+            forecast = await load_forecast(conn, run.run_id, miner.hotkey)
+        try:
+            await fetch_leads(weather, Delivery(run=run, miner=miner, forecast=forecast), {lead_h})
+        except MinerFault as error:
+            return error
+        return ForecastRef(path=forecast.store_path, manifest_digest=forecast.manifest_digest.hex())
+
+
+async def _find_clones(
+    weather: WeatherContext, run: Run, forecasts: Mapping[Hotkey, ForecastRef]
+) -> ClonesResult | None:
+    """Compare forecasts at the gate's lead with one another and the reference; None: nothing to compare."""
+    if run.spec.gate_lead_h is None or not forecasts:
         return None
     payload = ClonesPayload(
         run_id=run.run_id,
         spec=run.spec,
         policy=weather.settings.policy,
-        lead_h=gate_lead_h,
-        forecasts={delivery.miner.hotkey: _reference_to(delivery.forecast) for delivery in compared},
-        reference_path=await weather.fields.path(run, Role.REFERENCE, gate_lead_h, weather.world(run)),
+        lead_h=run.spec.gate_lead_h,
+        forecasts=forecasts,
+        reference_path=await weather.fields.path(run, Role.REFERENCE, run.spec.gate_lead_h, weather.world(run)),
     )
     unit = WorkUnit(
         handler="weather.clones",
@@ -116,22 +155,6 @@ async def _find_clones(weather: WeatherContext, run: Run, deliveries: Sequence[D
     return msgspec.convert(value_of(await weather.core.compute(unit)), ClonesResult)
 
 
-async def _is_at_hand(weather: WeatherContext, delivery: Delivery, lead_h: int) -> bool:
-    """Whether the chunks of a lead are in the cache. They were when it was verified; a miner that is gone since then
-    must not keep the others from being paid.
-    """
-    try:
-        await fetch_leads(weather, delivery, {lead_h})
-    except MinerFault as error:
-        weather.core.log.warning("forecast_not_compared", hotkey=delivery.miner.hotkey, code=error.code)
-        return False
-    return True
-
-
-def _reference_to(forecast: Forecast) -> ForecastRef:
-    return ForecastRef(path=forecast.store_path, manifest_digest=forecast.manifest_digest.hex())
-
-
 async def _put_out_gated(conn: Connection, run: Run) -> None:
     for hotkey, gate in (await load_gates(conn, run.run_id)).items():
         if gate.passed is False:
@@ -139,6 +162,14 @@ async def _put_out_gated(conn: Connection, run: Run) -> None:
                 conn, run.run_id, hotkey, code=GATE_FAILED, fault=Fault.MINER,
                 reason=f"the day-1 score {gate.score:.4f} is below the gate",
             )  # fmt: skip
+
+
+async def _put_out_missing(conn: Connection, run: Run, missing: Mapping[Hotkey, MinerFault]) -> None:
+    for hotkey, error in missing.items():
+        await fail_miner(
+            conn, run.run_id, hotkey, code=error.code, fault=Fault.MINER,
+            reason=f"the forecast could not be compared with the others: {error}",
+        )  # fmt: skip
 
 
 async def _put_out_clones(conn: Connection, run: Run, clones: ClonesResult | None) -> None:
