@@ -135,7 +135,7 @@ def plot(leak: Leak, page: Path) -> None:
     near.axhline(leak.soft_bytes / MIB, color="black", linestyle=":", linewidth=1)
     near.set(ylabel="worker, MiB", title=f"{len(mib):,} units that leak 1 MB each; a colour is a worker's life", ylim=0)
     near.text(0, leak.soft_bytes / MIB, " soft limit", va="bottom")
-    far.plot(mib, linewidth=0.3, color="tab:blue", label="workers")
+    far.plot(mib, linestyle="", marker=".", markersize=0.6, color="tab:blue", label="workers")
     far.plot([size / MIB for size in leak.engine_bytes], linewidth=1, color="tab:red", label="IO-Engine")
     far.set(xlabel="units done", ylabel="MiB", ylim=0)
     far.legend(loc="upper right")
