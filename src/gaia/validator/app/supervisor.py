@@ -12,7 +12,7 @@ import select
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -137,15 +137,16 @@ class Supervisor:
         self._log.info("database_started", socket_dir=str(database.socket_dir))
 
     def _set_up_database(self) -> None:
-        self._run_errand(Role.SETUP, self._programs.setup, _SETUP_S, "the database's set-up")
+        self._run_errand(Role.SETUP, self._programs.setup, _SETUP_S, "the database's set-up", self._with_database())
         self._log.info("database_ready")
 
-    def _run_errand(self, role: Role, argv: Sequence[str], timeout_s: float, what: str) -> bytes:
+    def _run_errand(
+        self, role: Role, argv: Sequence[str], timeout_s: float, what: str, environment: Mapping[str, str] | None = None
+    ) -> bytes:
         """Run a child to its end, hearing signals meanwhile; what it printed. Raises as its exit status says."""
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
 
             def launch() -> Child:
-                environment = self._with_database()
                 return Child.spawn(argv, environment=environment, stdout=stdout.fileno(), stderr=stderr.fileno())
 
             post = self._add(role, 0, launch, keep=False)

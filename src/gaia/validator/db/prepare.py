@@ -1,7 +1,8 @@
 """`python -m gaia.validator.db.prepare`: makes what the embedded PostgreSQL needs, as a process of its own.
 
 The first time that takes seconds (initdb), in which the supervisor must hear signals. Exit status 2, with one line on
-stderr, for what the operator has to mend. Ended by SIGTERM, it leaves nothing half made and nobody running.
+stderr, for what the operator has to mend. Ended by SIGTERM, it leaves no half-made cluster and nobody running; what it
+could not clear of its scratch folder in the time it was given, the next start sweeps.
 """
 
 from __future__ import annotations
