@@ -309,6 +309,14 @@ class QueueSuite:
             await bench.pass_time(timedelta(hours=6))
         assert await bench.state("a") == (JobState.READY, 0, "ERA5 is not published")
 
+    async def test_postponed_into_the_past_a_job_does_not_come_back_at_once(self, bench: QueueBench) -> None:
+        queue = bench.queue()
+        await queue.put(job())
+        await queue.postpone(await claim_one(queue), await bench.now() - timedelta(hours=1), "by another clock")
+        assert await keys(queue) == []
+        await bench.pass_time(timedelta(seconds=2))
+        assert await keys(queue) == ["a"]
+
     async def test_released_job_is_ready_at_once_and_costs_no_attempt(self, bench: QueueBench) -> None:
         queue = bench.queue()
         await queue.put(job())

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from gaia.contracts.clock import Clock
-from gaia.contracts.job import Connection, Job, JobState, LeaseLost, NewJob
+from gaia.contracts.job import SHORTEST_POSTPONEMENT, Connection, Job, JobState, LeaseLost, NewJob
 from gaia.validator.db.queue import QueueDepth, backoff
 
 
@@ -145,7 +145,8 @@ class MemoryQueue:
 
     async def postpone(self, job: Job, until: datetime, why: str) -> None:
         self._require(job)
-        self._end(job, JobState.READY, why, run_at=until, attempt=job.attempt - 1)
+        soonest = self._store.clock.now() + SHORTEST_POSTPONEMENT
+        self._end(job, JobState.READY, why, run_at=max(until, soonest), attempt=job.attempt - 1)
 
     async def release(self, job: Job) -> None:
         self._require(job)

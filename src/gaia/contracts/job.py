@@ -17,6 +17,11 @@ from msgspec import Struct, field
 
 from gaia.contracts.errors import ValidatorFault
 
+SHORTEST_POSTPONEMENT = timedelta(seconds=1)
+"""`until` comes from the validator's clock and is compared with the database's: if that one is ahead, a job that waits
+would come back at once, again and again.
+"""
+
 
 class JobState(StrEnum):
     """Where a job stands."""
@@ -113,7 +118,7 @@ class Queue(Protocol):
         ...
 
     async def postpone(self, job: Job, until: datetime, why: str) -> None:
-        """The job comes back at `until`; no attempt is used up."""
+        """The job comes back at `until`, but not at once; no attempt is used up."""
         ...
 
     async def release(self, job: Job) -> None:

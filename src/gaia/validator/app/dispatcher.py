@@ -22,6 +22,9 @@ _POLL = timedelta(seconds=1)
 
 _CLAIM_AT_ONCE = 64
 
+_Claim = tuple[int, int]
+"""A job's id and its fence: a job that was lost and is claimed again is another claim, while the old one still ends."""
+
 
 class Dispatcher:
     """One loop over one queue."""
@@ -42,7 +45,7 @@ class Dispatcher:
         self._lease = lease
         self._log = structlog.get_logger("dispatcher")
         self._wake = asyncio.Event()
-        self._running: dict[int, tuple[Job, asyncio.Task[None]]] = {}
+        self._running: dict[_Claim, tuple[Job, asyncio.Task[None]]] = {}
 
     def wake(self) -> None:
         """Look for jobs now; called on a notification."""
@@ -83,14 +86,20 @@ class Dispatcher:
             return
         for job in jobs:
             task = asyncio.create_task(self._work(job), name=f"job-{job.id}")
-            self._running[job.id] = (job, task)
+            self._cancel_earlier_claims_of(job)
+            self._running[_claim_of(job)] = (job, task)
             # A callback, not a finally: a task cancelled before its first step never reaches its finally.
-            task.add_done_callback(partial(self._ended, job.id))
+            task.add_done_callback(partial(self._ended, _claim_of(job)))
         if len(jobs) == free:
             self.wake()
 
-    def _ended(self, job_id: int, _task: asyncio.Task[None]) -> None:
-        del self._running[job_id]
+    def _cancel_earlier_claims_of(self, job: Job) -> None:
+        for other, task in self._running.values():
+            if other.id == job.id:
+                task.cancel()
+
+    def _ended(self, claim: _Claim, _task: asyncio.Task[None]) -> None:
+        del self._running[claim]
         self.wake()
 
     async def _sleep_until_woken(self) -> None:
@@ -152,9 +161,13 @@ class Dispatcher:
                 mine = [job for job, _ in self._running.values()]
                 held = set(await self._queue.heartbeat(mine)) if mine else set()
                 for job in mine:
-                    if job.id not in held and (entry := self._running.get(job.id)) is not None:
+                    if job.id not in held and (entry := self._running.get(_claim_of(job))) is not None:
                         entry[1].cancel()
                 if await self._queue.rescue():
                     self.wake()
             except Exception:  # noqa: BLE001  a service loop outlives any one error of the database
                 self._log.exception("heartbeat_failed")
+
+
+def _claim_of(job: Job) -> _Claim:
+    return job.id, job.fence

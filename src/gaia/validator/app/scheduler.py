@@ -28,6 +28,8 @@ class Scheduler:
                     await self.put_due(task)
                 except GaiaError as error:
                     self._log.warning("schedule_failed", task=task.name, code=error.code, error=str(error))
+                except Exception:  # noqa: BLE001  a service loop: a query that took too long must not end the engine
+                    self._log.exception("schedule_crashed", task=task.name)
             await self._context.clock.sleep(_EVERY_S)
 
     async def put_due(self, task: GaiaTask) -> int:

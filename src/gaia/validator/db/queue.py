@@ -19,7 +19,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from gaia.contracts.job import Connection, Job, JobState, LeaseLost, NewJob
+from gaia.contracts.job import SHORTEST_POSTPONEMENT, Connection, Job, JobState, LeaseLost, NewJob
 from gaia.validator.db.pool import DatabasePool
 
 _log = structlog.get_logger(__name__)
@@ -87,7 +87,7 @@ RETURNING state
 """
 
 _POSTPONE = """
-UPDATE job SET state = 'ready', attempt = attempt - 1, run_at = $4, last_error = $3,
+UPDATE job SET state = 'ready', attempt = attempt - 1, run_at = greatest($4, now() + $5), last_error = $3,
   lease_until = NULL, leased_by = NULL
 WHERE id = $1 AND fence = $2 AND state = 'leased'
 RETURNING state
@@ -219,7 +219,7 @@ class PostgresQueue:
 
     async def postpone(self, job: Job, until: datetime, why: str) -> None:
         """The job comes back at `until`; no attempt is used up, the fence stays risen."""
-        await self._give_back(_POSTPONE, job, _as_text(why), until)
+        await self._give_back(_POSTPONE, job, _as_text(why), until, SHORTEST_POSTPONEMENT)
 
     async def release(self, job: Job) -> None:
         """Hand the job back untouched, at a drain; no attempt is used up."""

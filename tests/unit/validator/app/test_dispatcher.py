@@ -253,6 +253,20 @@ async def test_work_whose_lease_is_lost_is_cancelled_and_leaves_the_new_owner_al
     assert desk.store.rows["wait-1"].job.state is JobState.LEASED
 
 
+async def test_a_job_lost_and_claimed_again_by_ourselves_is_still_looked_after() -> None:
+    """Another engine of the same name has freed it at its start; the old task must not take the new one's place."""
+    desk = Desk()
+    await desk.put("wait-1")
+    async with desk.running():
+        await asyncio.wait_for(desk.began.wait(), BOUND_S)
+        assert await MemoryQueue(desk.store, owner="test", lease=LEASE).reclaim() == 1
+        desk.dispatcher.wake()
+        await until_async(lambda: len(desk.started) == 2, "the job is claimed again")
+        await until_async(lambda: desk.dispatcher.in_progress == 1, "the old task has ended")
+        desk.gate.set()
+        await desk.until("wait-1", JobState.DONE, attempt=2)
+
+
 async def test_a_stop_lets_running_jobs_finish() -> None:
     desk = Desk()
     await desk.put("wait-1")

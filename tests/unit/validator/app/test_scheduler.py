@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 import structlog
 
 from gaia.contracts.clock import WorldClock
@@ -33,11 +34,11 @@ class HourlyTask:
 
     name = "hourly"
     steps: Mapping[str, Step] = {}
-    is_away = False
+    trouble: Exception | None = None
 
     async def due_jobs(self, ctx: TaskContext) -> Sequence[NewJob]:
-        if self.is_away:
-            raise CalendarAway("no calendar")
+        if self.trouble is not None:
+            raise self.trouble
         return [NewJob(kind="hourly.open", key=f"hourly.open:{ctx.world.now():%Y%m%dT%H}")]
 
     async def scores(self, run_id: str, conn: Connection) -> Sequence[MinerScore]:
@@ -94,12 +95,13 @@ async def test_what_is_due_is_put_once_however_often_it_is_asked_for() -> None:
         assert list(store.rows) == ["hourly.open:20160102T00", "hourly.open:20160102T01"]
 
 
-async def test_a_task_whose_schedule_fails_neither_stops_the_others_nor_itself() -> None:
+@pytest.mark.parametrize("trouble", [CalendarAway("no calendar"), TimeoutError("the query took a minute")])
+async def test_a_task_whose_schedule_fails_neither_stops_the_others_nor_itself(trouble: Exception) -> None:
     away, well = HourlyTask(), HourlyTask()
-    away.is_away = True
+    away.trouble = trouble
     async with scheduling(away, well) as (clock, store):
         assert len(store.rows) == 1
-        well.is_away, away.is_away = True, False
+        well.trouble, away.trouble = trouble, None
         await pass_time(clock, timedelta(hours=1))
         assert len(store.rows) == 2
 
