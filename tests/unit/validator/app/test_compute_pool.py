@@ -11,6 +11,7 @@ import pytest
 from gaia.contracts.errors import ConfigurationError
 from gaia.contracts.unit import WorkUnit
 from gaia.validator.app.compute_pool import ComputePool
+from gaia.validator.app.pool_settings import PoolSettings
 from tests.support.waiting import until_async
 
 
@@ -74,3 +75,19 @@ async def test_somebody_who_dials_in_and_hangs_up_is_forgotten(tmp_path: Path) -
     writer.close()
     await until_async(lambda: not pool._links, "the connection is forgotten")
     await pool.close()
+
+
+async def test_a_deadline_counts_while_a_unit_waits_for_a_place(tmp_path: Path) -> None:
+    pool = ComputePool(socket_path=tmp_path / "private" / "s", settings=PoolSettings(queue_capacity=1))
+    await pool.start()
+    first = asyncio.create_task(pool.run(WorkUnit(handler="echo", payload={})))
+    await until_async(lambda: pool.queue_depth() == 1, "the line is full")
+    late = asyncio.create_task(pool.run(WorkUnit(handler="echo", payload={}, deadline_s=0.2)))
+    await until_async(lambda: pool.statistics().submitters == 1, "the second waits for a place")
+    error = (await asyncio.wait_for(late, 30)).error
+    assert error is not None
+    assert error.code == "deadline_passed"
+    statistics = pool.statistics()
+    assert (statistics.submitters, statistics.waiting, statistics.timed_out) == (0, 1, 1)
+    await pool.close()
+    assert (await first).error is not None
