@@ -341,7 +341,7 @@ def read_only_folder(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True, timeout=10)
 
 
-@pytest.mark.fault("100,000 units", "tiny, all submitted at once", must="all done, the line bounded, memory flat")
+@pytest.mark.fault("100,000 units", "tiny, all submitted at once", must="each gets its own answer; a bounded line")
 async def test_a_hundred_thousand_tiny_units(ledger: Ledger, witness: Witness, full: bool) -> None:
     units = 100_000 if full else 3_000
     settings = PoolSettings(queue_capacity=200, recycle_units=20_000)
