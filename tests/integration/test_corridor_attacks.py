@@ -16,6 +16,7 @@ from gaia.contracts.job import Later
 from gaia.contracts.ports import Acknowledgement, Commitment, MinerAddress, Reveal
 from gaia.protocol.manifest import ChunkDigest, Manifest, canonical_bytes
 from gaia.protocol.messages import CommitmentMessage, decode_answer
+from gaia.tasks.defined_tasks.base import SET_WEIGHTS
 from gaia.tasks.defined_tasks.weather.sources.catalog import SourceSet
 from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, miner_job, run_job
 from gaia.tasks.defined_tasks.weather.validator.records.forecasts import Forecast, freeze, mark_verified
@@ -253,3 +254,26 @@ async def test_who_withholds_the_chunks_that_copies_are_found_by_does_not_escape
 
     found = (await miners_in(desk, run))[A]
     assert (found.state, found.reason_code, found.fault) == (MinerState.FAILED, "no_endpoint", Fault.MINER)
+
+
+# ---- several runs at once
+
+
+async def test_a_late_lead_of_an_older_run_does_not_set_weights_that_know_no_newer_miners(desk: StepDesk) -> None:
+    older, newer = (a_run(day, spec=UNGATED, sources=desk.sources) for day in (0, 1))
+    await desk.insert(older, [neuron(A, 1)])
+    await desk.insert(newer, [neuron(A, 1), neuron(B, 2)])
+    for run, hotkey in ((older, A), (newer, A), (newer, B)):
+        await desk.score(run, hotkey, {24: 0.5, 36: 0.5})
+    await desk.do(run_job(Kind.COMBINE, newer.run_id))
+    assert sum(SET_WEIGHTS in key for key in await desk.waiting_jobs()) == 1
+
+    await desk.do(run_job(Kind.COMBINE, older.run_id))
+
+    assert sum(SET_WEIGHTS in key for key in await desk.waiting_jobs()) == 1
+    (again,) = await desk.wired.queue.claim([Kind.COMBINE], 4)
+    assert again.payload["run_id"] == newer.run_id
+    await desk.steps[Kind.COMBINE](again, desk.context)
+    weights = [key for key in await desk.waiting_jobs() if SET_WEIGHTS in key]
+    assert len(weights) == 2
+    assert all(newer.run_id in key for key in weights)

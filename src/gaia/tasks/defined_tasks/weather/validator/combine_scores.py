@@ -9,7 +9,7 @@ import msgspec
 
 from gaia.contracts.errors import Fault, MinerFault
 from gaia.contracts.ids import Hotkey
-from gaia.contracts.job import Connection, Job
+from gaia.contracts.job import Connection, Job, NewJob
 from gaia.contracts.unit import WorkUnit, value_of
 from gaia.tasks.defined_tasks.base import MinerScore, TaskResult, set_weights_job
 from gaia.tasks.defined_tasks.weather.scoring.window import RunOutcome, Zeroed, is_void, window_scores
@@ -33,6 +33,7 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import (
 from gaia.tasks.defined_tasks.weather.validator.records.scores import (
     load_gates,
     load_lead_scores,
+    newest_combined_after,
     put_combined,
 )
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import ClonesPayload, ClonesResult, ForecastRef
@@ -83,9 +84,19 @@ async def combine_scores(job: Job, weather: WeatherContext) -> TaskResult:
         if all(miner.state in _ENDED for miner in await load_miners(conn, run_id)):
             await set_run_state(conn, run_id, RunState.SCORED, at=core.clock.now())
         if any(score.score for score in scores):  # before any truth is due nothing is known, and the last weights stand
-            weights = set_weights_job("weather", run_id, f"combination-{job.id}")
-            await core.queue.put(weights, run_job(Kind.PICTURE, run_id), conn=conn)
+            await core.queue.put(await _what_follows(conn, run_id, job), run_job(Kind.PICTURE, run_id), conn=conn)
     return TaskResult(event="scores_combined", detail={"miners": len(scores), "leads": len(due)})
+
+
+async def _what_follows(conn: Connection, run_id: str, job: Job) -> NewJob:
+    """The weights are set from the newest run's window; a late lead of an older run is news for that one.
+
+    On any day leads of ten or more runs fall due. An older run's window knows neither the runs nor the miners after it.
+    """
+    newest = await newest_combined_after(conn, run_id)
+    if newest is not None:
+        return run_job(Kind.COMBINE, newest, suffix=f":after-{job.id}")
+    return set_weights_job("weather", run_id, f"combination-{job.id}")
 
 
 async def _gather_forecasts(

@@ -70,6 +70,12 @@ INSERT INTO run_score (run_id, hotkey, score, reason_code, reason, policy_digest
 ON CONFLICT (run_id, hotkey) DO UPDATE SET score = excluded.score, reason_code = excluded.reason_code,
   reason = excluded.reason, policy_digest = excluded.policy_digest, combined_at = now()
 """
+_NEWER_COMBINED = """
+SELECT newer.run_id FROM run r JOIN run newer ON newer.netuid = r.netuid AND newer.init_time > r.init_time
+WHERE r.run_id = $1 AND newer.state IN ('scoring', 'scored')
+  AND EXISTS (SELECT FROM run_score s WHERE s.run_id = newer.run_id AND s.score > 0)
+ORDER BY newer.init_time DESC LIMIT 1
+"""
 _COMBINED = """
 SELECT hotkey, score, reason_code, reason FROM run_score WHERE run_id = $1 ORDER BY score DESC NULLS LAST, hotkey
 """
@@ -119,6 +125,12 @@ async def put_combined(conn: Connection, run_id: str, scores: Sequence[MinerScor
     await conn.executemany(
         _PUT_COMBINED, [(run_id, s.hotkey, s.score, s.reason_code, s.reason, policy_digest) for s in scores]
     )
+
+
+async def newest_combined_after(conn: Connection, run_id: str) -> RunId | None:
+    """The newest run after this one that has given somebody a score; None: this one is the newest."""
+    newest: RunId | None = await conn.fetchval(_NEWER_COMBINED, run_id)
+    return newest
 
 
 async def load_combined(conn: Connection, run_id: str) -> Sequence[MinerScore]:
