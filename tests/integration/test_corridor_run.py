@@ -478,4 +478,4 @@ async def test_an_engine_that_was_not_started_says_so(world: World) -> None:
 async def test_the_engine_counts_what_it_does(world: World) -> None:
     snapshot = world.engine.snapshot()
     assert snapshot.units_done > 0
-    assert snapshot.queue_depths == {"compute": 0}
+    assert set(snapshot.queue_depths.values()) == {0}

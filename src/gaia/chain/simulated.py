@@ -27,6 +27,16 @@ from gaia.contracts.ids import Hotkey
 from gaia.contracts.job import Connection
 from gaia.contracts.ports import ChainRefused, Neuron, Signer, SubnetParameters, WeightRow
 
+SMALL_SUBNET = SubnetParameters(
+    tempo_blocks=360,
+    weights_rate_limit_blocks=100,
+    min_allowed_weights=1,
+    max_weights_limit=1.0,
+    weights_version=1,
+    min_stake_tao=1_000.0,
+)
+"""What a subnet of one's own is made with: the real chain's usual tempo and rate limit, no least number of weights."""
+
 _TIMEOUT_S = 10.0
 
 _BLOCK = """

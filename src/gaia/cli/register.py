@@ -49,17 +49,10 @@ async def _register(key: Path, validator: bool) -> str:
 
 
 async def _ensure_subnet(chain: SimulatedChain, netuid: int) -> None:
-    from gaia.contracts.ports import ChainRefused, SubnetParameters
+    from gaia.chain.simulated import SMALL_SUBNET
+    from gaia.contracts.ports import ChainRefused
 
     try:
         await chain.parameters(netuid)
     except ChainRefused:
-        parameters = SubnetParameters(
-            tempo_blocks=360,
-            weights_rate_limit_blocks=100,
-            min_allowed_weights=1,
-            max_weights_limit=1.0,
-            weights_version=1,
-            min_stake_tao=1_000.0,
-        )
-        await chain.create_subnet(netuid, parameters, block_time_s=_BLOCK_TIME_S)
+        await chain.create_subnet(netuid, SMALL_SUBNET, block_time_s=_BLOCK_TIME_S)

@@ -13,11 +13,11 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from gaia.chain.simulated import SimulatedChain
+from gaia.chain.simulated import SMALL_SUBNET, SimulatedChain
 from gaia.contracts.clock import Clock
 from gaia.contracts.errors import ValidatorFault
 from gaia.contracts.ids import Hotkey, run_id_for
-from gaia.contracts.ports import Signer, SubnetParameters
+from gaia.contracts.ports import Signer
 from gaia.demonstration.cast import Player
 from gaia.demonstration.scenario import Scenario
 from gaia.demonstration.stage import Stage
@@ -35,15 +35,6 @@ _BLOCK_TIME_S = 0.25
 _VALIDATOR_STAKE_TAO = 10_000.0
 _START_WITHIN_S = 90.0
 _LOOK_EVERY_S = 0.2
-
-_PARAMETERS = SubnetParameters(
-    tempo_blocks=360,
-    weights_rate_limit_blocks=100,
-    min_allowed_weights=1,
-    max_weights_limit=1.0,
-    weights_version=1,
-    min_stake_tao=1_000.0,
-)
 
 
 class TookTooLong(ValidatorFault):
@@ -141,7 +132,7 @@ class Play:
 
     async def _raise_curtain(self, chain: SimulatedChain, validator: Signer) -> None:
         self._show(Scene(act="making the subnet, registering and starting the miners"))
-        await chain.create_subnet(NETUID, _PARAMETERS, block_time_s=_BLOCK_TIME_S)
+        await chain.create_subnet(NETUID, SMALL_SUBNET, block_time_s=_BLOCK_TIME_S)
         await chain.register(NETUID, validator.hotkey, stake_tao=_VALIDATOR_STAKE_TAO, validator_permit=True)
         for number, player in enumerate(self._bill.scenario.cast, start=1):
             name = f"miner-{number}"

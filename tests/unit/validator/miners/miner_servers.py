@@ -133,3 +133,8 @@ async def raw_miner(answer: RawAnswer) -> AsyncIterator[MinerAddress]:
     finally:
         server.close()
         await server.wait_closed()
+
+
+async def half_an_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 500)
+    await writer.drain()

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import os
-import resource
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -32,14 +29,11 @@ from gaia.validator.miners.communicator import ClientLimits, MinerCommunicator
 from gaia.validator.miners.failures import (
     AnswerNotSigned,
     AnswerTooLarge,
-    ChunkNotStored,
     ConnectionBroken,
     EndpointRefused,
     MinerTimedOut,
     MinerUnreachable,
-    OutOfLocalResources,
     RefusedByMiner,
-    WrongChunkSize,
 )
 from tests.support.clock import ManualClock
 from tests.unit.validator.miners.miner_servers import (
@@ -49,6 +43,7 @@ from tests.unit.validator.miners.miner_servers import (
     RUN_ID,
     HonestMiner,
     RawAnswer,
+    half_an_answer,
     honest_miner,
     raw_miner,
 )
@@ -56,26 +51,6 @@ from tests.unit.validator.miners.miner_servers import (
 IMPATIENT = ClientLimits(connect_timeout_s=2.0, message_timeout_s=0.5, chunk_timeout_s=0.5)
 COMMITMENT = commitment_path(RUN_ID)
 CHUNK_PATH = chunk_path(RUN_ID, CHUNK_KEY)
-
-
-@pytest.fixture
-async def miner() -> AsyncIterator[HonestMiner]:
-    async with honest_miner(SystemClock()) as miner:
-        yield miner
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[MinerCommunicator]:
-    client = MinerCommunicator(HotkeySigner.generate(), SystemClock(), allow_private_endpoints=True)
-    yield client
-    await client.close()
-
-
-@pytest.fixture
-async def impatient() -> AsyncIterator[MinerCommunicator]:
-    client = MinerCommunicator(HotkeySigner.generate(), SystemClock(), allow_private_endpoints=True, limits=IMPATIENT)
-    yield client
-    await client.close()
 
 
 async def test_a_request_arrives_signed_and_unchanged(miner: HonestMiner, client: MinerCommunicator) -> None:
@@ -300,11 +275,6 @@ async def _nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     return
 
 
-async def _half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 500)
-    await writer.drain()
-
-
 async def _half_a_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 O")
     await writer.drain()
@@ -329,7 +299,7 @@ async def _endless_head(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     ("behaviour", "failure"),
     [
         (_nothing, ConnectionBroken),
-        (_half, ConnectionBroken),
+        (half_an_answer, ConnectionBroken),
         (_half_a_head, ConnectionBroken),
         (_broken_chunking, (ConnectionBroken, MalformedAnswer)),  # by whether it comes with the head
         (_garbage, MalformedAnswer),
@@ -381,140 +351,3 @@ async def test_a_name_is_resolved_where_private_endpoints_are_allowed(
 ) -> None:
     address = MinerAddress(hotkey=miner.signer.hotkey, endpoint=f"http://localhost:{miner.port}")
     assert await client.fetch_commitment(address, RUN_ID) is not None
-
-
-@pytest.mark.parametrize("size_bytes", [len(CHUNK) - 1, len(CHUNK) + 1])
-async def test_a_chunk_of_another_size_than_the_manifests_is_refused(
-    miner: HonestMiner, client: MinerCommunicator, tmp_path: Path, size_bytes: int
-) -> None:
-    with pytest.raises(WrongChunkSize):
-        await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, tmp_path / "chunk", size_bytes)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("size_bytes", [len(CHUNK) - 1, len(CHUNK) + 1])
-async def test_a_chunk_that_hides_its_length_is_measured(
-    miner: HonestMiner, client: MinerCommunicator, tmp_path: Path, size_bytes: int
-) -> None:
-    async def hiding(request: web.Request, identity: RequestIdentity) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        await response.write(CHUNK)
-        await response.write_eof()
-        return response
-
-    miner.instead[CHUNK_PATH] = hiding
-    with pytest.raises(WrongChunkSize):
-        await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, tmp_path / "chunk", size_bytes)
-    assert list(tmp_path.iterdir()) == []
-
-
-async def test_a_chunk_cut_short_leaves_no_file(client: MinerCommunicator, tmp_path: Path) -> None:
-    async with raw_miner(_half) as address:
-        with pytest.raises(ConnectionBroken):
-            await client.fetch_chunk(address, RUN_ID, CHUNK_KEY, tmp_path / "chunk", 1000)
-    assert list(tmp_path.iterdir()) == []
-
-
-async def test_a_failed_fetch_leaves_the_chunk_that_was_there(client: MinerCommunicator, tmp_path: Path) -> None:
-    destination = tmp_path / "chunk"
-    destination.write_bytes(b"good")
-    async with raw_miner(_half) as address:
-        with pytest.raises(ConnectionBroken):
-            await client.fetch_chunk(address, RUN_ID, CHUNK_KEY, destination, 1000)
-    assert destination.read_bytes() == b"good"
-
-
-async def test_a_refused_chunk_says_why(miner: HonestMiner, client: MinerCommunicator, tmp_path: Path) -> None:
-    with pytest.raises(RefusedByMiner, match="404: unknown_run: no such run"):
-        await client.fetch_chunk(miner.address, RUN_ID, "t/c/0/0/0", tmp_path / "chunk", 10)
-
-
-async def test_a_disk_that_fails_is_not_the_miners_fault(
-    miner: HonestMiner, client: MinerCommunicator, tmp_path: Path
-) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(ChunkNotStored) as failure:
-        await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, tmp_path / "file" / "chunk", len(CHUNK))
-    assert failure.value.fault is Fault.VALIDATOR
-
-
-async def test_a_full_disk_is_not_the_miners_fault(
-    miner: HonestMiner, client: MinerCommunicator, tmp_path: Path
-) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))  # files end there, as on a full disk
-    try:
-        with pytest.raises(ChunkNotStored) as failure:
-            await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, tmp_path / "chunk", len(CHUNK))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert failure.value.fault is Fault.VALIDATOR
-    assert list(tmp_path.iterdir()) == []
-
-
-async def test_running_out_of_descriptors_is_not_the_miners_fault(
-    miner: HonestMiner, client: MinerCommunicator
-) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
-    spare = [os.open("/dev/null", os.O_RDONLY) for _ in range(highest)]  # no gap is left below the limit
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest, hard))
-    try:
-        with pytest.raises(OutOfLocalResources) as failure:
-            await client.fetch_commitment(miner.address, RUN_ID)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        for descriptor in spare:
-            os.close(descriptor)
-    assert (failure.value.fault, failure.value.retryable) == (Fault.VALIDATOR, True)
-
-
-async def test_a_slow_miner_holds_only_its_own_slots(miner: HonestMiner) -> None:
-    limits = ClientLimits(max_exchanges=3, max_exchanges_per_miner=2)
-    client = MinerCommunicator(HotkeySigner.generate(), SystemClock(), allow_private_endpoints=True, limits=limits)
-    release, running, most = asyncio.Event(), 0, 0
-
-    async def slow(request: web.Request, identity: RequestIdentity) -> web.Response:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await release.wait()
-        running -= 1
-        return slow_miner.honest_answer(request, identity)
-
-    async with honest_miner(SystemClock()) as slow_miner:
-        slow_miner.instead[COMMITMENT] = slow
-        waiting = [asyncio.create_task(client.fetch_commitment(slow_miner.address, RUN_ID)) for _ in range(6)]
-        assert await client.fetch_commitment(miner.address, RUN_ID) is not None
-        release.set()
-        assert all(await asyncio.gather(*waiting))
-        await client.close()
-    assert most <= 2
-
-
-async def test_a_cancelled_fetch_leaves_no_file_and_frees_its_slot(
-    miner: HonestMiner, client: MinerCommunicator, tmp_path: Path
-) -> None:
-    begun = asyncio.Event()
-
-    async def stuck(request: web.Request, identity: RequestIdentity) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Length": str(len(CHUNK))})
-        await response.prepare(request)
-        await response.write(CHUNK[:300_000])
-        begun.set()
-        await asyncio.Event().wait()
-        return response
-
-    miner.instead[CHUNK_PATH] = stuck
-    fetches = [
-        asyncio.create_task(client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, tmp_path / f"chunk{n}", len(CHUNK)))
-        for n in range(8)
-    ]
-    async with asyncio.timeout(10):
-        await begun.wait()
-    for fetch in fetches:
-        fetch.cancel()
-    assert all(isinstance(r, asyncio.CancelledError) for r in await asyncio.gather(*fetches, return_exceptions=True))
-    assert await client.fetch_commitment(miner.address, RUN_ID) is not None
-    assert list(tmp_path.iterdir()) == []
