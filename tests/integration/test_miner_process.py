@@ -172,7 +172,7 @@ async def test_a_miner_dies_with_the_parent_that_it_was_given(town: Town) -> Non
 async def test_a_miner_whose_parent_is_gone_does_not_start(town: Town) -> None:
     done = subprocess.run([*town.arguments(), "--ppid", "1"], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode != 0
-    assert "parent 1 is gone" in done.stderr
+    assert "the parent process 1 is gone" in done.stderr
     assert await town.endpoint() is None
 
 
