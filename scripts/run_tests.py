@@ -11,7 +11,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main(arguments: list[str]) -> int:
     """All tests with coverage; with arguments, only what they select, without the gate."""
-    options = ["--cov=src/gaia", "--cov-report=term:skip-covered"] if not arguments else ["--no-cov", *arguments]
+    if arguments:
+        options = ["--no-cov", *arguments]
+    else:
+        # Two at a time, a file to each: much of the time is waiting, and a file's tests share what they start.
+        options = ["-n", "2", "--dist", "loadfile", "--cov=src/gaia", "--cov-report=term:skip-covered"]
     return subprocess.run([sys.executable, "-m", "pytest", *options], cwd=ROOT, check=False).returncode
 
 
