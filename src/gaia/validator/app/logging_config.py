@@ -2,10 +2,13 @@
 
 Run, job and hotkey are bound with `structlog.contextvars`. Libraries that use the standard library's logging
 come out the same way. Passwords in URLs are masked, whoever logs them.
+
+A log that cannot be written (a full disk, a closed terminal or pipe) costs the line, and never what was going on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from typing import Literal, TextIO
@@ -32,7 +35,7 @@ def configure_logging(
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(target),
+        logger_factory=lambda *_: _Lines(target),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(target)
@@ -43,6 +46,21 @@ def configure_logging(
         )
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+class _Lines:
+    """What structlog hands its rendered lines to."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        """Write the line, if that is possible."""
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream has been closed
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+
+    debug = info = warning = warn = error = critical = fatal = exception = log = msg
 
 
 def _rendering(log_format: Literal["json", "console"], *, colours: bool) -> list[Processor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -71,3 +72,13 @@ def test_passwords_in_addresses_are_masked(stream: io.StringIO, log_format: str)
     logging.getLogger("asyncpg").error("postgresql://gaia:hunter2@db.example/gaia refused")
     assert "hunter2" not in stream.getvalue()
     assert stream.getvalue().count("gaia:***@db.example") == 2
+
+
+def test_a_log_that_cannot_be_written_costs_the_line_and_nothing_else(stream: io.StringIO) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123  a device: every write fails with ENOSPC
+        configure_logging("json", "info", process="io-engine", stream=full)
+        structlog.get_logger().info("forecast_verified")
+        logging.getLogger("asyncpg").warning("slow")
+        with contextlib.suppress(OSError):
+            full.close()
+    structlog.get_logger().error("stream_closed")
