@@ -71,13 +71,41 @@ def test_new_limits_reach_the_workers_and_what_needs_a_restart_is_named(readable
     stack = readable
     stack.start()
     stack.wait_ready()
-    renewed(stack, msgspec.structs.replace(stack.settings, hard_memory_bytes=512 * MIB, grace_s=7.0))
+    given = {"GAIA_METRICS_PORT": "9465", "GAIA_WORKER_HARD_MEMORY_MIB": "512"}
+    renewed(stack, msgspec.structs.replace(stack.settings, hard_memory_bytes=512 * MIB, given=given, metrics_port=9465))
     os.kill(stack.pid, signal.SIGHUP)
     until(lambda: stack.events("rolling_restart_done"), "all are replaced")
     (warning,) = stack.events("settings_need_restart")
-    assert warning["names"] == ["grace_s"]
+    assert warning["names"] == ["GAIA_METRICS_PORT"]
+    (taken_up,) = stack.events("settings_taken_up")
+    assert taken_up["names"] == ["GAIA_WORKER_HARD_MEMORY_MIB"]
     argv = Path(f"/proc/{workers(stack)[0]}/cmdline").read_bytes().split(b"\0")
     assert argv[argv.index(b"--data-limit-bytes") + 1] == str(3 * 512 * MIB).encode()
+
+
+def test_new_settings_replace_the_engine_too_and_lose_no_unit(readable: Stack, tmp_path: Path) -> None:
+    stack, log = readable, tmp_path / "log"
+    stack.start()
+    stack.wait_ready()
+    before, engine = workers(stack), stack.pid_of("io_engine")
+    for number in range(40):
+        stack.do(f"a{number}", "record", path=str(log), name=str(number))
+    renewed(stack, msgspec.structs.replace(stack.settings, given={"GAIA_MINER_TIMEOUT_S": "7.0"}))
+    os.kill(stack.pid, signal.SIGHUP)
+    until(lambda: stack.events("rolling_restart_done"), "all are replaced")
+    assert all(stack.result(f"a{number}").ok for number in range(40))
+    assert sorted(lines_of(log), key=int) == [str(number) for number in range(40)]
+    assert stack.pid_of("io_engine") != engine
+    assert not set(before) & set(workers(stack))
+    assert {event["how"] for event in stack.events("child_ended")} == {"exit status 0"}
+
+
+def test_a_child_is_told_what_only_a_restart_changes_whatever_stands_in_env_by_then(stack: Stack) -> None:
+    stack.start()
+    stack.wait_ready()
+    environment = Path(f"/proc/{stack.pid_of('io_engine')}/environ").read_bytes().split(b"\0")
+    assert f"GAIA_DATA_DIR={stack.settings.data_dir}".encode() in environment
+    assert {b"GAIA_COMPUTE_WORKERS=2", b"GAIA_COMPUTE_SPARES=0"} <= set(environment)
 
 
 def test_settings_that_cannot_be_used_change_nothing(readable: Stack) -> None:

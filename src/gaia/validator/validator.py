@@ -22,6 +22,7 @@ from gaia.contracts.parent_death import die_with_parent
 from gaia.validator.app.children import python_module
 from gaia.validator.app.event_log import EventLog
 from gaia.validator.app.metrics import MetricsEndpoint
+from gaia.validator.app.open_files import allow_files, files_needed
 from gaia.validator.app.run_folder import RunFolder
 from gaia.validator.app.supervisor import Programs, Supervisor
 from gaia.validator.app.supervisor_settings import SupervisorSettings
@@ -56,6 +57,7 @@ def run(
 def supervise(settings: SupervisorSettings, programs: Programs | None = None) -> None:
     """Own the data folder, serve the metrics and supervise; returns after an orderly stop."""
     log = EventLog(settings.log_format, settings.log_level)
+    allow_files(files_needed(settings))
     with RunFolder(settings) as folder:
         supervisor = Supervisor(settings, log, programs)
         if settings.metrics_port is None:

@@ -7,7 +7,7 @@ the step's; it never marks a job done either, for only `queue.completing` inside
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 
@@ -37,12 +37,15 @@ class Dispatcher:
         context: TaskContext,
         concurrency: int,
         lease: timedelta,
+        may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`may_begin` is asked before jobs are claimed: while it says no they wait, and no attempt is used up."""
         self._queue = queue
         self._steps = steps
         self._context = context
         self._concurrency = concurrency
         self._lease = lease
+        self._may_begin = may_begin
         self._log = structlog.get_logger("dispatcher")
         self._wake = asyncio.Event()
         self._running: dict[_Claim, tuple[Job, asyncio.Task[None]]] = {}
@@ -77,7 +80,7 @@ class Dispatcher:
     async def _claim_and_start(self) -> None:
         self._wake.clear()
         free = min(self._concurrency - len(self._running), _CLAIM_AT_ONCE)
-        if free <= 0:
+        if free <= 0 or not self._may_begin():
             return
         try:
             jobs = await self._queue.claim(self._steps.keys(), free)

@@ -25,6 +25,7 @@ from gaia.contracts.job import Later
 from gaia.contracts.parent_death import die_with_parent
 from gaia.contracts.unit import ResultUnit, UnitError, WorkUnit
 from gaia.validator.app.compute_pool import ComputePool
+from gaia.validator.app.disk_space import DiskSpace
 from gaia.validator.app.dispatcher import Dispatcher
 from gaia.validator.app.engine_snapshot import EngineSnapshot, Refusal, SnapshotSender
 from gaia.validator.app.logging_config import configure_logging
@@ -121,6 +122,7 @@ class IOEngine:
         """Work the durable jobs and the schedule until `stop` is set; then drain within the grace time."""
         wired = self._require()
         await wired.queue.reclaim()
+        disk = DiskSpace(self._settings.data_dir, structlog.get_logger("disk_space"))
         steps = {**weight_steps(wired.tasks), **{k: s for task in wired.tasks for k, s in task.steps.items()}}
         self._dispatcher = Dispatcher(
             queue=wired.queue,
@@ -128,6 +130,7 @@ class IOEngine:
             context=wired.context,
             concurrency=self._settings.job_concurrency,
             lease=timedelta(seconds=self._settings.job_lease_s),
+            may_begin=lambda: not disk.look(),
         )
         scheduler = Scheduler(wired.tasks, wired.context)
         caches = CacheKeeper(

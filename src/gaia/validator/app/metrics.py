@@ -34,6 +34,10 @@ class SupervisorCollector(Collector):
         """One family after the other, all of the same view."""
         view = self._view()
         yield from _process_families(view.children)
+        if view.disk_free_bytes is not None:
+            yield GaugeMetricFamily(
+                "gaia_data_folder_free_bytes", "Room on the disk of the data folder", value=view.disk_free_bytes
+            )
         if view.engine is not None:
             yield from _engine_families(view.engine, self._monotonic())
 

@@ -46,14 +46,25 @@ class Post:
     """One slot of one role."""
 
     def __init__(
-        self, role: Role, slot: int, launch: Callable[[], Child], policy: RestartPolicy, *, keep: bool
+        self,
+        role: Role,
+        slot: int,
+        launch: Callable[[], Child],
+        policy: RestartPolicy,
+        *,
+        keep: bool,
+        excused: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`excused` is asked at an end that would count: if so, it is the machine's failure and not the child's, and
+        the post is filled again for as long as that lasts.
+        """
         self.role = role
         self.slot = slot
         self.keep = keep
         """Whether it is filled again after an end that nobody asked for."""
         self.launch = launch
         """Starts whoever fills it next."""
+        self._excused = excused
         self._policy = policy
         self._history = RestartHistory(policy)
         self.child: Child | None = None
@@ -126,6 +137,7 @@ class Post:
 
     def _note_failure(self, how: str, *, lived_s: float, expected: bool, counts: bool) -> None:
         now = time.monotonic()
+        counts = counts and not expected and not self._excused()
         delay_s = self._history.delay_after_end(now=now, lived_s=lived_s, expected=expected, counts=counts)
         if delay_s is None:
             raise ChildKeepsFailing(

@@ -22,19 +22,23 @@ from msgspec import Struct
 
 from gaia.contracts.errors import ValidatorFault
 from gaia.validator.app.children import Child, WorkerLaunch, python_module
+from gaia.validator.app.database_child import embedded_postgres, spawn_postgres
+from gaia.validator.app.disk_space import DiskSpace
 from gaia.validator.app.engine_snapshot import EngineSnapshot, Refusal, decode_message
 from gaia.validator.app.event_log import EventLog
 from gaia.validator.app.handler_registry import DEFAULT_REGISTRY
 from gaia.validator.app.memory import ProcessUsage, process_usage
 from gaia.validator.app.memory_groups import MemoryGroups
+from gaia.validator.app.open_files import allow_files, files_needed
 from gaia.validator.app.post import EXIT_REFUSED, ChildKeepsFailing, ChildRefuses, Post, Role, describe_exit
 from gaia.validator.app.rolling_restart import RollingRestart
 from gaia.validator.app.service_manager import ServiceManager
 from gaia.validator.app.signal_wakeup import SignalWakeup
 from gaia.validator.app.state_report import child_states, engine_state
-from gaia.validator.app.supervisor_settings import SupervisorSettings
+from gaia.validator.app.supervisor_settings import SettingsChange, SupervisorSettings
 from gaia.validator.app.supervisor_view import ChildView, SupervisorView
-from gaia.validator.db.embedded import FAST_STOP_SIGNAL, EmbeddedPostgres
+from gaia.validator.app.terminal import Terminal
+from gaia.validator.db.embedded import FAST_STOP_SIGNAL
 from gaia.validator.db.prepare import preparation_argv
 
 _LOOK_EVERY_S: Final = 1.0
@@ -91,7 +95,8 @@ class Supervisor:
         self._rolling = RollingRestart(log)
         self._renewal_requested = False
         self._was_ready = False
-        self._has_terminal = _terminal_is_there()
+        self._terminal = Terminal()
+        self._disk = DiskSpace(Path(settings.data_dir), log)
         self._service = ServiceManager(settings.notify_socket, settings.watchdog_s)
         self.view = SupervisorView()
         """Replaced as a whole, once a second; safe to read from another thread."""
@@ -110,7 +115,7 @@ class Supervisor:
                 while True:
                     self._turn()
                     if self._renewal_requested:
-                        self._renew_workers()
+                        self._renew()
             except StopRequested:
                 self._log.info("stop_requested")
             finally:
@@ -128,7 +133,7 @@ class Supervisor:
         self._run_errand(Role.PREPARATION, preparation_argv(database), _PREPARATION_S, "the database's preparation")
         database.prepare()  # all is there: it only looks
         stderr_path = self._settings.run_dir / "postgres.stderr"
-        post = self._add(Role.POSTGRES, 0, lambda: _spawn_postgres(database, stderr_path), keep=False)
+        post = self._add(Role.POSTGRES, 0, lambda: spawn_postgres(database, stderr_path), keep=False)
         child = self._fill(post)
         self._turn_until(lambda: post.child is not child or database.is_ready(), _POSTGRES_START_S, "PostgreSQL")
         if post.child is not child:
@@ -197,7 +202,7 @@ class Supervisor:
         return None if hard_bytes is None else int(_MEMORY_BACKSTOP * hard_bytes)
 
     def _add(self, role: Role, slot: int, launch: Callable[[], Child], *, keep: bool = True) -> Post:
-        post = Post(role, slot, launch, self._settings.restart, keep=keep)
+        post = Post(role, slot, launch, self._settings.restart, keep=keep, excused=self._disk.look)
         self._posts.append(post)
         return post
 
@@ -220,7 +225,7 @@ class Supervisor:
     def _with_database(self) -> dict[str, str]:
         """What engine and set-up need on top of the environment that they inherit."""
         dsn = self._database.dsn if self._database is not None else self._settings.database_url
-        return {"DATABASE_URL": dsn} if dsn is not None else {}
+        return {**self._settings.pinned(), **({"DATABASE_URL": dsn} if dsn is not None else {})}
 
     # Watching
 
@@ -246,6 +251,7 @@ class Supervisor:
             self._attend(post)
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + _LOOK_EVERY_S
+            self._look_at_disk()
             self.view = self._seen()
         self._rolling.advance(time.monotonic())
         self._service.feed(time.monotonic())
@@ -340,6 +346,11 @@ class Supervisor:
             self._log.error("worker_over_memory", slot=post.slot, pid=child.pid, memory_mib=usage.anonymous_bytes >> 20)
             child.condemn()
 
+    def _look_at_disk(self) -> None:
+        was_short = self._disk.is_short
+        if self._disk.look() != was_short and self._was_ready and not self._stopping:
+            self._service.status("running" if was_short else "waiting for room on the disk of the data folder")
+
     def _note_ready(self) -> None:
         """Say so, once, when engine and workers have all come up."""
         if self._was_ready or self._stopping:
@@ -357,53 +368,57 @@ class Supervisor:
             view = post.view()
             self._bound_memory(post, view.usage)
             children.append(view)
-        return SupervisorView(children=tuple(children), engine=self._engine)
+        return SupervisorView(children=tuple(children), engine=self._engine, disk_free_bytes=self._disk.free_bytes)
 
     # Obeying
 
     def _obey(self, number: signal.Signals) -> None:
         if number is signal.SIGUSR1:
-            self._log.info("state", children=child_states(self._posts), engine=engine_state(self._engine))
-        elif number is signal.SIGHUP and not (self._has_terminal and not _terminal_is_there()):
+            free = self._disk.free_bytes
+            self._log.info(
+                "state",
+                children=child_states(self._posts),
+                engine=engine_state(self._engine),
+                disk_free_mib=None if free is None else free >> 20,
+            )
+        elif number is signal.SIGHUP and not self._terminal.has_closed():
             self._renewal_requested = True
         else:  # a terminal that is closed sends SIGHUP too, and means the end
             self._stop_requests += 1
 
-    def _renew_workers(self) -> None:
-        """Take up new settings where that is possible, and replace every worker by one of the present code."""
+    def _renew(self) -> None:
+        """Take up new settings where that is possible, and replace every worker by one of the present code; the engine
+        too, if what it is told has changed. It drains first, so no job is lost with it.
+        """
         self._renewal_requested = False
         self._service.reloading()
         try:
             told = self._run_errand(Role.SETTINGS, self._programs.settings, _SETTINGS_S, "reading the settings")
-            settings = msgspec.json.decode(told, type=SupervisorSettings)
+            change = self._settings.taking_up(msgspec.json.decode(told, type=SupervisorSettings))
+            allow_files(files_needed(change.settings))
         except (ValidatorFault, msgspec.MsgspecError) as error:
             self._log.error("settings_refused", error=str(error))
             self._service.ready("running with the old settings")
             return
-        self._take_up(settings)
-        if self._memory_groups is not None and (limit_bytes := self._backstop_bytes()) is not None:
-            self._memory_groups.limit_bytes = limit_bytes
-        launch = self._worker_launch()
+        self._take_up(change)
         workers = [post for post in self._posts if post.role is Role.WORKER]
         for post in workers:
-            post.launch = partial(self._spawn_worker, launch, post.slot)
+            post.launch = partial(self._spawn_worker, self._worker_launch(), post.slot)
             if post.given_up:
                 post.revive()
         self._given_up.clear()
-        self._rolling.begin(workers)
+        engines = [post for post in self._posts if post.role is Role.ENGINE and change.taken_up]
+        self._rolling.begin([*engines, *workers])
         self._service.ready("running")
 
-    def _take_up(self, settings: SupervisorSettings) -> None:
-        """What workers are started with is taken up; what else is new needs a restart, and is named."""
-        kept = msgspec.structs.replace(self._settings, hard_memory_bytes=settings.hard_memory_bytes)
-        names = [
-            name
-            for name in SupervisorSettings.__struct_fields__
-            if name not in ("notify_socket", "watchdog_s") and getattr(kept, name) != getattr(settings, name)
-        ]
-        if names:
-            self._log.warning("settings_need_restart", names=names)
-        self._settings = kept
+    def _take_up(self, change: SettingsChange) -> None:
+        if change.taken_up:
+            self._log.info("settings_taken_up", names=change.taken_up)
+        if change.need_restart:
+            self._log.warning("settings_need_restart", names=change.need_restart)
+        self._settings = change.settings
+        if self._memory_groups is not None and (limit_bytes := self._backstop_bytes()) is not None:
+            self._memory_groups.limit_bytes = limit_bytes
 
     # Stopping
 
@@ -449,32 +464,9 @@ class Supervisor:
             self._turn(min(_LOOK_EVERY_S, max(0.0, deadline - time.monotonic())))
 
 
-def embedded_postgres(settings: SupervisorSettings) -> EmbeddedPostgres:
-    """The private server of a data folder."""
-    return EmbeddedPostgres(
-        data_dir=Path(settings.data_dir) / "postgres",
-        socket_dir=settings.postgres_socket_dir,
-        log_path=Path(settings.data_dir) / "postgres.log",
-    )
-
-
-def _spawn_postgres(database: EmbeddedPostgres, stderr_path: Path) -> Child:
-    with stderr_path.open("wb") as stderr:  # only until the server has opened its log
-        return Child.spawn(database.argv(), stderr=stderr.fileno())
-
-
 def _start_error(child: Child, stderr: bytes, otherwise: str) -> ValidatorFault:
     """What a child that ended too early has to say, in one line: its last on stderr."""
     status = child.exit_status or 0
     lines = stderr.decode("utf-8", errors="replace").strip().splitlines()
     message = lines[-1].strip() if lines else f"{otherwise} ({describe_exit(status)})"
     return ChildRefuses(message) if status in EXIT_REFUSED else StartFailed(message)
-
-
-def _terminal_is_there() -> bool:
-    """Whether this process has a terminal that is not closed."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True

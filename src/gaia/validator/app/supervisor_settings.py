@@ -7,14 +7,23 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
+import msgspec
 from msgspec import Struct
 
 from gaia.validator.app.restart_policy import RestartPolicy
 
 _LONGEST_SOCKET_PATH_BYTES: Final = 100  # sun_path holds 108: unix(7)
+_FIXED: Final = ("data_dir", "database_url", "compute_workers", "spare_workers", "metrics_host", "metrics_port",
+                 "log_format", "log_level", "notify_socket", "watchdog_s")  # fmt: skip
+"""What a supervisor keeps for life."""
+_VARIABLES_OF_FIXED: Final = frozenset(
+    ("GAIA_DATA_DIR", "DATABASE_URL", "GAIA_COMPUTE_WORKERS", "GAIA_COMPUTE_SPARES", "GAIA_METRICS_HOST",
+     "GAIA_METRICS_PORT", "GAIA_LOG_FORMAT", "GAIA_LOG_LEVEL")
+)  # fmt: skip
 
 
 class SupervisorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,6 +52,30 @@ class SupervisorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     restart: RestartPolicy = RestartPolicy()
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    engine_files: int = 0
+    """Files that the IO-Engine may have open besides those of its workers: database, miners, what it writes."""
+    given: Mapping[str, str] = {}
+    """Every setting of the validator by its variable, as text and without passwords: to see what has changed."""
+
+    def taking_up(self, told: SupervisorSettings) -> SettingsChange:
+        """What becomes of these while the validator runs, now that others have been read."""
+        kept = {name: getattr(self, name) for name in _FIXED}
+        names = {name for name in {**self.given, **told.given} if self.given.get(name) != told.given.get(name)}
+        if self.database_url != told.database_url:  # its password may be what is new
+            names.add("DATABASE_URL")
+        return SettingsChange(
+            settings=msgspec.structs.replace(told, **kept),
+            taken_up=tuple(sorted(names - _VARIABLES_OF_FIXED)),
+            need_restart=tuple(sorted(names & _VARIABLES_OF_FIXED)),
+        )
+
+    def pinned(self) -> dict[str, str]:
+        """The variables by which a child sees what this supervisor keeps, whatever stands in .env by then."""
+        return {
+            "GAIA_DATA_DIR": self.data_dir,
+            "GAIA_COMPUTE_WORKERS": str(self.compute_workers),
+            "GAIA_COMPUTE_SPARES": str(self.spare_workers),
+        }
 
     @property
     def run_dir(self) -> Path:
@@ -72,3 +105,14 @@ class SupervisorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
             return path
         digest = hashlib.sha256(bytes(Path(self.data_dir).absolute())).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"gaia-{os.geteuid()}-{digest}-{path.parent.name}" / path.name
+
+
+class SettingsChange(Struct, frozen=True, kw_only=True):
+    """What new settings mean for a validator that runs."""
+
+    settings: SupervisorSettings
+    """To go on with."""
+    taken_up: tuple[str, ...]
+    """Variables whose new value holds from now on, for the processes that are started from now on."""
+    need_restart: tuple[str, ...]
+    """Variables whose new value waits for a restart."""

@@ -25,3 +25,5 @@ class SupervisorView(Struct, frozen=True, kw_only=True):
 
     children: tuple[ChildView, ...] = ()
     engine: EngineSnapshot | None = None
+    disk_free_bytes: int | None = None
+    """On the disk of the data folder; None if it cannot be asked."""

@@ -26,7 +26,7 @@ from gaia.validator.utils.config import Settings
 
 _CONNECT_TIMEOUT_S = 30.0
 _COMMAND_TIMEOUT_S = 60.0
-_SPARE_CONNECTIONS = 6
+_OF_THE_CHAIN_AND_LISTEN = 5
 
 
 class Wired(Struct, frozen=True, kw_only=True):
@@ -48,7 +48,7 @@ async def wire(
         database = await DatabasePool.connect(
             dsn,
             min_size=2,
-            max_size=settings.job_concurrency // 2 + _SPARE_CONNECTIONS,
+            max_size=settings.database_connections - _OF_THE_CHAIN_AND_LISTEN,
             connect_timeout_s=_CONNECT_TIMEOUT_S,
             command_timeout_s=_COMMAND_TIMEOUT_S,
         )

@@ -30,6 +30,10 @@ from gaia.validator.app.supervisor_settings import SupervisorSettings
 
 _PREFIX = "GAIA_"
 _MIB = 1024 * 1024
+_CONNECTIONS_OF_JOBS = 32
+_CONNECTIONS_BESIDE = 11  # the engine's own loops 6, the chain 4, LISTEN 1; the embedded server allows 50 in all
+_FILES_PER_EXCHANGE = 2  # a connection to the miner, and the chunk that is written meanwhile
+_ENGINE_THREADS = 32  # at most as many in asyncio's pool: each may look up a name or have a file open
 
 
 def _default_data_dir() -> Path:
@@ -147,6 +151,11 @@ class Settings(BaseSettings):
         return timedelta(seconds=self.world_offset_s)
 
     @property
+    def database_connections(self) -> int:
+        """That the IO-Engine holds at most, those of the job queue and of the simulated chain included."""
+        return min(self.job_concurrency // 2, _CONNECTIONS_OF_JOBS) + _CONNECTIONS_BESIDE
+
+    @property
     def database_dsn(self) -> str:
         """Where the validator's database answers: DATABASE_URL, or the embedded server's socket."""
         if self.database_url is not None:
@@ -184,6 +193,8 @@ class Settings(BaseSettings):
             metrics_port=self.metrics_port,
             log_format=self.log_format,
             log_level=self.log_level,
+            engine_files=_ENGINE_THREADS + self.database_connections + _FILES_PER_EXCHANGE * self.miner_concurrency,
+            given={name: str(value) for name, value in masked(self).items()},
         )
 
 

@@ -94,9 +94,11 @@ class Desk:
             "finish": self.finish, "later": later, "permanent": permanent, "fault": fault, "crash": crash,
             "wait": self.wait, "lost": lost,
         }  # fmt: skip
+        self.has_room = True
         self.dispatcher = Dispatcher(
-            queue=self.queue, steps=steps, context=self.context, concurrency=concurrency, lease=LEASE
-        )
+            queue=self.queue, steps=steps, context=self.context, concurrency=concurrency, lease=LEASE,
+            may_begin=lambda: self.has_room,
+        )  # fmt: skip
 
     async def finish(self, job: Job, ctx: TaskContext) -> TaskResult:
         async with ctx.queue.completing(job) as conn:
@@ -346,3 +348,18 @@ async def test_cancelling_the_dispatcher_leaves_no_task_behind() -> None:
         await asyncio.wait_for(work, BOUND_S)
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert desk.store.rows["wait-1"].job.state is JobState.READY
+
+
+async def test_jobs_wait_while_none_may_begin_and_those_that_have_begun_go_on() -> None:
+    desk = Desk()
+    async with desk.running():
+        await desk.put("wait-1")
+        await asyncio.wait_for(desk.began.wait(), BOUND_S)
+        desk.has_room = False
+        await desk.put("finish-1")
+        desk.gate.set()
+        await desk.until("wait-1", JobState.DONE)
+        assert desk.store.rows["finish-1"].job.attempt == 0
+        desk.has_room = True
+        desk.dispatcher.wake()
+        await desk.until("finish-1", JobState.DONE, attempt=1)

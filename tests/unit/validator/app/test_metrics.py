@@ -42,6 +42,7 @@ VIEW = SupervisorView(
         workers_standing_by=11,
         jobs_in_progress=4,
     ),
+    disk_free_bytes=123_456,
 )
 
 
@@ -66,6 +67,7 @@ def test_every_fact_of_a_view_is_rendered_once_by_role_and_slot() -> None:
         ("gaia_process_resident_memory_bytes", worker): 5_000_000,
         ("gaia_process_anonymous_memory_bytes", worker): 3_000_000,
         ("gaia_process_cpu_seconds_total", worker): 1.25,
+        ("gaia_data_folder_free_bytes", ()): 123_456,
         ("gaia_engine_snapshot_age_seconds", ()): 2.5,
         # Prometheus' buckets are cumulative: 5, 5 + 2, 5 + 2 + 1.
         ("gaia_io_event_loop_lag_seconds_bucket", (("le", "0.001"),)): 5,

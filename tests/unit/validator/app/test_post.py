@@ -59,6 +59,17 @@ def test_a_child_that_refuses_is_not_tried_again(status: int) -> None:
         end_once(post)
 
 
+def test_while_the_machine_is_to_blame_a_child_is_tried_again_for_ever() -> None:
+    full = True
+    post = Post(Role.ENGINE, 0, launching("raise SystemExit(1)"), POLICY, keep=True, excused=lambda: full)
+    for _ in range(POLICY.max_failures + 3):
+        end_once(post)
+    full = False
+    with pytest.raises(ChildKeepsFailing):
+        for _ in range(POLICY.max_failures + 1):
+            end_once(post)
+
+
 def test_an_end_that_was_asked_for_costs_nothing_and_nobody_follows() -> None:
     post = Post(Role.ENGINE, 0, launching("input()"), POLICY, keep=True)
     child = post.fill()

@@ -37,3 +37,24 @@ def test_sockets_of_a_long_path_lie_elsewhere_always_in_the_same_place_and_apart
     }
     assert len(folders) == 3
     assert all(len(bytes(folder)) < 90 for folder in folders)
+
+
+def test_what_runs_takes_up_what_it_can_and_names_the_rest() -> None:
+    present = SupervisorSettings(
+        data_dir="/srv/a", grace_s=30.0, given={"GAIA_DATA_DIR": "/srv/a", "GAIA_DRAIN_GRACE_S": "30.0", "X": "1"}
+    )
+    told = SupervisorSettings(
+        data_dir="/srv/b", grace_s=9.0, given={"GAIA_DATA_DIR": "/srv/b", "GAIA_DRAIN_GRACE_S": "9.0", "X": "1"}
+    )
+    change = present.taking_up(told)
+    assert (change.settings.data_dir, change.settings.grace_s) == ("/srv/a", 9.0)
+    assert change.taken_up == ("GAIA_DRAIN_GRACE_S",)
+    assert change.need_restart == ("GAIA_DATA_DIR",)
+
+
+def test_a_new_password_is_named_though_it_is_not_shown() -> None:
+    urls = ("postgresql://me:old@host/gaia", "postgresql://me:new@host/gaia")
+    present, told = (SupervisorSettings(data_dir="/srv", database_url=url) for url in urls)
+    change = present.taking_up(told)
+    assert change.need_restart == ("DATABASE_URL",)
+    assert change.settings.database_url == urls[0]

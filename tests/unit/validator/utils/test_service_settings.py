@@ -44,3 +44,22 @@ def test_spares_and_the_stall_limit_reach_the_supervisor(monkeypatch: pytest.Mon
     monkeypatch.setenv("GAIA_ENGINE_STALL_LIMIT_S", "1")
     with pytest.raises(ConfigurationError, match="GAIA_ENGINE_STALL_LIMIT_S"):
         load_settings(None)
+
+
+def test_every_setting_reaches_the_supervisor_by_its_variable_without_passwords(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:secret@host/gaia")
+    monkeypatch.setenv("GAIA_MINER_TIMEOUT_S", "7")
+    given = load_settings(None).for_supervisor().given
+    assert given["GAIA_MINER_TIMEOUT_S"] == "7.0"
+    assert given["DATABASE_URL"] == "postgresql://me:***@host/gaia"
+
+
+def test_the_files_of_the_engine_follow_from_what_it_does_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAIA_JOB_CONCURRENCY", "32")
+    monkeypatch.setenv("GAIA_MINER_CONCURRENCY", "64")
+    # 32 threads, 27 connections to the database, and for each miner a connection and a file
+    assert load_settings(None).for_supervisor().engine_files == 32 + 27 + 2 * 64
+    monkeypatch.setenv("GAIA_JOB_CONCURRENCY", "1000")  # the embedded server has 50 connections
+    assert load_settings(None).database_connections == 43
