@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from gaia.validator.app.children import python_module
 from tests.support.backbone_stack import Stack
 from tests.support.fault_handlers import FAULT_REGISTRY
 from tests.support.fault_report import Ledger, Witness
@@ -28,15 +26,15 @@ class LoadedStack:
         self._struck: set[str] = set()
         stack.registry = FAULT_REGISTRY
 
-    def start(self, *, environment: Mapping[str, str] | None = None, open_files: int | None = None) -> None:
-        """As an operator would start it, perhaps with a limit on open files."""
-        argv = python_module("tests.support.backbone_supervisor", str(self.stack.write_plan()))
+    def start(self, *, environment: Mapping[str, str] | None = None, through: Sequence[str] = ()) -> None:
+        """As an operator would start it, perhaps `through` a program that runs what follows on its command line."""
         with self.stack.log_path.open("ab") as log:
             self.stack.process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stderr=log, env={**os.environ, **(environment or {})}
+                [*through, *self.stack.argv()],
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+                env={**os.environ, **(environment or {})},
             )
-        if open_files is not None:
-            resource.prlimit(self.stack.pid, resource.RLIMIT_NOFILE, (open_files, open_files))
 
     def give(self, count: int, **payload: Any) -> list[str]:
         """So many units of `stamp`."""

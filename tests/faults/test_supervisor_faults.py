@@ -1,26 +1,25 @@
-"""The supervisor and what all of them stand on: signals, disk, descriptors, clocks."""
+"""The supervisor: killed, asked to stop in every way there is, started twice."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
 import pytest
 
-from gaia.validator.app.children import python_module
 from tests.faults.loaded_stack import LoadedStack
 from tests.support.backbone_stack import Stack
 from tests.support.fault_report import Ledger, Witness
-from tests.support.waiting import is_running, lines_of, until
+from tests.support.waiting import children_of, is_running, lines_of, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 
 SUPERVISOR = "supervisor"
-MACHINE = "machine"
 PAUSE = {"act": "pause", "given": {"pause_s": 0.03}}
 
 
@@ -117,6 +116,54 @@ def test_a_stop_with_a_worker_that_ignores_it(loaded: LoadedStack, tmp_path: Pat
     loaded.witness.saw("exit status 0, no process left")
 
 
+_ON_A_TERMINAL = "import os, sys; os.setsid(); os.open(sys.argv[1], os.O_RDWR); os.execv(sys.argv[2], sys.argv[2:])"
+"""Whoever leads a session without a terminal gets the first one that it opens: open(2), O_NOCTTY."""
+_SHELL = shutil.which("sh") or "/bin/sh"
+
+
+@pytest.mark.parametrize(
+    ("through", "status"),
+    [
+        pytest.param(
+            *(through, status), marks=pytest.mark.fault(SUPERVISOR, fault, must="an orderly stop, as at SIGTERM")
+        )
+        for through, status, fault in (
+            ((), 0, "its terminal is closed (SIGHUP)"),
+            # `true`: else the shell would turn into the supervisor. It is the shell that the kernel tells; as it dies
+            # of it, the supervisor is told.
+            (
+                (_SHELL, "-c", '"$@" 2>/dev/tty; true', "sh"),
+                -signal.SIGHUP,
+                "the terminal of its shell is closed, where its log went",
+            ),
+        )
+    ],
+)
+def test_a_terminal_that_is_closed(loaded: LoadedStack, through: tuple[str, ...], status: int) -> None:
+    stack = loaded.stack
+    with contextlib.ExitStack() as window:
+        kept_open, terminal = os.openpty()
+        window.callback(os.close, kept_open)
+        loaded.start(through=[sys.executable, "-c", _ON_A_TERMINAL, os.ttyname(terminal), *through])
+        os.close(terminal)
+        names = loaded.give(60, **PAUSE)
+        until(lambda: loaded.finished(names) >= 5, "units flow")
+        supervisor = int((Path(stack.settings.data_dir) / "gaia.lock").read_text(encoding="ascii"))
+        family = [supervisor, *children_of(supervisor)]
+        assert len(family) == 4
+    loaded.witness.strike()  # strikes no unit: all must run once
+    loaded.gone(family, within_s=20.0)
+    stopped_after_s = loaded.witness.recovered_s
+    assert stack.exit_status() == status
+    assert stack.events("child_killed") == []
+    left = len(names) - loaded.finished(names)
+    assert left > 0
+    loaded.start()
+    loaded.account()
+    loaded.witness.recovered_s = stopped_after_s
+    loaded.witness.saw(f"all {len(family)} processes ended; {left} units left to the next start; each of 60 begun once")
+
+
 @pytest.mark.fault(
     SUPERVISOR, "two on one data folder", must="the second is refused in one line; the first is not disturbed"
 )
@@ -126,150 +173,35 @@ def test_two_supervisors(loaded: LoadedStack) -> None:
     stack.wait_ready()
     names = loaded.give(20, **PAUSE)
     loaded.witness.strike()
-    second = subprocess.run(
-        python_module("tests.support.backbone_supervisor", str(stack.folder / "plan.json")),
-        capture_output=True, text=True, check=False, timeout=30,
-    )  # fmt: skip
+    second = subprocess.run(stack.argv(), capture_output=True, text=True, check=False, timeout=30)
     loaded.witness.recover()
     assert second.returncode == 2
     (line,) = second.stderr.splitlines()
     assert f"another validator (pid {stack.pid}) runs on" in line
     loaded.account()
-    loaded.witness.saw(f"exit status 2, naming pid and folder; the first one's {len(names)} units done once")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, check=False, timeout=10
+    loaded.witness.saw(
+        f"exit status {second.returncode}, naming pid and folder; the first one's {len(names)} units done once"
     )
-    if mounted.returncode != 0:
-        pytest.skip("mounting needs privileges")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True, timeout=10)
 
 
-@pytest.mark.fault(MACHINE, "data folder full", must="a unit that writes fails as data; the others and restarts go on")
-def test_a_full_data_folder(loaded: LoadedStack, small_disk: Path) -> None:
+@pytest.mark.fault(SUPERVISOR, "five started at one moment on one data folder", must="one runs, the others are refused")
+def test_supervisors_that_race(loaded: LoadedStack) -> None:
     stack = loaded.stack
-    loaded.replace_settings(data_dir=str(small_disk / "data"))
-    stack.engine = (
-        *python_module("tests.support.backbone_engine", "--folder", str(stack.folder)),
-        *("--socket", str(stack.settings.engine_socket)),
-    )
-    loaded.start()
-    stack.wait_ready()
-    stack.do("glutton", "fill_disk", path=str(small_disk / "data" / "block"))
-    error = stack.result("glutton").error
-    assert error is not None
-    assert (error.code, "No space left on device" in error.message) == ("os_error", True)
-    assert shutil.disk_usage(small_disk).free == 0
-    worker, engine = stack.pid_of("compute_worker"), stack.pid_of("io_engine")
-    os.kill(worker, signal.SIGKILL)
-    os.kill(engine, signal.SIGKILL)
-    loaded.strike()
     names = loaded.give(20, **PAUSE)
-    loaded.serves_again()
-    until(lambda: stack.pid_of("compute_worker") != worker, "the worker is started again")
-    loaded.account()
-    os.kill(stack.pid, signal.SIGTERM)
-    assert stack.exit_status() == 0
-    loaded.witness.saw(f"`os_error: No space left on device`; both came back on the full disk; {len(names)} units done")
-
-
-@pytest.mark.fault(MACHINE, "64 open files allowed to each process", must="12 workers and their engine work within it")
-def test_a_low_limit_on_open_files(loaded: LoadedStack, full: bool) -> None:
-    # Each worker costs the engine three descriptors (its stream, its end, its memory) and the supervisor two.
-    workers = 12 if full else 3
-    stack = loaded.stack
-    loaded.replace_settings(compute_workers=workers)
     loaded.witness.strike()
-    loaded.start(open_files=64)
-    names = loaded.give(200 if full else 60)
-    until(lambda: loaded.finished(names) == len(names), "all units are done", 120.0)
-    loaded.serves_again()
-    loaded.account()
-    assert stack.process is not None
-    assert stack.process.poll() is None
-    loaded.witness.saw(
-        f"{workers} workers, {len(names)} units: each done once; three descriptors of the engine's for each worker"
-    )
-
-
-_SHIFTED_CLOCK = """
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <stdlib.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
-static long shift(void) {
-    return access(getenv("SHIFT_FILE"), F_OK) == 0 ? -3600 : 0;
-}
-int clock_gettime(clockid_t clock, struct timespec *now) {
-    static int (*real)(clockid_t, struct timespec *);
-    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
-    int status = real(clock, now);
-    if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) now->tv_sec += shift();
-    return status;
-}
-int gettimeofday(struct timeval *restrict now, void *restrict zone) {
-    static int (*real)(struct timeval *restrict, void *restrict);
-    if (!real) real = dlsym(RTLD_NEXT, "gettimeofday");
-    int status = real(now, zone);
-    now->tv_sec += shift();
-    return status;
-}
-time_t time(time_t *out) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (out) *out = now.tv_sec;
-    return now.tv_sec;
-}
-"""
-
-
-@pytest.fixture
-def shifted_clock(tmp_path: Path) -> Path:
-    """A library to be preloaded: it sets the wall clock an hour back once SHIFT_FILE exists. Monotonic time is true."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("needs a C compiler")
-    source, library = tmp_path / "clock.c", tmp_path / "clock.so"
-    source.write_text(_SHIFTED_CLOCK, encoding="ascii")
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True, timeout=60)
-    return library
-
-
-@pytest.mark.fault(
-    MACHINE, "wall clock stepped an hour back", must="deadlines and restarts follow monotonic time: as before"
-)
-def test_a_clock_that_goes_back(loaded: LoadedStack, shifted_clock: Path, tmp_path: Path) -> None:
-    stack, shift = loaded.stack, tmp_path / "shift"
-    loaded.start(environment={"LD_PRELOAD": str(shifted_clock), "SHIFT_FILE": str(shift)})
-    stack.wait_ready()
-    stack.do("before", "wall_clock")
-    names = loaded.give(60, **PAUSE)
-    until(lambda: loaded.finished(names) >= 5, "units flow")
-    before = stack.result("before").value
-    shift.touch()
-    loaded.witness.strike()  # strikes no unit: all must run once
-    stack.do("after", "wall_clock")
-    after = stack.result("after").value
-    assert before is not None
-    assert after is not None
-    assert -3601 < after["time_s"] - before["time_s"] < -3500  # the processes do see the step
-    worker = stack.pid_of("compute_worker")
-    loaded.account()
-    os.kill(worker, signal.SIGKILL)
-    loaded.serves_again()
-    until(lambda: stack.pid_of("compute_worker") != worker, "the worker is started again")
-    os.kill(stack.pid, signal.SIGTERM)
-    assert stack.exit_status() == 0
-    assert stack.events("child_killed") == []
-    loaded.witness.saw(
-        "60 units in flight undisturbed, each begun once; a worker killed after it came back; orderly stop"
-    )
+    with stack.log_path.open("ab") as log:
+        rivals = [subprocess.Popen(stack.argv(), stdin=subprocess.DEVNULL, stderr=log) for _ in range(5)]
+    try:
+        until(lambda: sum(rival.poll() is not None for rival in rivals) == 4, "four have ended")
+        loaded.witness.recover()
+        (stack.process,) = (rival for rival in rivals if rival.poll() is None)
+        refused = [rival.returncode for rival in rivals if rival is not stack.process]
+        assert refused == [2, 2, 2, 2]
+        assert sum("another validator (pid " in line for line in lines_of(stack.log_path)) == len(refused)
+        loaded.account()
+        assert len(stack.events("validator_ready")) == 1
+    finally:
+        for rival in rivals:
+            rival.terminate()
+            rival.wait(20)
+    loaded.witness.saw(f"{len(refused)} refused with exit status 2; the fifth did {len(names)} units, each once")

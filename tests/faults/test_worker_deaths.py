@@ -150,13 +150,17 @@ async def test_a_worker_that_forks_and_dies(ledger: Ledger, witness: Witness, tm
         result, *_ = await here.account(forker, *here.bystanders(10))
         await here.serves_again()
         assert (result.ok, result.attempt) == (True, 2)
-        pid = int(lines_of(stray)[0])
+        pid, descriptors = (int(number) for number in lines_of(stray))
+        assert descriptors > 0  # so the channel did not close with the worker
         try:
             await until_async(lambda: not is_running(pid), "the stray child is gone too", 5.0)
         finally:
             if is_running(pid):
                 os.kill(pid, signal.SIGKILL)
-        witness.saw("attempt 2 did it while the stray still held the socket; the stray was ended with its parent")
+        witness.saw(
+            f"the stray held {descriptors} descriptor of the channel; attempt {result.attempt} did the unit; "
+            "the stray was ended with its parent"
+        )
 
 
 @pytest.mark.fault(WORKER, "SIGTERM under load", must="finishes its unit, leaves, is replaced")

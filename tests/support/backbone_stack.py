@@ -57,10 +57,13 @@ class Stack:
         path.write_bytes(msgspec.json.encode(plan))
         return path
 
+    def argv(self) -> list[str]:
+        """A supervisor's command line, for the settings and programs as they are now."""
+        return python_module("tests.support.backbone_supervisor", str(self.write_plan()))
+
     def start(self) -> None:
-        argv = python_module("tests.support.backbone_supervisor", str(self.write_plan()))
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=log)
+            self.process = subprocess.Popen(self.argv(), stdin=subprocess.DEVNULL, stderr=log)
 
     @property
     def pid(self) -> int:

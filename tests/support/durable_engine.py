@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import structlog
 import uvloop
 
 from gaia.contracts.clock import SystemClock
@@ -23,6 +24,7 @@ from gaia.contracts.parent_death import die_with_parent
 from gaia.contracts.unit import UnitFailed, WorkUnit, value_of
 from gaia.tasks.defined_tasks.base import TaskContext, TaskResult
 from gaia.validator.app.compute_pool import ComputePool
+from gaia.validator.app.disk_space import DiskSpace
 from gaia.validator.app.dispatcher import Dispatcher
 from gaia.validator.db.pool import DatabasePool
 from gaia.validator.db.queue import PostgresQueue
@@ -51,8 +53,14 @@ async def work(socket_path: Path, dsn: str, status_fd: int) -> None:
     await queue.reclaim()
     os.write(status_fd, b"\x01")
     context: Any = SimpleNamespace(clock=SystemClock())  # all of it that a dispatcher needs
+    disk = DiskSpace(Path(os.environ["GAIA_DATA_DIR"]), structlog.get_logger("disk_space"))
     dispatcher = Dispatcher(
-        queue=queue, steps={KIND: step}, context=cast(TaskContext, context), concurrency=CONCURRENCY, lease=LEASE
+        queue=queue,
+        steps={KIND: step},
+        context=cast(TaskContext, context),
+        concurrency=CONCURRENCY,
+        lease=LEASE,
+        may_begin=lambda: not disk.look(),
     )
     await dispatcher.run(stop, 5.0)
     await pool.close()

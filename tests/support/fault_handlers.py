@@ -20,7 +20,6 @@ from typing import Any
 
 import msgspec
 
-from gaia.contracts.unit import ResultUnit
 from gaia.validator.utils.ipc_types import Result
 from tests.support import compute_handlers
 from tests.support.fault_report import Ledger
@@ -94,21 +93,22 @@ def compile_and_cache(_: Payload) -> Payload:
 
 
 def fork_and_die(payload: Payload) -> Payload:
-    """Leave a child behind that holds the channel open, and die."""
+    """Leave a child behind that holds the channel open, note its pid and how often it holds it, and die."""
+    ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
+        os.write(theirs, bytes([len(list(_channels()))]))
         time.sleep(600)
         os._exit(0)
-    Path(payload["stray"]).write_text(str(child), encoding="ascii")
+    (held,) = os.read(ours, 1)
+    Path(payload["stray"]).write_text(f"{child}\n{held}\n", encoding="ascii")
     os.kill(os.getpid(), signal.SIGKILL)
     return {}
 
 
 def answer_for_an_older_attempt(payload: Payload) -> Payload:
     """Send a result of the attempt before, as if it came late; then return the true one."""
-    late = Result(
-        result=ResultUnit(unit_id=payload["unit_id"], handler="stamp", value={"late": True}, attempt=payload["attempt"])
-    )
+    late = Result(payload["unit_id"], payload["attempt"], 0.0, {"late": True}, None)
     body = msgspec.msgpack.encode(late)
     for channel in _channels():
         os.write(channel, struct.pack("<I", len(body)) + body)
