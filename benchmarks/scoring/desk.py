@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from gaia.contracts.errors import ValidatorFault
-from gaia.contracts.unit import WorkUnit, value_of
+from gaia.contracts.unit import UnitFailed
 from gaia.validator.app.children import Child, WorkerLaunch
 from gaia.validator.app.ipc import BlockingChannel, encode_frame
 from gaia.validator.utils.ipc_types import Dispatch, FromWorker, Hello, Result
@@ -58,14 +58,15 @@ class Worker:
 
     def give(self, handler: str, payload: Mapping[str, Any]) -> None:
         """Let it begin with a unit."""
-        unit = WorkUnit(handler=handler, payload=payload)
-        self._channel.send(encode_frame(self._encoder, Dispatch(unit=unit, attempt=1)))
+        self._channel.send(encode_frame(self._encoder, Dispatch("a unit", 1, handler, _PATIENCE_S, payload)))
 
     def answer(self) -> Mapping[str, Any]:
         """Wait for the unit's value; raises UnitFailed if its handler failed."""
         while not isinstance(answer := self._receive(), Result):
             pass  # how far it has come
-        return value_of(answer.result)
+        if answer.error is not None:
+            raise UnitFailed(answer.error)
+        return answer.value or {}
 
     def hold(self, held: bool) -> None:
         """Stop it where it is, or let it go on."""

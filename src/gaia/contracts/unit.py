@@ -5,13 +5,25 @@ Big arrays never travel in a unit: it names files by path. Errors come back as d
 
 from __future__ import annotations
 
-import secrets
+import itertools
+import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct, field
 
 from gaia.contracts.errors import Fault, GaiaError
+
+_HERE: Final = os.urandom(12).hex()
+_numbers: Final = itertools.count()
+
+
+def _new_unit_id() -> str:
+    """Unique among all processes and for all time: 96 random bits of this process, and a number.
+
+    Units are many and small: asking the kernel for random bits each time would cost each a system call.
+    """
+    return f"{_HERE}-{next(_numbers):x}"
 
 
 class SharedArray(Struct, frozen=True, kw_only=True):
@@ -30,7 +42,7 @@ class WorkUnit(Struct, frozen=True, kw_only=True):
 
     handler: str
     payload: Mapping[str, Any]
-    unit_id: str = field(default_factory=lambda: secrets.token_hex(16))
+    unit_id: str = field(default_factory=_new_unit_id)
     priority: int = 0
     """Higher goes first."""
     timeout_s: float = 300.0

@@ -13,15 +13,15 @@ nobody has it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from gaia.contracts.errors import ConfigurationError, ValidatorFault
 from gaia.contracts.progress import Progress
-from gaia.contracts.unit import ResultUnit, WorkUnit
+from gaia.contracts.unit import ResultUnit, UnitError, WorkUnit
 from gaia.validator.app.crew import Crew
 from gaia.validator.app.histogram import JOB_BOUNDS_S, Histogram
 from gaia.validator.app.ipc import MAX_FRAME_BYTES, FrameTooLarge
@@ -37,8 +37,10 @@ from gaia.validator.app.unit_errors import (
 )
 from gaia.validator.app.waiting_line import PendingUnit, WaitingLine
 from gaia.validator.app.worker_link import WorkerLink
-from gaia.validator.utils.ipc_types import Progressed
+from gaia.validator.utils.ipc_types import Progressed, Result
 
+OVERDUE: Final = 1.25
+"""Past so many times the soft memory limit a worker goes even while nobody stands by for its place."""
 _GOLDEN: Final = 0.618033988749895
 _CLOSE_TIMEOUT_S: Final = 5.0
 _BACKLOG: Final = 256  # as many workers as the settings allow may dial in at once
@@ -80,23 +82,25 @@ class ComputePool:
         with what the handler reports, a few times a second at most.
         """
         submitted_at = self._loop.time()
-        if self._line.is_full and self._closed is None:
+        idle, line = self._crew.idle, self._line
+        if line.is_full and self._closed is None:
             try:
                 async with asyncio.timeout(unit.deadline_s):
-                    await self._line.room()
+                    await line.room()
             except TimeoutError:
                 return self._refused(unit, _deadline_passed(unit))
         if self._closed is not None:
             return self._refused(unit, self._closed)
         self._orders += 1
-        pending = PendingUnit(
-            unit, self._orders, self._loop.create_future(), submitted_at=submitted_at, on_progress=on_progress
-        )
+        pending = PendingUnit(unit, self._orders, self._loop.create_future(), submitted_at, on_progress)
         expiry = None
         if unit.deadline_s is not None:
             expiry = self._loop.call_at(submitted_at + unit.deadline_s, self._expire, pending)
-        self._line.push(pending)
-        self._pump()
+        if idle and not line.waiting:
+            self._hand_out(pending, idle.pop())
+        else:
+            line.push(pending)
+            self._pump()
         try:
             return await pending.future
         except asyncio.CancelledError:
@@ -108,7 +112,7 @@ class ComputePool:
 
     def queue_depth(self) -> int:
         """Units that wait for a worker."""
-        return len(self._line)
+        return self._line.waiting
 
     def statistics(self) -> PoolStatistics:
         """Where the pool stands."""
@@ -116,7 +120,7 @@ class ComputePool:
             workers=sum(link.slot >= 0 for link in self._links),
             workers_busy=sum(link.pending is not None for link in self._links),
             standing_by=len(self._crew.standing_by),
-            waiting=len(self._line),
+            waiting=self._line.waiting,
             submitters=self._line.submitters,
             running=tuple(self._running()),
             units_done=self._done,
@@ -174,20 +178,21 @@ class ComputePool:
         elif self._proven:
             link.prepare(tuple(self._proven))
 
-    def worker_answered(self, link: WorkerLink, result: ResultUnit) -> None:
+    def worker_answered(self, link: WorkerLink, answer: Result) -> None:
         pending = link.pending
-        if pending is None or result.unit_id != pending.unit.unit_id or result.attempt != pending.attempt:
+        if pending is None or answer.unit_id != pending.unit.unit_id or answer.attempt != pending.attempt:
             self._stale += 1
             return
         self._free(link)
         link.units_done += 1
-        self._settle(pending, result)
+        self._settle(pending, answer.value, answer.error, answer.duration_s, link.slot)
         if link.leaving:
             self._crew.left(link)
             link.retire()
         elif not self._retires(link):
             self._crew.idle.append(link)
-        self._pump()
+        if self._line.waiting:
+            self._pump()
 
     def worker_progressed(self, link: WorkerLink, message: Progressed) -> None:
         pending = link.pending
@@ -228,22 +233,25 @@ class ComputePool:
     def _pump(self) -> None:
         idle = self._crew.idle
         while idle and (pending := self._line.pop()) is not None:
-            link = idle.pop()
-            try:
-                _refuse_unfit(pending.unit)
-                link.dispatch(pending.unit, pending.attempt)
-            except (FrameTooLarge, PayloadUnserialisable) as error:
-                idle.append(link)
-                self._fail(pending, error)
-            except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-                idle.append(link)
-                self._fail(pending, PayloadUnserialisable(f"the payload of {pending.unit.handler}: {error}"))
-            else:
-                link.pending, pending.link = pending, link
-                link.started_at = now = self._loop.time()
-                self._waits.observe(now - pending.submitted_at)
-                if self._tick is None:
-                    self._tick = self._loop.call_later(self._settings.sample_s, self._look_at_workers)
+            self._hand_out(pending, idle.pop())
+
+    def _hand_out(self, pending: PendingUnit, link: WorkerLink) -> None:
+        """Send a unit to a worker that was idle until now; one that cannot be sent fails, and the worker stays idle."""
+        try:
+            _refuse_unfit(pending.unit)
+            link.dispatch(pending.unit, pending.attempt)
+        except (FrameTooLarge, PayloadUnserialisable) as error:
+            self._crew.idle.append(link)
+            self._fail(pending, error)
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+            self._crew.idle.append(link)
+            self._fail(pending, PayloadUnserialisable(f"the payload of {pending.unit.handler}: {error}"))
+        else:
+            link.pending, pending.link = pending, link
+            link.started_at = now = self._loop.time()
+            self._waits.observe(now - pending.submitted_at)
+            if self._tick is None:
+                self._tick = self._loop.call_later(self._settings.sample_s, self._look_at_workers)
 
     def _expire(self, pending: PendingUnit) -> None:
         """The unit's own deadline has come."""
@@ -287,10 +295,15 @@ class ComputePool:
             self._fail_and_kill(link, error)
 
     def _retires(self, link: WorkerLink) -> bool:
-        """Send a worker that is worn out away, if the crew can spare one now; else it goes after a later unit."""
+        """Send a worker that is worn out away, if the crew can spare one now or its memory cannot wait; else it goes
+        after a later unit.
+        """
         soft = self._settings.soft_memory_bytes
-        worn = 0 < link.retire_after_units <= link.units_done or (soft is not None and link.memory_bytes() > soft)
-        if not worn or not self._crew.can_spare_one():
+        used_bytes = link.memory_bytes() if soft is not None else 0
+        swollen = soft is not None and used_bytes > soft
+        overdue = soft is not None and used_bytes > OVERDUE * soft
+        worn = swollen or 0 < link.retire_after_units <= link.units_done
+        if not worn or not (overdue or self._crew.can_spare_one()):
             return False
         self._crew.spared(link)
         self._retired += 1
@@ -339,32 +352,38 @@ class ComputePool:
         self._pump()
 
     def _fail(self, pending: PendingUnit, error: ValidatorFault, *, duration_s: float = 0.0, slot: int = -1) -> None:
-        unit = pending.unit
-        self._settle(
-            pending,
-            ResultUnit(
-                unit_id=unit.unit_id,
-                handler=unit.handler,
-                error=unit_error(error),
-                attempt=pending.attempt,
-                duration_s=duration_s,
-                worker_slot=slot,
-            ),
-        )
+        self._settle(pending, None, unit_error(error), duration_s, slot)
 
-    def _settle(self, pending: PendingUnit, result: ResultUnit) -> None:
+    def _settle(
+        self,
+        pending: PendingUnit,
+        value: Mapping[str, Any] | None,
+        error: UnitError | None,
+        duration_s: float,
+        slot: int,
+    ) -> None:
         handler = pending.unit.handler
         if (durations := self._durations.get(handler)) is None:
             durations = self._durations[handler] = Histogram(JOB_BOUNDS_S)
-        durations.observe(result.duration_s)
-        if result.error is None:
+        durations.observe(duration_s)
+        if error is None:
             self._done += 1
             if handler not in self._proven:
                 self._learn(handler)
         else:
             self._failed += 1
         if not pending.future.done():
-            pending.future.set_result(result)
+            pending.future.set_result(
+                ResultUnit(
+                    unit_id=pending.unit.unit_id,
+                    handler=handler,
+                    value=value,
+                    error=error,
+                    attempt=pending.attempt,
+                    duration_s=duration_s,
+                    worker_slot=slot,
+                )
+            )
 
     def _refused(self, unit: WorkUnit, error: ValidatorFault) -> ResultUnit:
         """A unit that never got into the line."""
@@ -382,7 +401,8 @@ class ComputePool:
         if link.pending is not None:
             link.pending.link = None
             link.pending = None
-        self._note_quiet()
+        if self._closed is not None:
+            self._note_quiet()
 
     def _note_quiet(self) -> None:
         if self._closed is not None and not any(link.pending is not None for link in self._links):

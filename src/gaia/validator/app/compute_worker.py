@@ -7,7 +7,6 @@ start fast and stay small. Whatever a handler prints goes to stderr; whatever it
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import faulthandler
 import os
@@ -18,17 +17,16 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from gaia.contracts.errors import GaiaError
+from gaia.contracts.errors import ConfigurationError, GaiaError
 from gaia.contracts.parent_death import die_with_parent
 from gaia.contracts.progress import Progress, progress_to
-from gaia.contracts.unit import ResultUnit, UnitError, WorkUnit
+from gaia.contracts.unit import UnitError
 from gaia.validator.app.handler_registry import DEFAULT_REGISTRY, HandlerRegistry
 from gaia.validator.app.ipc import BlockingChannel, encode_frame
 from gaia.validator.app.unit_errors import ResultUnserialisable, unit_error
@@ -42,16 +40,18 @@ _BACKSTOP_GRACE_S: Final = 5.0
 _PROGRESS_EVERY_S: Final = 0.1
 """A handler may report as often as it likes; so often at most does the engine hear of it."""
 _LONGEST_TIMER_S: Final = 30 * 86400.0
+_REFUSED: Final = 2
+"""Exit status that tells whoever started us that trying again is useless."""
 _OOM_SCORE: Final = 800
 """Of 1000: when the machine runs out of memory, workers go before engine and database, for they can be
 replaced.
 """
 
 
-class WorkerOptions(Struct, frozen=True, kw_only=True):
+class WorkerOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a worker is started with."""
 
-    socket: Path
+    socket: str
     slot: int
     ppid: int
     registry: str = DEFAULT_REGISTRY
@@ -92,6 +92,7 @@ class ComputeWorker:
         except OSError:
             return False  # the engine died while we wrote to it: its units are its successor's to give again
         finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
             self._channel = None
             channel.close()
 
@@ -101,7 +102,7 @@ class ComputeWorker:
         while not self._asked_to_leave:
             attempt = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
-                attempt.connect(str(self._options.socket))
+                attempt.connect(self._options.socket)
             except OSError:
                 attempt.close()
                 time.sleep(delay_s)
@@ -112,7 +113,7 @@ class ComputeWorker:
 
     def _serve(self, channel: BlockingChannel) -> bool:
         """Do what comes; True when told to leave, False when the engine has gone."""
-        self._send(channel, Hello(slot=self._options.slot))
+        self._send(channel, Hello(self._options.slot))
         self._tell_spawner()
         self._channel, self._announced, self._busy = channel, False, False
         self._announce_if_leaving()
@@ -125,28 +126,28 @@ class ComputeWorker:
                 self._prepare(message)
             else:
                 channel.send(self._do(message))
+                signal.setitimer(signal.ITIMER_REAL, 0.0)  # only now, for somebody waits for the answer
             self._busy = False
-            self._announce_if_leaving()
+            if self._asked_to_leave:
+                self._announce_if_leaving()
         return self._asked_to_leave
 
     def _do(self, dispatch: Dispatch) -> bytearray:
         """The frame of the unit's result, which is an error if the handler fails or its value cannot be
         sent.
         """
-        unit = dispatch.unit
         self._unit = dispatch
         started = time.perf_counter()
-        signal.setitimer(signal.ITIMER_REAL, min(unit.timeout_s + _BACKSTOP_GRACE_S, _LONGEST_TIMER_S))
+        signal.setitimer(signal.ITIMER_REAL, min(dispatch.timeout_s + _BACKSTOP_GRACE_S, _LONGEST_TIMER_S))
         try:
-            value = self._registry.handler(unit.handler)(unit.payload)
-            return self._frame(dispatch, started, value=_checked(unit, value))
+            value = self._registry.handler(dispatch.handler)(dispatch.payload)
+            return self._frame(dispatch, started, _checked(dispatch, value), None)
         except (Exception, SystemExit) as error:  # noqa: BLE001  the boundary: a handler's failure is its unit's
             if isinstance(error, MemoryError):
                 traceback.clear_frames(error.__traceback__)  # room to say so: the handler's variables go now
-            return self._frame(dispatch, started, error=unit_error(error, with_traceback=True))
+            return self._frame(dispatch, started, None, unit_error(error, with_traceback=True))
         finally:
             self._unit = None
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
 
     def _prepare(self, prepare: Prepare) -> None:
         """Import handlers while nothing is to do. One that cannot be imported says so to its first unit."""
@@ -160,31 +161,18 @@ class ComputeWorker:
         if self._unit is None or self._channel is None or now - self._reported_at < _PROGRESS_EVERY_S:
             return
         self._reported_at = now
-        message = Progressed(unit_id=self._unit.unit.unit_id, attempt=self._unit.attempt, progress=progress)
+        message = Progressed(self._unit.unit_id, self._unit.attempt, progress)
         with contextlib.suppress(OSError):  # the engine has gone: the result will find out
             self._send(self._channel, message)
 
     def _frame(
-        self,
-        dispatch: Dispatch,
-        started: float,
-        *,
-        value: Mapping[str, Any] | None = None,
-        error: UnitError | None = None,
+        self, dispatch: Dispatch, started: float, value: Mapping[str, Any] | None, error: UnitError | None
     ) -> bytearray:
-        result = ResultUnit(
-            unit_id=dispatch.unit.unit_id,
-            handler=dispatch.unit.handler,
-            value=value,
-            error=error,
-            attempt=dispatch.attempt,
-            duration_s=time.perf_counter() - started,
-            worker_slot=self._options.slot,
-        )
+        result = Result(dispatch.unit_id, dispatch.attempt, time.perf_counter() - started, value, error)
         try:
-            return encode_frame(self._encoder, Result(result=result))
+            return encode_frame(self._encoder, result)
         except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as unfit:
-            raise ResultUnserialisable(f"the result of {dispatch.unit.handler} cannot be sent: {unfit}") from unfit
+            raise ResultUnserialisable(f"the result of {dispatch.handler} cannot be sent: {unfit}") from unfit
 
     def _send(self, channel: BlockingChannel, message: Any) -> None:
         channel.send(encode_frame(self._encoder, message))
@@ -208,10 +196,13 @@ class ComputeWorker:
             self._announce_if_leaving()
 
 
-def _checked(unit: WorkUnit, value: object) -> Mapping[str, Any]:
+def _checked(dispatch: Dispatch, value: object) -> Mapping[str, Any]:
     """A handler's value, if it is a mapping with text keys as handlers promise."""
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise ResultUnserialisable(f"{unit.handler} returned {type(value).__name__}, not a mapping with text keys")
+    if type(value) is not dict and not isinstance(value, Mapping):  # asking an abstract class is slow
+        raise ResultUnserialisable(f"{dispatch.handler} returned {type(value).__name__}, not a mapping")
+    for key in value:
+        if not isinstance(key, str):
+            raise ResultUnserialisable(f"{dispatch.handler} returned a mapping with the key {key!r}; keys are text")
     return value
 
 
@@ -222,25 +213,37 @@ def contain(options: WorkerOptions) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # kills even a loop that holds the interpreter
     faulthandler.enable()
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what handlers print
-    with contextlib.suppress(OSError):  # not every container lets us; the bounds below hold all the same
-        Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE), encoding="ascii")
+    # Not every container lets us write this; the bounds below hold all the same. Importing pathlib for it costs 5 ms.
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:  # noqa: PTH123
+        score.write(str(_OOM_SCORE))
     if options.data_limit_bytes is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (options.data_limit_bytes, options.data_limit_bytes))
 
 
 def parse_options(arguments: Sequence[str]) -> WorkerOptions:
-    """The options on a command line."""
-    parser = argparse.ArgumentParser(prog="compute_worker", description="does units of work for the IO-Engine")
-    parser.add_argument("--socket", type=Path, required=True)
-    parser.add_argument("--slot", type=int, required=True)
-    parser.add_argument("--ppid", type=int, required=True)
-    parser.add_argument("--registry", default=DEFAULT_REGISTRY)
-    parser.add_argument("--status-fd", type=int)
-    parser.add_argument("--data-limit-bytes", type=int)
-    return WorkerOptions(**vars(parser.parse_args(arguments)))
+    """The options on a command line, pairs of `--name value`. Raises ConfigurationError.
+
+    By hand, for whoever starts workers writes them, and nobody else: argparse would cost a tenth of a worker's start.
+    """
+    names, values = arguments[::2], arguments[1::2]
+    try:
+        pairs = zip(names, values, strict=True)
+        named = {name.removeprefix("--").replace("-", "_"): value for name, value in pairs}
+        return msgspec.convert(named, WorkerOptions, strict=False)
+    except (ValueError, msgspec.ValidationError) as error:
+        raise ConfigurationError(f"compute_worker takes pairs of --name value: {error}") from error
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Be a worker."""
+    try:
+        options = parse_options(arguments)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        sys.exit(_REFUSED)
+    contain(options)
+    ComputeWorker(options).run()
 
 
 if __name__ == "__main__":
-    options = parse_options(sys.argv[1:])
-    contain(options)
-    ComputeWorker(options).run()
+    main(sys.argv[1:])

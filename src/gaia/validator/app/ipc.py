@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -46,16 +45,17 @@ class FrameReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[bytes | bytearray]:
+    def feed(self, data: bytes) -> list[bytes | bytearray]:
         """The frames that `data` completes, in order. Raises FrameTooLarge on a length that nobody may send."""
         if not self._buffer and len(data) >= _LENGTH.size:
             (size_bytes,) = _LENGTH.unpack_from(data)
             if len(data) == _LENGTH.size + size_bytes <= MAX_FRAME_BYTES:  # the usual case: one whole frame
-                yield data[_LENGTH.size :]
-                return
+                return [data[_LENGTH.size :]]
         self._buffer += data
+        bodies: list[bytes | bytearray] = []
         while (body := self._next()) is not None:
-            yield body
+            bodies.append(body)
+        return bodies
 
     def _next(self) -> bytearray | None:
         if len(self._buffer) < _LENGTH.size:
@@ -77,7 +77,7 @@ class BlockingChannel:
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
         self._reader = FrameReader()
-        self._bodies: Iterator[bytes | bytearray] = iter(())
+        self._bodies: list[bytes | bytearray] = []
 
     def send(self, frame: bytes | bytearray) -> None:
         """Blocks until the kernel has taken the frame. Raises OSError when the peer is gone."""
@@ -85,13 +85,12 @@ class BlockingChannel:
 
     def receive(self) -> bytes | bytearray | None:
         """The next frame's body; None when the peer has closed."""
-        while True:
-            for body in self._bodies:
-                return body
+        while not self._bodies:
             data = self._socket.recv(_READ_BYTES)
             if not data:
                 return None
             self._bodies = self._reader.feed(data)
+        return self._bodies.pop(0)
 
     def close(self) -> None:
         """End the connection."""

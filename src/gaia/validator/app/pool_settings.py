@@ -21,7 +21,7 @@ class PoolSettings(Struct, frozen=True, kw_only=True):
     recycle_units: int | None = None
     """A worker is replaced after about so many units (+- 20 %, so that they do not all go at once)."""
     soft_memory_bytes: int | None = None
-    """Past it a worker is replaced after its unit."""
+    """Past it a worker is replaced after its unit, once another stands by; past 1.25 times it, at once."""
     hard_memory_bytes: int | None = None
     """Past it a worker is killed and its unit fails."""
     sample_s: float = 0.05

@@ -27,7 +27,6 @@ class PendingUnit:
         unit: WorkUnit,
         order: int,
         future: asyncio.Future[ResultUnit],
-        *,
         submitted_at: float = 0.0,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
@@ -56,11 +55,9 @@ class WaitingLine:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._heap: list[tuple[int, int, PendingUnit]] = []
-        self._waiting = 0
+        self.waiting = 0
+        """Units in the line. Read by others, changed here only."""
         self._submitters: deque[asyncio.Future[None]] = deque()
-
-    def __len__(self) -> int:
-        return self._waiting
 
     @property
     def submitters(self) -> int:
@@ -70,7 +67,7 @@ class WaitingLine:
     @property
     def is_full(self) -> bool:
         """Whether a submitter has to wait: no place, or others were here before."""
-        return self._waiting >= self.capacity or bool(self._submitters)
+        return self.waiting >= self.capacity or bool(self._submitters)
 
     async def room(self) -> None:
         """Wait, in order of arrival, until the line has a place."""
@@ -89,7 +86,7 @@ class WaitingLine:
         """Join the line; coming back after a lost worker may exceed the bound by the number of workers."""
         heapq.heappush(self._heap, (-pending.unit.priority, pending.order, pending))
         pending.waits = True
-        self._waiting += 1
+        self.waiting += 1
 
     def pop(self) -> PendingUnit | None:
         """The next unit to do; None if nobody waits."""
@@ -97,7 +94,7 @@ class WaitingLine:
             pending = heapq.heappop(self._heap)[2]
             if not pending.future.done():
                 pending.waits = False
-                self._waiting -= 1
+                self.waiting -= 1
                 self._admit()
                 return pending
         return None
@@ -107,7 +104,7 @@ class WaitingLine:
         if not pending.waits:
             return
         pending.waits = False
-        self._waiting -= 1
+        self.waiting -= 1
         if len(self._heap) > 2 * self.capacity:
             self._heap = [entry for entry in self._heap if entry[2].waits]
             heapq.heapify(self._heap)
@@ -121,7 +118,7 @@ class WaitingLine:
             self._release(self._submitters.popleft())
 
     def _admit(self) -> None:
-        if self._submitters and self._waiting < self.capacity:
+        if self._submitters and self.waiting < self.capacity:
             self._release(self._submitters.popleft())
 
     @staticmethod

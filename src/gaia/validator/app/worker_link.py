@@ -17,7 +17,7 @@ from typing import Final, Protocol, assert_never, cast
 import msgspec
 
 from gaia.contracts.errors import ValidatorFault
-from gaia.contracts.unit import ResultUnit, WorkUnit
+from gaia.contracts.unit import WorkUnit
 from gaia.validator.app.ipc import FrameReader, encode_frame
 from gaia.validator.app.memory import AnonymousMemory
 from gaia.validator.app.waiting_line import PendingUnit
@@ -41,7 +41,7 @@ class LinkOwner(Protocol):
 
     def worker_came(self, link: WorkerLink) -> None: ...
 
-    def worker_answered(self, link: WorkerLink, result: ResultUnit) -> None: ...
+    def worker_answered(self, link: WorkerLink, result: Result) -> None: ...
 
     def worker_progressed(self, link: WorkerLink, message: Progressed) -> None: ...
 
@@ -98,7 +98,11 @@ class WorkerLink(asyncio.Protocol):
         """
         try:
             for body in self._frames.feed(data):
-                self._received(_decoder.decode(body))
+                message = _decoder.decode(body)
+                if type(message) is Result:
+                    self._owner.worker_answered(self, message)
+                else:
+                    self._received(message)
         except (msgspec.MsgspecError, ValidatorFault):
             self._transport.abort()
             self.kill()
@@ -119,11 +123,12 @@ class WorkerLink(asyncio.Protocol):
 
     def dispatch(self, unit: WorkUnit, attempt: int) -> None:
         """Send a unit. Raises FrameTooLarge, or TypeError and its like for what MessagePack cannot carry."""
-        self._transport.write(encode_frame(_encoder, Dispatch(unit=unit, attempt=attempt)))
+        message = Dispatch(unit.unit_id, attempt, unit.handler, unit.timeout_s, unit.payload)
+        self._transport.write(encode_frame(_encoder, message))
 
     def prepare(self, handlers: tuple[str, ...]) -> None:
         """Have the worker import what it will need."""
-        self._transport.write(encode_frame(_encoder, Prepare(handlers=handlers)))
+        self._transport.write(encode_frame(_encoder, Prepare(handlers)))
 
     def retire(self) -> None:
         """Tell the worker that nothing more will come."""
@@ -161,14 +166,12 @@ class WorkerLink(asyncio.Protocol):
         self._forget_memory()
         self._transport.abort()
 
-    def _received(self, message: FromWorker) -> None:
+    def _received(self, message: Hello | Progressed | Leaving) -> None:
         match message:
-            case Result(result=result):
-                self._owner.worker_answered(self, result)
-            case Hello(slot=slot):
+            case Hello():
                 if self.slot >= 0:
                     raise StrangeWorker(f"worker {self.pid} said hello twice")
-                self.slot = slot
+                self.slot = message.slot
                 self._owner.worker_came(self)
             case Progressed():
                 self._owner.worker_progressed(self, message)

@@ -1,33 +1,24 @@
 """What the IO-Engine and a compute worker say to each other, and nothing else.
 
-Each frame is one tagged struct. A worker says `Hello` once per connection; then every `Dispatch` is answered by one
-`Result`, with any number of `Progressed` before it. `Leaving` is a worker's wish to go, `Retire` the engine's word that
-nothing more will come.
+Each frame is one tagged struct, as an array: smaller and faster than a map. A new worker may face an engine older than
+itself (SIGHUP replaces workers only), so what an array holds changes only with a restart of the whole.
+
+A worker says `Hello` once per connection; then every `Dispatch` is answered by one `Result`, with any number of
+`Progressed` before it. `Leaving` is a worker's wish to go, `Retire` the engine's word that nothing more will come.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from msgspec import Struct
 
 from gaia.contracts.progress import Progress
-from gaia.contracts.unit import ResultUnit, WorkUnit
-
-__all__ = [
-    "Dispatch",
-    "FromEngine",
-    "FromWorker",
-    "Hello",
-    "Leaving",
-    "Prepare",
-    "Progressed",
-    "Result",
-    "ResultUnit",
-    "Retire",
-    "WorkUnit",
-]
+from gaia.contracts.unit import UnitError
 
 
-class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
+class Hello(Struct, frozen=True, array_like=True, tag="hello"):
     """A worker has dialled in and is free. Who it is, the kernel says (SO_PEERCRED); where it belongs, it
     says.
     """
@@ -35,20 +26,27 @@ class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
     slot: int
 
 
-class Dispatch(Struct, frozen=True, kw_only=True, tag="dispatch"):
-    """Do this unit. `attempt` comes back with the result, so that a late one of an older attempt is known."""
+class Dispatch(Struct, frozen=True, array_like=True, tag="dispatch"):
+    """Do this: what a worker has to know of a unit. `attempt` comes back with the result: a late one is known by it."""
 
-    unit: WorkUnit
+    unit_id: str
     attempt: int
+    handler: str
+    timeout_s: float
+    payload: Mapping[str, Any]
 
 
-class Result(Struct, frozen=True, kw_only=True, tag="result"):
-    """A unit is done or has failed; the worker is free again."""
+class Result(Struct, frozen=True, array_like=True, tag="result"):
+    """A unit is done (`value`) or has failed (`error`); the worker is free again."""
 
-    result: ResultUnit
+    unit_id: str
+    attempt: int
+    duration_s: float
+    value: Mapping[str, Any] | None
+    error: UnitError | None
 
 
-class Progressed(Struct, frozen=True, kw_only=True, tag="progressed"):
+class Progressed(Struct, frozen=True, array_like=True, tag="progressed"):
     """The unit in hand has come so far."""
 
     unit_id: str
@@ -56,17 +54,17 @@ class Progressed(Struct, frozen=True, kw_only=True, tag="progressed"):
     progress: Progress
 
 
-class Leaving(Struct, frozen=True, tag="leaving"):
+class Leaving(Struct, frozen=True, array_like=True, tag="leaving"):
     """The worker was asked to stop: it takes no further unit once the engine answers with `Retire`."""
 
 
-class Prepare(Struct, frozen=True, kw_only=True, tag="prepare"):
+class Prepare(Struct, frozen=True, array_like=True, tag="prepare"):
     """You stand by: import these handlers, so that your first unit need not."""
 
     handlers: tuple[str, ...]
 
 
-class Retire(Struct, frozen=True, tag="retire"):
+class Retire(Struct, frozen=True, array_like=True, tag="retire"):
     """Nothing more will be sent: leave."""
 
 

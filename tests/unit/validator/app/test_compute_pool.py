@@ -1,4 +1,4 @@
-"""What a pool refuses before any worker is there. Its work is tested in tests/contract and tests/faults."""
+"""What a pool refuses, and whom it lets go when. Its work is tested in tests/contract and tests/faults."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from gaia.contracts.errors import ConfigurationError
 from gaia.contracts.unit import WorkUnit
 from gaia.validator.app.compute_pool import ComputePool
 from gaia.validator.app.pool_settings import PoolSettings
+from tests.support.pools import running_pool
 from tests.support.waiting import until_async
+
+MIB = 1024 * 1024
 
 
 async def test_a_socket_folder_that_others_can_enter_is_refused(tmp_path: Path) -> None:
@@ -91,3 +94,14 @@ async def test_a_deadline_counts_while_a_unit_waits_for_a_place(tmp_path: Path) 
     assert (statistics.submitters, statistics.waiting, statistics.timed_out) == (0, 1, 1)
     await pool.close()
     assert (await first).error is not None
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(("leaked_mib", "goes"), [(0, False), (310, False), (450, True)])
+async def test_a_swollen_worker_waits_for_a_spare_until_its_memory_cannot_wait(leaked_mib: int, goes: bool) -> None:
+    # 300 MiB, and 375 (1.25 times) past which nobody waits; a worker of its own has some 10, of which 60 would not matter.
+    settings = PoolSettings(workers=1, soft_memory_bytes=300 * MIB)
+    async with running_pool(workers=1, settings=settings) as running:
+        result = await running.pool.run(WorkUnit(handler="leak", payload={"bytes": leaked_mib * MIB}))
+        assert result.ok
+        assert running.pool.statistics().retired == int(goes)

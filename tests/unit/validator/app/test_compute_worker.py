@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gaia.contracts.unit import ResultUnit, WorkUnit
+from gaia.contracts.errors import ConfigurationError
 from gaia.validator.app.children import python_module
 from gaia.validator.app.compute_worker import ComputeWorker, WorkerOptions, parse_options
 from gaia.validator.app.ipc import BlockingChannel, encode_frame
@@ -57,14 +57,12 @@ class BareEngine:
         return None if body is None else msgspec.msgpack.decode(body, type=FromWorker)
 
     def dispatch(self, handler: str, attempt: int = 1, **payload: object) -> None:
-        self.say(
-            Dispatch(unit=WorkUnit(handler=handler, payload=payload, unit_id="u", timeout_s=60.0), attempt=attempt)
-        )
+        self.say(Dispatch("u", attempt, handler, 60.0, payload))
 
-    def result(self) -> ResultUnit:
+    def result(self) -> Result:
         heard = self.hear()
         assert isinstance(heard, Result)
-        return heard.result
+        return heard
 
     def hang_up(self) -> None:
         self._channel.close()
@@ -94,20 +92,20 @@ def worker(engine: BareEngine) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_worker_says_hello_works_and_leaves_when_told(engine: BareEngine, worker: subprocess.Popen[bytes]) -> None:
-    assert engine.accept() == Hello(slot=3)
+    assert engine.accept() == Hello(3)
     engine.dispatch("echo", attempt=2, text="x")
     result = engine.result()
-    assert (result.unit_id, result.value, result.attempt, result.worker_slot) == ("u", {"text": "x"}, 2, 3)
+    assert (result.unit_id, result.attempt, result.value, result.error) == ("u", 2, {"text": "x"}, None)
     engine.say(Retire())
     assert worker.wait(30) == 0
 
 
 def test_a_worker_dials_the_next_engine_when_one_has_gone(engine: BareEngine, worker: subprocess.Popen[bytes]) -> None:
-    assert engine.accept() == Hello(slot=3)
+    assert engine.accept() == Hello(3)
     engine.hang_up()
-    assert engine.accept() == Hello(slot=3)
+    assert engine.accept() == Hello(3)
     engine.dispatch("echo")
-    assert engine.result().ok
+    assert engine.result().error is None
 
 
 def test_a_result_for_a_dead_engine_is_dropped_and_the_worker_lives_on(
@@ -118,7 +116,7 @@ def test_a_result_for_a_dead_engine_is_dropped_and_the_worker_lives_on(
     until(lambda: lines_of(tmp_path / "began"), "the handler begins")
     engine.hang_up()
     (tmp_path / "release").touch()
-    assert engine.accept() == Hello(slot=3)
+    assert engine.accept() == Hello(3)
 
 
 def test_an_idle_worker_that_is_asked_to_stop_does_a_unit_already_on_its_way(
@@ -128,7 +126,7 @@ def test_an_idle_worker_that_is_asked_to_stop_does_a_unit_already_on_its_way(
     worker.send_signal(signal.SIGTERM)
     assert engine.hear() == Leaving()
     engine.dispatch("echo")  # sent before the wish was read
-    assert engine.result().ok
+    assert engine.result().error is None
     engine.say(Retire())
     assert worker.wait(30) == 0
 
@@ -145,7 +143,7 @@ def test_an_interrupt_from_the_terminal_is_ignored(engine: BareEngine, worker: s
     engine.accept()
     worker.send_signal(signal.SIGINT)
     engine.dispatch("echo")
-    assert engine.result().ok
+    assert engine.result().error is None
 
 
 def test_the_kernel_ends_a_stuck_unit_even_without_an_engine(
@@ -153,8 +151,7 @@ def test_the_kernel_ends_a_stuck_unit_even_without_an_engine(
 ) -> None:
     engine.accept()
     # 5 s of grace after the unit's own time; a negative time shortens the test, not the mechanism.
-    unit = WorkUnit(handler="hold_interpreter_busy", payload={}, timeout_s=-4.5)
-    engine.say(Dispatch(unit=unit, attempt=1))
+    engine.say(Dispatch("u", 1, "hold_interpreter_busy", -4.5, {}))
     assert worker.wait(30) == -signal.SIGALRM
 
 
@@ -200,9 +197,9 @@ def test_the_whole_conversation_in_one_process(engine: BareEngine) -> None:
         engine.say(Retire())
 
     with _in_thread(converse):
-        ComputeWorker(WorkerOptions(socket=engine.path, slot=1, ppid=os.getppid(), registry=REGISTRY)).run()
+        ComputeWorker(WorkerOptions(socket=str(engine.path), slot=1, ppid=os.getppid(), registry=REGISTRY)).run()
     signal.signal(signal.SIGTERM, before)
-    assert heard[0] == Hello(slot=1)
+    assert heard[0] == Hello(1)
     codes = [error.code for error in heard[1:]]  # type: ignore[attr-defined]  # UnitErrors
     assert codes == ["frame_too_large", "zero_division_error"]
 
@@ -210,8 +207,29 @@ def test_the_whole_conversation_in_one_process(engine: BareEngine) -> None:
 def test_options_come_from_the_command_line() -> None:
     line = "--socket /run/s --slot 4 --ppid 12 --registry m:a --status-fd 9 --data-limit-bytes 1000"
     assert parse_options(line.split()) == WorkerOptions(
-        socket=Path("/run/s"), slot=4, ppid=12, registry="m:a", status_fd=9, data_limit_bytes=1000
+        socket="/run/s", slot=4, ppid=12, registry="m:a", status_fd=9, data_limit_bytes=1000
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("--socket /run/s --slot", "shorter"),
+        ("--socket /run/s --slot four --ppid 12", "slot"),
+        ("--socket /run/s --slot 4", "ppid"),
+        ("--socket /run/s --slot 4 --ppid 12 --colour red", "colour"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_and_named(line: str, what: str) -> None:
+    with pytest.raises(ConfigurationError, match=what):
+        parse_options(line.split())
+
+
+def test_a_worker_with_such_options_says_so_and_tells_that_trying_again_is_useless() -> None:
+    done = subprocess.run(
+        python_module("gaia.validator.app.compute_worker", "--slot", "4"), capture_output=True, timeout=30, check=False
+    )
+    assert (done.returncode, b"Traceback" in done.stderr, b"socket" in done.stderr) == (2, False, True)
 
 
 class _in_thread:  # noqa: N801  reads as a clause

@@ -45,9 +45,9 @@ async def test_a_withdrawn_unit_is_neither_counted_nor_given_out() -> None:
     doomed.future.cancel()
     line.withdraw(doomed)
     line.withdraw(doomed)  # once more changes nothing
-    assert len(line) == 1
+    assert line.waiting == 1
     assert popped(line) == 2
-    assert len(line) == 0
+    assert line.waiting == 0
 
 
 async def test_a_cancelled_unit_that_has_been_passed_over_counts_until_it_is_withdrawn() -> None:
@@ -57,7 +57,7 @@ async def test_a_cancelled_unit_that_has_been_passed_over_counts_until_it_is_wit
     doomed.future.cancel()
     assert popped(line) is None
     line.withdraw(doomed)
-    assert len(line) == 0
+    assert line.waiting == 0
 
 
 async def test_withdrawn_units_do_not_pile_up_in_memory() -> None:
@@ -67,7 +67,7 @@ async def test_withdrawn_units_do_not_pile_up_in_memory() -> None:
         line.push(doomed)
         doomed.future.cancel()
         line.withdraw(doomed)
-    assert len(line) == 0
+    assert line.waiting == 0
     assert len(line._heap) <= 11
 
 
