@@ -24,6 +24,7 @@ from gaia.miner.conduct import Conduct
 from gaia.miner.run_store import AcceptedRun, StoredRun
 from gaia.protocol.keys import HotkeySigner, create_key_file
 from gaia.protocol.messages import ForecastRequest
+from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.weather.sources.catalog import (
     ARCHIVE_HEADER,
     Role,
@@ -56,6 +57,7 @@ from tests.support.small_world import (
     NETUID,
     REFERENCE,
     SPEC,
+    Field,
     FormulaMiner,
     OtherChunks,
     OtherManifest,
@@ -75,7 +77,7 @@ pytestmark = [pytest.mark.database, pytest.mark.processes, pytest.mark.asyncio(l
 
 SETTLE_WITHIN_S = 90.0
 DAYS = 6
-GOOD, FAIR = forecast_with_error(0.2), forecast_with_error(0.5)
+GOOD, FAIR, FAIR_TOO = forecast_with_error(0.2), forecast_with_error(0.5), forecast_with_error(0.4)
 CLOSED_PORT = "http://127.0.0.1:9"
 """The discard service, which nothing of ours listens on."""
 
@@ -213,6 +215,7 @@ async def test_of_honest_miners_and_cheats_in_one_run_each_gets_what_it_deserves
         fair=(FAIR, None),
         copy=(FAIR, None),
         gfs=(REFERENCE, None),
+        late=(_own_at_the_gate, None),
         wrong=(mirrored, None),
         swapper=(FAIR, OtherManifest()),
         chunks=(FAIR, OtherChunks()),
@@ -235,13 +238,19 @@ async def test_of_honest_miners_and_cheats_in_one_run_each_gets_what_it_deserves
             name_of[first.hotkey]: None,
             name_of[second.hotkey]: "clone_of_miner",
             "gfs": "clone_of_reference",
+            "late": "clone_of_reference",
             "wrong": "day1_gate_failed",
             "swapper": "commitment_mismatch",
             "chunks": "chunk_digest_mismatch",
             "never": "no_commitment",
             "gone": "miner_unreachable",
         }
-        assert first.hotkey in (second.reason or "")
+        assert f"at +12 h the forecast is that of {first.hotkey}" in (second.reason or "")
+        late = found[miners["late"].hotkey].reason or ""
+        assert late.startswith("at +24 h the forecast is the operational reference; mean squared differences")
+        assert "z500 0 (250)" in late
+        compared = await world.rows("SELECT lead_h FROM clone_search WHERE run_id = $1 ORDER BY lead_h", run_id)
+        assert [row["lead_h"] for row in compared] == [12, 24, 36]
         earners = {h: await world.lead_score_of(run_id, h) for h in (miners["good"].hotkey, first.hotkey)}
         assert scores == pytest.approx(dict.fromkeys(found, 0.0) | earners, rel=1e-6)
         assert earners[miners["good"].hotkey] > earners[first.hotkey] > 0.0
@@ -254,6 +263,12 @@ async def test_of_honest_miners_and_cheats_in_one_run_each_gets_what_it_deserves
         assert request.reveal_until == request.commit_deadline + timedelta(days=20)  # a hindcast's days are long past
     await world.chain.deregister(NETUID, gone.hotkey)
     assert picture_path(world.settings.data_dir, run_id).stat().st_size > 1000
+
+
+def _own_at_the_gate(field: FieldId, valid_time: datetime) -> Field:
+    """A forecast of one's own at +12 h, where copies were once looked for alone, and the reference from there on."""
+    recipe = FAIR_TOO if valid_time == FIRST_INIT + timedelta(hours=12) else REFERENCE
+    return recipe(field, valid_time)
 
 
 async def _until_opened(world: World, run_id: str) -> None:
@@ -326,6 +341,7 @@ async def test_a_forecast_that_breaks_after_its_verification_counts_zero_and_hol
             for chunk in world.cached(run, miners[name]).glob("*/c/**/*"):
                 if chunk.is_file():
                     chunk.unlink()
+        await world.rows("DELETE FROM clone_search")
         await world.queue.put(run_job(Kind.COMBINE, run.run_id, suffix=":again"))
         assert await world.settled(run.run_id) is RunState.SCORED
         scores = await world.scores_of(run.run_id)

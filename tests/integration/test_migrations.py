@@ -20,7 +20,7 @@ from gaia.validator.db.setup import (
 
 pytestmark = pytest.mark.database
 
-NEWEST = "0002"
+NEWEST = "0003"
 _OBJECTS = """
 SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname IN ('public', 'simulated_chain') AND c.relname NOT LIKE 'alembic_version%' ORDER BY 1
@@ -74,7 +74,7 @@ async def test_failing_migration_leaves_the_database_as_it_was(empty_database_ds
 
 async def test_schema_of_a_newer_gaia_is_refused(database_dsn: str) -> None:
     await _fetch(database_dsn, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(SchemaTooNewError, match=r"9999.*newest is 0002"):
+    with pytest.raises(SchemaTooNewError, match=r"9999.*newest is 0003"):
         await run_comprehensive_database_setup(database_dsn)
 
 

@@ -16,7 +16,7 @@ HANDLERS: Mapping[str, str] = MappingProxyType(
         "weather.verify": f"{_WEATHER}.validator.hashing:handle_verify",
         "weather.score.day1": f"{_WEATHER}.validator.scoring:handle_day1_unit",
         "weather.score.era5": f"{_WEATHER}.validator.scoring:handle_era5_unit",
-        "weather.clones": f"{_WEATHER}.validator.scoring:handle_clones_unit",
+        "weather.clones": f"{_WEATHER}.validator.clone_search:handle_clones_unit",
         "weather.source.inventory": f"{_WEATHER}.sources.decode:handle_inventory",
         "weather.source.decode": f"{_WEATHER}.sources.decode:handle_decode",
         "weather.picture": f"{_WEATHER}.validator.picture:handle_picture",

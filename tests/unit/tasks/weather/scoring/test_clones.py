@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.scoring.clones import are_clones, distance, least_distance, sketch
+from gaia.tasks.defined_tasks.weather.scoring.clones import Blocks, are_clones, distance
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
 
@@ -45,30 +45,57 @@ def test_fields_outside_the_gate_do_not_matter() -> None:
     assert are_clones({FieldId("z", 850): 0.0}, DEFAULT_POLICY) is None
 
 
-@pytest.mark.parametrize(("columns", "blocks"), [(1, 1), (5, 5), (12, 12), (120, 12), (1441, 12)])
-def test_a_sketch_is_small_and_keeps_the_mean(columns: int, blocks: int) -> None:
-    field = np.arange(2 * columns, dtype=np.float32).reshape(2, columns)
-    assert sketch(field).shape == (2, blocks)
-    if columns % blocks == 0:
-        assert sketch(field).mean(axis=1) == pytest.approx(field.mean(axis=1, dtype=np.float64))
+def test_at_longer_leads_more_distance_is_no_difference() -> None:
+    twice = {field: 2.0 * mse for field, mse in _NEAR.items()}
+    found = [are_clones(twice, DEFAULT_POLICY, lead_h) for lead_h in (12, 24, 168, 192, 240)]
+    assert found == [False, False, False, True, True]  # thresholds are 1, 1, 1.7, 2.7 and 2.7 times as large
+
+
+def _blocks(rows: int, columns: int) -> Blocks:
+    return Blocks.of(np.full(rows, 1.0 / rows), columns)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "count"), [(1, 1, 1), (2, 5, 10), (7, 36, 252), (61, 120, 60 * 36), (721, 1440, 60 * 36)]
+)
+def test_a_sketch_is_small_and_keeps_the_mean(rows: int, columns: int, count: int) -> None:
+    field = np.arange(rows * columns, dtype=np.float32).reshape(rows, columns)
+    blocks = _blocks(rows, columns)
+    sketch = blocks.sketch(field)
+    assert sketch.shape == (count,)
+    assert blocks.areas.sum() == pytest.approx(1.0)
+    assert sketch @ blocks.areas == pytest.approx(field.mean(dtype=np.float64))
 
 
 def test_a_shift_of_the_whole_field_is_seen_in_full() -> None:
-    field = np.random.default_rng(0).normal(280, 10, (7, 50)).astype(np.float32)
-    shifted = field + np.float32(4)
-    found = least_distance(sketch(field), sketch(shifted), np.full(7, 1 / 7), 50)
+    field = np.random.default_rng(0).normal(280, 10, (70, 50)).astype(np.float32)
+    blocks = _blocks(70, 50)
+    found = blocks.least_distances(blocks.sketch(field), blocks.sketch(field + np.float32(4)))
     assert found == pytest.approx(16.0, rel=1e-6)
 
 
-_FIELDS = st.tuples(st.integers(1, 5), st.integers(1, 40)).flatmap(
+def test_a_gap_in_one_of_two_fields_says_nothing() -> None:
+    field = np.zeros((2, 2), dtype=np.float32)
+    holed = np.array([[np.nan, 3.0], [3.0, 3.0]], dtype=np.float32)
+    blocks = _blocks(2, 2)
+    found = blocks.least_distances(blocks.sketch(field), blocks.sketch(holed))
+    assert found == 0.75 * 9.0
+
+
+_FIELDS = st.tuples(st.integers(1, 70), st.integers(1, 45)).flatmap(
     lambda shape: st.tuples(*[hnp.arrays(np.float32, shape, elements=st.floats(-1e4, 1e4, width=32))] * 2)
 )
 
 
-@given(_FIELDS)
-def test_sketches_never_put_two_fields_further_apart_than_they_are(fields: tuple[Field, Field]) -> None:
+@given(_FIELDS, st.booleans())
+def test_sketches_never_put_two_fields_further_apart_than_they_are(
+    fields: tuple[Field, Field], bare_poles: bool
+) -> None:
     first, second = fields
     weights = np.linspace(1, 3, first.shape[0])
+    if bare_poles and weights.size > 1:
+        weights[0] = 0.0  # as cosine weights have it
     weights /= weights.sum()
-    least = least_distance(sketch(first), sketch(second), weights, first.shape[1])
+    blocks = Blocks.of(weights, first.shape[1])
+    least = float(blocks.least_distances(blocks.sketch(first), blocks.sketch(second)))
     assert least <= distance(first, second, weights) * (1 + 1e-9) + 1e-9

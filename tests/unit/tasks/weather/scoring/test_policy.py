@@ -13,6 +13,7 @@ from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.weather.scoring.policy import (
     DEFAULT_POLICY,
     BadPolicy,
+    CloneGrowth,
     CloneThreshold,
     Fallback,
     GatePolicy,
@@ -26,11 +27,12 @@ from gaia.tasks.defined_tasks.weather.scoring.policy import (
 
 def test_the_digest_covers_every_number() -> None:
     changed = [
-        replace(DEFAULT_POLICY, version=3),
+        replace(DEFAULT_POLICY, version=99),
         replace(DEFAULT_POLICY, terms=TermWeights(skill_clim=0.2, skill_ref=0.7)),
         replace(DEFAULT_POLICY, component_weights={**DEFAULT_POLICY.component_weights, "q": 0.07}),
         replace(DEFAULT_POLICY, clone_thresholds=()),
         replace(DEFAULT_POLICY, clone_agreement=1.0),
+        replace(DEFAULT_POLICY, clone_growth=()),
         replace(DEFAULT_POLICY, reference_baseline=ReferenceBaseline.PLAIN),
         replace(DEFAULT_POLICY, fallback=Fallback.NONE),
         replace(DEFAULT_POLICY, gate=GatePolicy(minimum=0.1)),
@@ -59,6 +61,14 @@ def test_gate_fields_are_those_of_the_design() -> None:
     assert DEFAULT_POLICY.clone_threshold(FieldId("z", 850)) is None
 
 
+def test_clone_thresholds_grow_with_the_lead_from_the_one_that_is_named() -> None:
+    steps = (CloneGrowth(lead_h=24, factor=1.5), CloneGrowth(lead_h=72, factor=4.0))
+    policy = replace(DEFAULT_POLICY, clone_growth=steps)
+    found = [policy.clone_threshold(FieldId("msl"), lead_h) for lead_h in (0, 12, 24, 48, 72, 240)]
+    assert found == [400.0, 400.0, 600.0, 600.0, 1600.0, 1600.0]
+    assert policy.clone_threshold(FieldId("q", 500), 240) is None
+
+
 @pytest.mark.parametrize(("lead_h", "weight"), [(6, 1.0), (168, 1.0), (174, 0.5), (240, 0.5), (360, 0.5)])
 def test_lead_weights_by_band(lead_h: int, weight: float) -> None:
     assert DEFAULT_POLICY.lead_weight(lead_h) == weight
@@ -83,6 +93,11 @@ def test_lead_weights_by_band(lead_h: int, weight: float) -> None:
             "ascending",
         ),
         ({"window": WindowPolicy(runs=0)}, "makes no sense"),
+        ({"clone_growth": (CloneGrowth(lead_h=24, factor=0.5),)}, "clone growth"),
+        (
+            {"clone_growth": (CloneGrowth(lead_h=48, factor=2.0), CloneGrowth(lead_h=72, factor=1.5))},
+            "clone growth",
+        ),
         ({"clone_thresholds": (CloneThreshold(variable="2t", mse=0.0),)}, "clone threshold"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The score handlers on real stores on disk: one point, aliases, frozen forecasts, clones, broken input."""
+"""The score handlers on real stores on disk: one point, aliases, frozen forecasts, broken input."""
 
 from __future__ import annotations
 
@@ -12,27 +12,22 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from gaia.contracts.errors import Fault
-from gaia.contracts.ids import Hotkey
 from gaia.protocol.run_spec import FieldId, GridSpec, RunSpec, VariableSpec
 from gaia.tasks.defined_tasks.weather.scoring.grid import GridMismatch
 from gaia.tasks.defined_tasks.weather.scoring.moments import NoFiniteTruth, NonFiniteForecast
 from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
-from gaia.tasks.defined_tasks.weather.sources.chunk_faults import ChunkDigestMismatch, ChunkNotCached
+from gaia.tasks.defined_tasks.weather.sources.chunk_faults import ChunkDigestMismatch
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField, StoreMissing
 from gaia.tasks.defined_tasks.weather.sources.field_store import FlatStore, write_flat_store
 from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
-    ClonesPayload,
-    ClonesResult,
     Day1Payload,
     Day1Result,
     Era5Payload,
     Era5Result,
-    ForecastRef,
     ScoredAgainst,
 )
 from gaia.tasks.defined_tasks.weather.validator.scoring import (
-    handle_clones_unit,
     handle_day1_scoring,
     handle_day1_unit,
     handle_era5_unit,
@@ -86,7 +81,7 @@ def _point(path: Path, name: str, value: float) -> Path:
     return path
 
 
-def _send(payload: Day1Payload | Era5Payload | ClonesPayload) -> dict[str, Any]:
+def _send(payload: Day1Payload | Era5Payload) -> dict[str, Any]:
     """As it arrives at a worker."""
     sent: dict[str, Any] = msgspec.msgpack.decode(msgspec.msgpack.encode(msgspec.to_builtins(payload)))
     return sent
@@ -287,74 +282,3 @@ def test_a_chunk_changed_after_the_freeze_is_the_miners_fault(tmp_path: Path) ->
     with pytest.raises(ChunkDigestMismatch) as raised:
         handle_era5_unit(payload)
     assert raised.value.fault is Fault.MINER
-
-
-def _clones(forecasts: dict[str, FrozenForecast], spec: RunSpec = SPEC, **changes: Any) -> ClonesResult:
-    payload = ClonesPayload(
-        run_id=RUN_ID,
-        spec=spec,
-        policy=DEFAULT_POLICY,
-        lead_h=12,
-        forecasts={
-            Hotkey(name): ForecastRef(path=str(f.path), manifest_digest=f.manifest_digest)
-            for name, f in forecasts.items()
-        },
-        **changes,
-    )
-    return msgspec.convert(handle_clones_unit(_send(payload)), ClonesResult)
-
-
-def test_forecasts_that_are_one_are_paired(tmp_path: Path) -> None:
-    alike_in_zonal_means = _weather()
-    for values in alike_in_zonal_means.values():
-        values[:] = np.roll(values, 6, axis=1)
-    result = _clones(
-        {
-            "b": _frozen(tmp_path / "b", _weather()),
-            "a": _frozen(tmp_path / "a", _weather(0.03)),
-            "c": _frozen(tmp_path / "c", _weather(1.0)),  # near in z500, not in 2t
-            "d": _frozen(tmp_path / "d", alike_in_zonal_means),
-        }
-    )
-    assert [(pair.first, pair.second) for pair in result.pairs] == [("a", "b")]
-    assert result.pairs[0].mse["2t"] == pytest.approx(0.0009, rel=1e-2)
-    assert (result.of_reference, result.unreadable, result.not_applicable) == ((), {}, None)
-
-
-def test_copies_of_the_reference_are_listed(tmp_path: Path) -> None:
-    forecasts = {"a": _frozen(tmp_path / "a", _weather()), "b": _frozen(tmp_path / "b", _weather(9.0))}
-    result = _clones(forecasts, reference_path=_flat(tmp_path / "reference", _weather(0.01)))
-    assert (result.of_reference, result.pairs) == (("a",), ())
-
-
-def test_one_broken_forecast_does_not_stop_the_search(tmp_path: Path) -> None:
-    forecasts = {name: _frozen(tmp_path / name, _weather()) for name in "abc"}
-    chunk = tmp_path / "b" / "2t/c/0/0/0"
-    changed = bytearray(chunk.read_bytes())
-    changed[-1] ^= 1
-    chunk.write_bytes(changed)
-    result = _clones(forecasts)
-    assert result.unreadable == {"b": "chunk_digest_mismatch"}
-    assert [(pair.first, pair.second) for pair in result.pairs] == [("a", "c")]
-
-
-def test_our_own_missing_file_is_not_blamed_on_the_miner(tmp_path: Path) -> None:
-    forecast = _frozen(tmp_path / "a", _weather())
-    (tmp_path / "a" / "2t/c/0/0/0").unlink()
-    with pytest.raises(ChunkNotCached) as raised:
-        _clones({"a": forecast})
-    assert raised.value.fault is Fault.VALIDATOR
-
-
-def test_a_run_without_gate_variables_compares_nothing(tmp_path: Path) -> None:
-    result = _clones(
-        {},
-        RunSpec(
-            variables=(VariableSpec(name="z", levels_hpa=(850,)),),
-            lead_h=(12,),
-            scored_lead_h=(12,),
-            gate_lead_h=None,
-            grid=SPEC.grid,
-        ),
-    )
-    assert (result.pairs, result.not_applicable) == ((), "the run holds no gate variable")

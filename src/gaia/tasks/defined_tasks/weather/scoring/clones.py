@@ -6,6 +6,8 @@ Owns the measure. Never decides who copied whom, and never touches a threshold: 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +15,8 @@ from numpy.typing import NDArray
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field, field_moments
 from gaia.tasks.defined_tasks.weather.scoring.policy import FieldT, ScoringPolicy
 
-_SECTORS = 12
-"""Blocks of longitude that a sketch averages over: 30 degrees each, so that planetary waves remain in it."""
+_BANDS, _SECTORS = 60, 36
+"""Blocks that a sketch averages over: 3 degrees of latitude by 10 of longitude, so that weather systems remain."""
 
 
 def distance(first: Field, second: Field, area_weights: NDArray[np.float64]) -> float:
@@ -23,40 +25,56 @@ def distance(first: Field, second: Field, area_weights: NDArray[np.float64]) -> 
     return moments.squared_error / moments.finite_area
 
 
-def sketch(field: Field) -> NDArray[np.float64]:
-    """A field's means over blocks of longitude, row by row: float64 (nlat, at most 12), small."""
-    starts = _block_starts(field.shape[1])
-    sums = np.add.reduceat(field, starts, axis=1, dtype=np.float64)
-    return np.asarray(sums / _block_sizes(field.shape[1]), dtype=np.float64)
+@dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """A grid cut into at most 60 x 36 blocks of neighbouring rows and columns."""
+
+    row_weights: NDArray[np.float64]
+    """(nlat,) area weights."""
+    row_starts: NDArray[np.intp]
+    column_starts: NDArray[np.intp]
+    areas: NDArray[np.float64]
+    """(blocks,) sums to 1, as the rows' weights do."""
+
+    @classmethod
+    def of(cls, area_weights: NDArray[np.float64], longitude_count: int) -> Self:
+        """The blocks of a grid with these area weights, (nlat,), that sum to 1."""
+        rows, columns = _starts(area_weights.size, _BANDS), _starts(longitude_count, _SECTORS)
+        widths = np.diff(np.append(columns, longitude_count)) / longitude_count
+        bands = np.add.reduceat(area_weights, rows)
+        return cls(
+            row_weights=area_weights,
+            row_starts=rows,
+            column_starts=columns,
+            areas=np.outer(bands, widths).ravel(),
+        )
+
+    def sketch(self, field: Field) -> NDArray[np.float64]:
+        """A field's area-weighted means over the blocks: float64 (blocks,), small. A block without area has 0."""
+        columns = np.add.reduceat(field, self.column_starts, axis=1, dtype=np.float64)
+        sums = np.add.reduceat(columns * self.row_weights[:, None], self.row_starts, axis=0).ravel() / field.shape[1]
+        means = np.divide(sums, self.areas, out=np.zeros_like(sums), where=self.areas > 0.0)
+        return np.asarray(means, dtype=np.float64)
+
+    def least_distances(self, first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Lower bounds of `distance` from sketches, along their last axis: a block's squared mean is at most its mean
+        square. Where one of them has a gap nothing is known, and the block adds nothing.
+        """
+        return np.asarray(np.nan_to_num((first - second) ** 2) @ self.areas, dtype=np.float64)
 
 
-def least_distance(
-    first: NDArray[np.float64],
-    second: NDArray[np.float64],
-    area_weights: NDArray[np.float64],
-    longitude_count: int,
-) -> float:
-    """A lower bound of `distance` from two sketches: a block's squared mean is at most its mean square."""
-    share = _block_sizes(longitude_count) / longitude_count
-    return float(area_weights @ ((first - second) ** 2 @ share))
-
-
-def are_clones(distances: Mapping[FieldT, float], policy: ScoringPolicy) -> bool | None:
-    """Whether the distance is below the threshold in the policy's share of gate fields; None: there is no gate field.
+def are_clones(distances: Mapping[FieldT, float], policy: ScoringPolicy, lead_h: int = 0) -> bool | None:
+    """Whether the distance at a lead is below the threshold in the policy's share of gate fields; None: there is none.
 
     Falling distances never make a clone two, so lower bounds of distances may rule clones out.
     """
     gate_fields = policy.gate_fields(tuple(distances))
     if not gate_fields:
         return None
-    near = sum(1 for f in gate_fields if distances[f] < (policy.clone_threshold(f) or 0.0))
+    near = sum(1 for f in gate_fields if distances[f] < (policy.clone_threshold(f, lead_h) or 0.0))
     return near >= policy.clone_agreement * len(gate_fields)
 
 
-def _block_starts(longitude_count: int) -> NDArray[np.intp]:
-    blocks = min(_SECTORS, longitude_count)
-    return (np.arange(blocks, dtype=np.intp) * longitude_count) // blocks
-
-
-def _block_sizes(longitude_count: int) -> NDArray[np.intp]:
-    return np.diff(np.append(_block_starts(longitude_count), longitude_count))
+def _starts(count: int, most: int) -> NDArray[np.intp]:
+    blocks = min(most, count)
+    return (np.arange(blocks, dtype=np.intp) * count) // blocks

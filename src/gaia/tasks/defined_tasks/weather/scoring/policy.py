@@ -96,7 +96,14 @@ class CloneThreshold(Struct, frozen=True, kw_only=True):
     variable: str
     level_hpa: int | None = None
     mse: float
-    """The variable's unit, squared."""
+    """The variable's unit, squared; up to the first lead of `clone_growth`, and times its factor beyond."""
+
+
+class CloneGrowth(Struct, frozen=True, kw_only=True):
+    """From this lead on the clone thresholds are `factor` times as large: forecasts that are not one grow apart."""
+
+    lead_h: int
+    factor: float
 
 
 class LeadBand(Struct, frozen=True, kw_only=True):
@@ -124,7 +131,7 @@ class WindowPolicy(Struct, frozen=True, kw_only=True):
 class ScoringPolicy(Struct, frozen=True, kw_only=True):
     """All of it. The default instance is the one in force."""
 
-    version: int = 2
+    version: int = 3
     area_weighting: AreaWeighting = AreaWeighting.CELL
     terms: TermWeights = TermWeights()
     reference_baseline: ReferenceBaseline = ReferenceBaseline.FADED
@@ -143,6 +150,12 @@ class ScoringPolicy(Struct, frozen=True, kw_only=True):
     )
     clone_agreement: float = 0.6
     """Two forecasts are one if they are in at least this share of the gate fields: noise in one hides no copy."""
+    clone_growth: tuple[CloneGrowth, ...] = (
+        CloneGrowth(lead_h=120, factor=1.25),
+        CloneGrowth(lead_h=168, factor=1.7),
+        CloneGrowth(lead_h=192, factor=2.7),
+    )
+    """At most half of the distance, in thresholds, of the trial's closest independent forecasts, then or later."""
     window: WindowPolicy = WindowPolicy()
 
     def __post_init__(self) -> None:
@@ -156,6 +169,9 @@ class ScoringPolicy(Struct, frozen=True, kw_only=True):
             raise BadPolicy("a clone threshold must be above zero")
         if not 0.0 < self.clone_agreement <= 1.0:
             raise BadPolicy(f"the clone agreement must be above 0 and at most 1, got {self.clone_agreement:g}")
+        leads, factors = [step.lead_h for step in self.clone_growth], [step.factor for step in self.clone_growth]
+        if leads != sorted(set(leads)) or factors != sorted(factors) or not all(1.0 <= f < math.inf for f in factors):
+            raise BadPolicy("the clone growth must be given by ascending lead, its factors not falling and at least 1")
         bands = [band.up_to_h for band in self.window.lead_bands]
         if not bands or bands != sorted(set(bands)):
             raise BadPolicy("the lead bands must be given in ascending order")
@@ -171,11 +187,15 @@ class ScoringPolicy(Struct, frozen=True, kw_only=True):
         bands = self.window.lead_bands
         return next((band.lead_weight for band in bands if lead_h <= band.up_to_h), bands[-1].lead_weight)
 
-    def clone_threshold(self, scored: ScoredField) -> float | None:
-        """The distance below which two forecasts of this field are one; None: not a gate field."""
+    def clone_growth_at(self, lead_h: int) -> float:
+        """By what the clone thresholds are multiplied at a lead; 1 before the first of `clone_growth`."""
+        return next((step.factor for step in reversed(self.clone_growth) if step.lead_h <= lead_h), 1.0)
+
+    def clone_threshold(self, scored: ScoredField, lead_h: int = 0) -> float | None:
+        """The distance below which two forecasts of this field are one at a lead; None: not a gate field."""
         return next(
             (
-                threshold.mse
+                threshold.mse * self.clone_growth_at(lead_h)
                 for threshold in self.clone_thresholds
                 if (threshold.variable, threshold.level_hpa) == (scored.variable, scored.level_hpa)
             ),

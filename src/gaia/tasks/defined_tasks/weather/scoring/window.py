@@ -69,11 +69,12 @@ def is_void(run: RunOutcome, policy: ScoringPolicy) -> bool:
 def window_scores(runs: Sequence[RunOutcome], policy: ScoringPolicy) -> dict[Hotkey, HotkeyScore]:
     """Every hotkey that any of `runs` asked, with its score. `runs`: newest first.
 
-    Per lead and hotkey: the mean over its latest (10) runs in which that lead is due of `score / ease x level`, ease
-    the mean score in that run at that lead, corrected for who was there, level the mean ease of the latest runs; at
-    most 1. With one run that is the score itself. A ratio and not a difference, so that zero stays zero in
-    a hard run and in an easy one. A lead of which nothing is known stands at the 25th percentile of those
-    with a score above zero there.
+    Per lead and hotkey: the mean score over its latest (10) runs in which that lead is due. Who is known in every one
+    of the latest runs has just that, whatever the others do: to leave something out takes exactly it from the miner,
+    and nothing from anybody else. Who was not asked in one of them, or is unknown there by our fault, has the sum of
+    its scores by the sum of its runs' eases, at most 1: it neither gains nor loses by having been there on easy days.
+    A quotient, so that zero stays zero. A lead of which nothing is known stands at the 25th percentile of those with
+    a score above zero there.
     """
     counted = [run for run in runs if not is_void(run, policy)]
     hotkeys = sorted({hotkey for run in runs for hotkey in run.asked})
@@ -87,39 +88,49 @@ def _known_at(
     lead_h: int, runs: Sequence[RunOutcome], hotkeys: Sequence[Hotkey], run_limit: int
 ) -> dict[Hotkey, LeadStanding]:
     """The standings at one lead of all of whom something is known there."""
-    ease = _ease(lead_h, runs, run_limit)
-    latest = list(ease.values())[:run_limit]
-    level = sum(latest) / len(latest) if latest else 0.0
+    due = [run for run in runs if lead_h in run.due_lead_h]
+    ahead = [run for run in runs if lead_h not in run.due_lead_h]
+    ease = _ease(lead_h, due, run_limit)
     standings = {}
     for hotkey in hotkeys:
-        scores: list[float] = []
-        for run in runs:
-            score = _score_in(run, hotkey, lead_h)
-            if score is None:
-                continue
-            easy = ease.get(run.run_id, 0.0)
-            # In this order, for level / easy may overflow where score / easy cannot.
-            scores.append(min(score / easy * level, 1.0) if easy else 0.0)
-        counted = scores[:run_limit]
-        if counted:
-            mean = sum(counted) / len(counted)
-            standings[hotkey] = LeadStanding(lead_h=lead_h, score=mean, run_count=len(counted))
+        known = {run.run_id: score for run in due if (score := _score_in(run, hotkey, lead_h)) is not None}
+        counted = dict(list(known.items())[:run_limit])
+        # Who was put out of a run has a zero there at once; until the lead is due it pushes no older score out.
+        zeros = sum(1 for run in ahead if hotkey in run.asked and hotkey in run.zeroed)
+        if counted or zeros:
+            mean = min(_mean_by_ease(counted, zeros, ease, run_limit), 1.0)
+            standings[hotkey] = LeadStanding(lead_h=lead_h, score=mean, run_count=len(counted) + zeros)
     return standings
 
 
-def _ease(lead_h: int, runs: Sequence[RunOutcome], run_limit: int) -> dict[RunId, float]:
-    """How easy each run was at a lead, newest first: the mean score of those who delivered, if always the same did.
+def _mean_by_ease(counted: Mapping[RunId, float], zeros: int, ease: Mapping[RunId, float], run_limit: int) -> float:
+    """The sum of some scores by the sum of their runs' eases: the plain mean, if those are the latest runs."""
+    is_whole = list(counted) == list(ease)[:run_limit]
+    eases = float(len(counted)) if is_whole else sum(ease[run_id] for run_id in counted)
+    return sum(counted.values()) / (eases + zeros) if eases + zeros else 0.0
 
-    Who is there changes: a run is not hard because newcomers lower its mean, nor is a newcomer good because the runs
-    without it had a higher one. So score = quality of the miner x ease of the run is fitted, as in a two-way table
-    with gaps: a run's ease is the sum of its scores by the sum of the qualities of those who delivered, a miner's
-    quality the sum of its scores by the sum of the eases of those runs (iterative proportional fitting, Deming &
-    Stephan 1940). Who was put out or is missing does not count: an outage of many makes no run hard. Where the same
-    miners deliver in every run that is the mean itself. The whole keeps the level of the means of the latest runs.
+
+def _ease(lead_h: int, runs: Sequence[RunOutcome], run_limit: int) -> dict[RunId, float]:
+    """How easy each of the runs in which a lead is due was, newest first; the latest runs' mean is 1.
+
+    That is the mean score of those who delivered, if always the same did. But who is there changes: a run is not hard
+    because newcomers lower its mean, nor is a newcomer good because the runs without it had a higher one. So score =
+    quality of the miner x ease of the run is fitted, as in a two-way table with gaps: a run's ease is the sum of its
+    scores by the sum of the qualities of those who delivered, a miner's quality the sum of its scores by the sum of the
+    eases of those runs (iterative proportional fitting, Deming & Stephan 1940). Who was put out or is missing does not
+    count: an outage of many makes no run hard. A run that nobody delivered is taken for a usual one.
     """
     delivered = {run.run_id: _delivered(lead_h, run) for run in runs}
     plain = {run_id: sum(found.values()) / len(found) for run_id, found in delivered.items() if found}
-    plain = {run_id: mean for run_id, mean in plain.items() if mean > 0.0}
+    # A run in which everybody had nothing says nothing: its ease is zero, as its scores are.
+    ease = {**dict.fromkeys(plain, 0.0), **_fit(delivered, {run: mean for run, mean in plain.items() if mean > 0.0})}
+    latest = [ease[run_id] for run_id in list(delivered)[:run_limit] if run_id in ease]
+    usual = sum(latest) / len(latest) if latest else 0.0
+    return {run_id: ease.get(run_id, usual) / usual if usual else 1.0 for run_id in delivered}
+
+
+def _fit(delivered: Mapping[RunId, Mapping[Hotkey, float]], plain: Mapping[RunId, float]) -> dict[RunId, float]:
+    """The eases of the runs in `plain`, which holds their mean scores, all above zero."""
     # By the means, so that every run counts alike, and what is fitted is near 1.
     scores = {run_id: {h: score / plain[run_id] for h, score in delivered[run_id].items()} for run_id in plain}
     ease = dict.fromkeys(plain, 1.0)
@@ -132,10 +143,7 @@ def _ease(lead_h: int, runs: Sequence[RunOutcome], run_limit: int) -> dict[RunId
         ease = fitted
         if settled:
             break
-    latest = list(plain)[:run_limit]
-    total = sum(ease[run_id] * plain[run_id] for run_id in latest)
-    level = sum(plain[run_id] for run_id in latest)
-    return {run_id: easy * plain[run_id] / total * level for run_id, easy in ease.items()} if total else plain
+    return {run_id: easy * plain[run_id] for run_id, easy in ease.items()}
 
 
 def _quality(scores: Mapping[RunId, Mapping[Hotkey, float]], ease: Mapping[RunId, float]) -> dict[Hotkey, float]:
@@ -151,8 +159,6 @@ def _quality(scores: Mapping[RunId, Mapping[Hotkey, float]], ease: Mapping[RunId
 
 def _delivered(lead_h: int, run: RunOutcome) -> dict[Hotkey, float]:
     """The scores at a lead of those who delivered it and were not put out, in a fixed order."""
-    if lead_h not in run.due_lead_h:
-        return {}
     return {
         hotkey: score
         for hotkey, scores in sorted(run.lead_scores.items())
@@ -161,13 +167,11 @@ def _delivered(lead_h: int, run: RunOutcome) -> dict[Hotkey, float]:
 
 
 def _score_in(run: RunOutcome, hotkey: Hotkey, lead_h: int) -> float | None:
-    """A hotkey's score in a run; 0 if it is zeroed or the lead is missing; None if nothing is known."""
+    """A hotkey's score in a run where the lead is due; 0 if it is zeroed or the lead is missing; None: not known."""
     if hotkey not in run.asked:
         return None
     if hotkey in run.zeroed:
         return 0.0
-    if lead_h not in run.due_lead_h:
-        return None
     return run.lead_scores.get(hotkey, {}).get(lead_h, 0.0)
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
-from gaia.contracts.errors import Fault, MinerFault
+from gaia.contracts.errors import Fault
 from gaia.contracts.ids import Hotkey
 from gaia.contracts.job import Connection, Job, NewJob
-from gaia.contracts.unit import WorkUnit, value_of
 from gaia.tasks.defined_tasks.base import MinerScore, TaskResult, set_weights_job
 from gaia.tasks.defined_tasks.weather.scoring.window import RunOutcome, Zeroed, is_void, window_scores
-from gaia.tasks.defined_tasks.weather.sources.catalog import Role
-from gaia.tasks.defined_tasks.weather.validator.fetch_chunks import Delivery, fetch_leads
+from gaia.tasks.defined_tasks.weather.validator.compare_forecasts import (
+    CLONE_OF_MINER,
+    CLONE_OF_REFERENCE,
+    compare_forecasts,
+    put_out_found,
+)
 from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, run_job
 from gaia.tasks.defined_tasks.weather.validator.progress import due_leads
-from gaia.tasks.defined_tasks.weather.validator.records.forecasts import load_forecast
 from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     MinerState,
     Run,
@@ -36,7 +36,6 @@ from gaia.tasks.defined_tasks.weather.validator.records.scores import (
     newest_combined_after,
     put_combined,
 )
-from gaia.tasks.defined_tasks.weather.validator.score_payloads import ClonesPayload, ClonesResult, ForecastRef
 from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherContext
 
 _RUNS_ON_THE_WAY = 16
@@ -45,15 +44,10 @@ window.
 """
 
 GATE_FAILED = "day1_gate_failed"
-CLONE_OF_REFERENCE = "clone_of_reference"
-CLONE_OF_MINER = "clone_of_miner"
 _DELIVERED_CODES = (GATE_FAILED, CLONE_OF_REFERENCE, CLONE_OF_MINER)
 """Zeros of miners who did deliver: they do not make a run void."""
 
 _ENDED = (MinerState.SCORED, MinerState.FAILED)
-
-_COMPARE_ATTEMPTS = 9
-"""About eight minutes of asking for chunks that we no longer have, before the run is combined without their miners."""
 
 
 async def combine_scores(job: Job, weather: WeatherContext) -> TaskResult:
@@ -62,18 +56,14 @@ async def combine_scores(job: Job, weather: WeatherContext) -> TaskResult:
     run_id = job.payload["run_id"]
     async with core.database.acquire() as conn:
         run = await load_run(conn, run_id)
-    at_hand, missing = await _gather_forecasts(weather, run)
-    if missing and job.attempt < _COMPARE_ATTEMPTS:
-        raise missing[min(missing)]  # somebody still has to deliver: ask again, as a score job would
-    clones = await _find_clones(weather, run, at_hand)
+    comparison = await compare_forecasts(job, weather, run)
     async with core.queue.completing(job) as conn:
         run = await load_run(conn, run_id, lock=True)
         if not await load_miners(conn, run_id):
             await void_run(conn, run_id, "the subnet had no miner to ask", core.clock.now())
             return TaskResult(event="run_voided")
         await _put_out_gated(conn, run)
-        await _put_out_missing(conn, run, missing)
-        await _put_out_clones(conn, run, clones)
+        await put_out_found(conn, run, comparison)
         scores = await _window(conn, weather, run)
         if scores is None:
             await void_run(conn, run_id, "more than half of the miners failed", core.clock.now())
@@ -99,73 +89,6 @@ async def _what_follows(conn: Connection, run_id: str, job: Job) -> NewJob:
     return set_weights_job("weather", run_id, f"combination-{job.id}")
 
 
-async def _gather_forecasts(
-    weather: WeatherContext, run: Run
-) -> tuple[Mapping[Hotkey, ForecastRef], Mapping[Hotkey, MinerFault]]:
-    """The forecasts to be compared with one another, their chunks of the gate's lead in the cache; and those who do
-    not deliver theirs although scores of theirs are to come: else a copy could escape the comparison by refusing them.
-
-    They were in the cache when they were verified. A miner that is gone now that all its leads are scored is left out.
-    """
-    if run.spec.gate_lead_h is None or run.sources.reference is None:
-        return {}, {}
-    async with weather.core.database.acquire() as conn:
-        miners = [m for m in await load_miners(conn, run.run_id) if m.state in (MinerState.VERIFIED, MinerState.SCORED)]
-    room = asyncio.Semaphore(weather.settings.miner_concurrency)
-    lead_h = run.spec.gate_lead_h
-    try:
-        async with asyncio.TaskGroup() as group:
-            fetches = [group.create_task(_fetch_forecast(weather, run, miner, lead_h, room)) for miner in miners]
-    except ExceptionGroup as errors:  # a task group wraps even a single error
-        raise errors.exceptions[0] from errors
-    at_hand: dict[Hotkey, ForecastRef] = {}
-    missing: dict[Hotkey, MinerFault] = {}
-    for miner, fetch in zip(miners, fetches, strict=True):
-        found = fetch.result()
-        if isinstance(found, ForecastRef):
-            at_hand[miner.hotkey] = found
-        elif miner.state is MinerState.VERIFIED:
-            missing[miner.hotkey] = found
-        else:
-            weather.core.log.warning("forecast_not_compared", hotkey=miner.hotkey, code=found.code)
-    return at_hand, missing
-
-
-async def _fetch_forecast(
-    weather: WeatherContext, run: Run, miner: RunMiner, lead_h: int, room: asyncio.Semaphore
-) -> ForecastRef | MinerFault:
-    async with room:
-        async with weather.core.database.acquire() as conn:  # one by one: 256 manifests are 100 MB
-            forecast = await load_forecast(conn, run.run_id, miner.hotkey)
-        try:
-            await fetch_leads(weather, Delivery(run=run, miner=miner, forecast=forecast), {lead_h})
-        except MinerFault as error:
-            return error
-        return ForecastRef(path=forecast.store_path, manifest_digest=forecast.manifest_digest.hex())
-
-
-async def _find_clones(
-    weather: WeatherContext, run: Run, forecasts: Mapping[Hotkey, ForecastRef]
-) -> ClonesResult | None:
-    """Compare forecasts at the gate's lead with one another and the reference; None: nothing to compare."""
-    if run.spec.gate_lead_h is None or not forecasts:
-        return None
-    payload = ClonesPayload(
-        run_id=run.run_id,
-        spec=run.spec,
-        policy=weather.settings.policy,
-        lead_h=run.spec.gate_lead_h,
-        forecasts=forecasts,
-        reference_path=await weather.fields.path(run, Role.REFERENCE, run.spec.gate_lead_h, weather.world(run)),
-    )
-    unit = WorkUnit(
-        handler="weather.clones",
-        payload=msgspec.to_builtins(payload),
-        timeout_s=weather.settings.unit_timeout_s,
-    )
-    return msgspec.convert(value_of(await weather.core.compute(unit)), ClonesResult)
-
-
 async def _put_out_gated(conn: Connection, run: Run) -> None:
     for hotkey, gate in (await load_gates(conn, run.run_id)).items():
         if gate.passed is False:
@@ -173,32 +96,6 @@ async def _put_out_gated(conn: Connection, run: Run) -> None:
                 conn, run.run_id, hotkey, code=GATE_FAILED, fault=Fault.MINER,
                 reason=f"the day-1 score {gate.score:.4f} is below the gate",
             )  # fmt: skip
-
-
-async def _put_out_missing(conn: Connection, run: Run, missing: Mapping[Hotkey, MinerFault]) -> None:
-    for hotkey, error in missing.items():
-        await fail_miner(
-            conn, run.run_id, hotkey, code=error.code, fault=Fault.MINER,
-            reason=f"the forecast could not be compared with the others: {error}",
-        )  # fmt: skip
-
-
-async def _put_out_clones(conn: Connection, run: Run, clones: ClonesResult | None) -> None:
-    """Copies of the reference earn nothing; of several equal forecasts only the first committed one earns."""
-    if clones is None:
-        return
-    for hotkey in clones.of_reference:
-        await fail_miner(
-            conn, run.run_id, hotkey, code=CLONE_OF_REFERENCE, fault=Fault.MINER,
-            reason="the forecast is the operational reference, within the clone thresholds",
-        )  # fmt: skip
-    order = {m.hotkey: (m.committed_at, m.uid) for m in await load_miners(conn, run.run_id)}
-    for pair in clones.pairs:
-        first, copy = sorted((pair.first, pair.second), key=lambda hotkey: order[hotkey])
-        await fail_miner(
-            conn, run.run_id, copy, code=CLONE_OF_MINER, fault=Fault.MINER,
-            reason=f"the forecast is that of {first}, who committed earlier, within the clone thresholds",
-        )  # fmt: skip
 
 
 async def _window(conn: Connection, weather: WeatherContext, run: Run) -> Sequence[MinerScore] | None:

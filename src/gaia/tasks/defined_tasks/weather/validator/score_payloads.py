@@ -39,20 +39,22 @@ class Era5Payload(_ScorePayload, frozen=True, kw_only=True):
 
 
 class ForecastRef(Struct, frozen=True, kw_only=True):
-    """A frozen forecast on disk."""
+    """A frozen forecast on disk, and whose it is."""
 
+    hotkey: Hotkey
     path: str
     manifest_digest: str
 
 
 class ClonesPayload(Struct, frozen=True, kw_only=True):
-    """`weather.clones`: all forecasts of a run with one another and with the reference, at one lead."""
+    """`weather.clones`: the forecasts of a run with one another and with the reference, at one lead."""
 
     run_id: RunId
     spec: RunSpec
     policy: ScoringPolicy
     lead_h: int
-    forecasts: Mapping[Hotkey, ForecastRef]
+    forecasts: tuple[ForecastRef, ...]
+    """In the order of commitment: of forecasts that are one, the first is the original."""
     reference_path: str | None = None
 
 
@@ -105,23 +107,27 @@ class Era5Result(Struct, frozen=True, kw_only=True):
     against: ScoredAgainst
 
 
-class ClonePair(Struct, frozen=True, kw_only=True):
-    """Two hotkeys, in alphabetical order, with one forecast between them."""
+class CloneFound(Struct, frozen=True, kw_only=True):
+    """A forecast that is another one, with the evidence: the mappings go by gate field, as in `z500`."""
 
-    first: Hotkey
-    second: Hotkey
+    hotkey: Hotkey
+    original: Hotkey | None
+    """Who committed to it earlier; None: it is the operational reference."""
     mse: Mapping[str, float]
-    """Gate field, as in `z500`, -> mean squared difference."""
+    """The mean squared difference, in the variable's unit squared."""
+    threshold: Mapping[str, float]
+    """Nearer than that at this lead counts."""
 
 
 class ClonesResult(Struct, frozen=True, kw_only=True):
-    """Who resembles whom too closely."""
+    """Whose forecast is another's, at one lead."""
 
     lead_h: int
-    pairs: tuple[ClonePair, ...]
-    of_reference: tuple[Hotkey, ...]
+    clones: tuple[CloneFound, ...]
     unreadable: Mapping[Hotkey, str]
     """Forecasts that could not be read, with the code of the miner's fault; they were left out."""
+    uncompared: int
+    """Pairs alike in outline that were not compared in full, because closer ones were."""
     not_applicable: str | None
-    """Why nothing was compared. Without a reference, only pairs are."""
+    """Why nothing was compared."""
     policy_digest: str

@@ -14,8 +14,6 @@ from typing import Any
 
 import msgspec
 
-from gaia.contracts.errors import Fault, GaiaError
-from gaia.contracts.ids import Hotkey
 from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.weather.scoring.clones import are_clones, distance
 from gaia.tasks.defined_tasks.weather.scoring.grid import Grid, GridMismatch
@@ -33,16 +31,7 @@ from gaia.tasks.defined_tasks.weather.scoring.skill import component_score, gate
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField
 from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore, FlatStore, grid_of, open_store
 from gaia.tasks.defined_tasks.weather.sources.forecast_store import ForecastReader
-from gaia.tasks.defined_tasks.weather.validator.clone_search import (
-    Participant,
-    close_pairs,
-    near_reference,
-    sketched,
-)
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
-    ClonePair,
-    ClonesPayload,
-    ClonesResult,
     Day1Payload,
     Day1Result,
     Era5Payload,
@@ -145,32 +134,6 @@ def handle_era5_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
     return _plain(result)
 
 
-def handle_clones_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """`weather.clones`: ClonesPayload -> ClonesResult. Forecasts that their miners broke are left out."""
-    request = msgspec.convert(payload, ClonesPayload)
-    fields = request.policy.gate_fields(request.spec.fields())
-    participants, unreadable = _participants(request, fields)
-    pairs: tuple[ClonePair, ...] = ()
-    of_reference: tuple[Hotkey, ...] = ()
-    if fields and participants:
-        grid = _grid(participants[0].store)
-        area_weights = grid.area_weights(request.policy.area_weighting)
-        pairs = close_pairs(participants, fields, area_weights, request.policy)
-        if request.reference_path is not None:
-            reference = open_store(request.reference_path)
-            grid.require_same(_grid(reference), f"the reference {reference.name}")
-            of_reference = near_reference(participants, reference, fields, area_weights, request.policy)
-    result = ClonesResult(
-        lead_h=request.lead_h,
-        pairs=pairs,
-        of_reference=of_reference,
-        unreadable=unreadable,
-        not_applicable=None if fields else "the run holds no gate variable",
-        policy_digest=request.policy.digest(),
-    )
-    return _plain(result)
-
-
 def score_fields(
     *,
     forecast: FieldStore,
@@ -266,22 +229,6 @@ def _is_clone_of(
     )
 
 
-def _participants(request: ClonesPayload, fields: tuple[FieldId, ...]) -> tuple[list[Participant], dict[Hotkey, str]]:
-    """The readable forecasts, and why the others are not. Only a miner's own fault takes it out."""
-    participants, unreadable = [], {}
-    for hotkey, forecast in sorted(request.forecasts.items()):
-        try:
-            reader = ForecastReader.open(
-                Path(forecast.path), spec=request.spec, manifest_digest=forecast.manifest_digest
-            )
-            participants.append(sketched(hotkey, reader.at_lead(request.lead_h), fields))
-        except GaiaError as error:
-            if error.fault is not Fault.MINER:
-                raise
-            unreadable[hotkey] = error.code
-    return participants, unreadable
-
-
 def _forecast(request: Day1Payload | Era5Payload) -> FieldStore:
     reader = ForecastReader.open(
         Path(request.forecast_path), spec=request.spec, manifest_digest=request.manifest_digest
@@ -309,6 +256,6 @@ def _names(fields: Iterable[FieldId]) -> str:
     return ", ".join(map(str, fields))
 
 
-def _plain(result: Day1Result | Era5Result | ClonesResult) -> dict[str, Any]:
+def _plain(result: Day1Result | Era5Result) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(result)
     return plain
