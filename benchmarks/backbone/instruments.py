@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import socket
@@ -10,8 +11,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -104,6 +105,40 @@ async def one_by_one(do: Do, units: int) -> list[float]:
         await do()
         times_us.append((time.perf_counter() - started) * 1e6)
     return times_us
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """This process on one core, all whom it has started on the others: wherever the scheduler had put them, each way
+    between them wakes another core. Where there is one core only, nothing changes.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) > 1:
+        _place({cores[0]}, set(cores[1:]))
+    try:
+        yield
+    finally:
+        _place(set(cores), set(cores))
+
+
+def _place(ours: set[int], theirs: set[int]) -> None:
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            os.sched_setaffinity(int(thread.name), ours)
+    for pid in _descendants(os.getpid()):
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(pid, theirs)
+
+
+def _descendants(pid: int) -> set[int]:
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parents[int(folder.name)] = int((folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+    found, generation = set[int](), {pid}
+    while generation := {child for child, parent in parents.items() if parent in generation}:
+        found |= generation
+    return found
 
 
 def blocking_echo(rounds: int) -> list[float]:

@@ -1,7 +1,8 @@
 """`python -m benchmarks.backbone.soak [--minutes 10] [--out FOLDER]`: supervisor, engine and workers under everything.
 
-Small units, units that compute, leak and hang, workers killed at random: throughput, memory and processor time of every
-role, restarts, and whether every unit got its one answer. Exit status 1 if one did not.
+Small units, units that compute, leak and hang, workers killed at random, /metrics scraped: throughput, memory, open
+files and processor time of every role, restarts, and whether every unit got its one answer. Exit status 1 if one did
+not. An hour (`--minutes 60`) is what the supervisor's bounds are for: 40 MB, 1 % of a core.
 """
 
 from __future__ import annotations
@@ -16,34 +17,33 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from benchmarks.backbone.instruments import insist, median, percentile
-from benchmarks.backbone.soak_engine import MIB, WORKERS, Tally
-from benchmarks.backbone.units import REGISTRY
+from benchmarks.backbone.instruments import insist, median
+from benchmarks.backbone.soak_engine import Tally
+from benchmarks.backbone.soak_supervisor import settings_in
+from benchmarks.backbone.watch import Look, children_of, looks_at, looks_table, role_of
 from gaia.validator.app.children import python_module
-from gaia.validator.app.memory import process_usage
-from gaia.validator.app.supervisor import Programs
-from gaia.validator.app.supervisor_settings import SupervisorSettings
-from gaia.validator.validator import run
 
 _SAMPLE_S: Final = 0.5
 _KILL_EVERY_S: Final = 5.0
+_SCRAPE_EVERY_S: Final = 15.0
+_SCRAPE_WITHIN_S: Final = 10.0
 _STOP_S: Final = 60.0
-_ROLES: Final = ("supervisor", "io_engine", "compute_worker")
 
 
 class Sample(Struct, frozen=True, kw_only=True):
-    """One look at everybody: resident memory by role."""
+    """One look at everybody."""
 
     at_s: float
     answered: int
-    resident_bytes: Mapping[str, Sequence[int]]
+    looks: Sequence[Look]
 
 
 class Soak(Struct, kw_only=True):
@@ -51,25 +51,10 @@ class Soak(Struct, kw_only=True):
 
     samples: list[Sample] = msgspec.field(default_factory=list)
     kills: int = 0
-    supervisor_cpu_s: float = 0.0
+    scrapes: int = 0
     starts: dict[str, int] = msgspec.field(default_factory=dict)
     tally: Tally = msgspec.field(default_factory=Tally)
     exit_status: int = -1
-
-
-def supervise(folder: Path, minutes: float) -> int:
-    """Be the supervisor. Its settings, but for the number of workers and their limit, are the product's own."""
-    settings = SupervisorSettings(
-        data_dir=str(folder / "data"),
-        database_url="postgresql://nobody@localhost/nothing",  # nobody here asks it anything
-        compute_workers=WORKERS,
-        spare_workers=1,
-        hard_memory_bytes=600 * MIB,
-        grace_s=5.0,
-    )
-    engine = python_module("benchmarks.backbone.soak_engine", "--page", str(folder / "tally.json"))
-    engine += ["--socket", str(settings.engine_socket), "--minutes", str(minutes)]
-    return run(lambda: settings, Programs(engine=engine, setup=(sys.executable, "-c", ""), registry=REGISTRY))
 
 
 def soaked(folder: Path, minutes: float) -> Soak:
@@ -77,15 +62,13 @@ def soaked(folder: Path, minutes: float) -> Soak:
     soak, log = Soak(), folder / "supervisor.log"
     with log.open("wb") as stderr:
         supervisor = subprocess.Popen(
-            python_module("benchmarks.backbone.soak", "--supervise", str(folder), "--minutes", str(minutes)),
+            python_module("benchmarks.backbone.soak_supervisor", str(folder), str(minutes)),
             stdin=subprocess.DEVNULL,
             stderr=stderr,
         )
     try:
         _look_on(soak, folder, supervisor, longest_s=60.0 * minutes + 120.0)
     finally:
-        if (usage := process_usage(supervisor.pid)) is not None:
-            soak.supervisor_cpu_s = usage.cpu_s
         supervisor.terminate()
         soak.exit_status = supervisor.wait(_STOP_S)
     soak.tally = _tally(folder)
@@ -96,27 +79,39 @@ def soaked(folder: Path, minutes: float) -> Soak:
 
 
 def _look_on(soak: Soak, folder: Path, supervisor: subprocess.Popen[bytes], *, longest_s: float) -> None:
-    began_s, log = time.monotonic(), folder / "supervisor.log"
+    began_s = time.monotonic()
     chance = random.Random(57)  # noqa: S311  a load, not a secret
-    kill_at_s = time.monotonic() + _KILL_EVERY_S
+    kill_at_s = scrape_at_s = began_s + _KILL_EVERY_S
     while not (tally := _tally(folder)).finished:
+        now_s = time.monotonic()
         insist(supervisor.poll() is None, "the supervisor has ended; see its log")
-        insist(time.monotonic() < began_s + longest_s, "the engine does not finish")
-        pids = _living(log)
-        resident = {
-            role: [usage.resident_bytes for pid in pids.get(role, ()) if (usage := process_usage(pid)) is not None]
-            for role in _ROLES[1:]
-        }
-        own = process_usage(supervisor.pid)
-        resident["supervisor"] = [own.resident_bytes] if own is not None else []
-        soak.samples.append(Sample(at_s=time.monotonic() - began_s, answered=tally.answered, resident_bytes=resident))
-        workers = pids.get("compute_worker", [])
-        if workers and time.monotonic() >= kill_at_s:
-            kill_at_s = time.monotonic() + chance.uniform(0.0, 2 * _KILL_EVERY_S)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(chance.choice(workers), signal.SIGKILL)
-                soak.kills += 1
+        insist(now_s < began_s + longest_s, "the engine does not finish")
+        looks = looks_at(supervisor.pid, now_s - began_s)
+        if any(look.role == "compute_worker" for look in looks):  # from here on all of them are there
+            soak.samples.append(Sample(at_s=now_s - began_s, answered=tally.answered, looks=looks))
+        if now_s >= kill_at_s:
+            kill_at_s = now_s + chance.uniform(0.0, 2 * _KILL_EVERY_S)
+            soak.kills += _kill_one(supervisor.pid, chance)
+        if now_s >= scrape_at_s:
+            scrape_at_s = now_s + _SCRAPE_EVERY_S
+            _scrape(folder)
+            soak.scrapes += 1
         time.sleep(_SAMPLE_S)
+
+
+def _kill_one(supervisor_pid: int, chance: random.Random) -> int:
+    workers = [pid for pid in children_of(supervisor_pid) if role_of(pid) == "compute_worker"]
+    if not workers:
+        return 0
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(chance.choice(workers), signal.SIGKILL)
+    return 1
+
+
+def _scrape(folder: Path) -> None:
+    port = (settings_in(folder).run_dir / "metrics.port").read_text(encoding="ascii").strip()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=_SCRAPE_WITHIN_S) as answer:
+        insist(b"gaia_engine_snapshot_age_seconds" in answer.read(), "the metrics tell of no engine")
 
 
 def _tally(folder: Path) -> Tally:
@@ -127,20 +122,6 @@ def _tally(folder: Path) -> Tally:
 def _events(log: Path) -> list[dict[str, Any]]:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     return [msgspec.json.decode(line) for line in lines if line.startswith("{") and line.endswith("\n")]
-
-
-def _living(log: Path) -> dict[str, list[int]]:
-    """Who runs, by role, as the supervisor's log has it."""
-    living: dict[int, str] = {}
-    for event in _events(log):
-        if event["event"] == "child_started":
-            living[event["pid"]] = event["role"]
-        elif event["event"] == "child_ended":
-            living.pop(event["pid"], None)
-    by_role: dict[str, list[int]] = {}
-    for pid, role in living.items():
-        by_role.setdefault(role, []).append(pid)
-    return by_role
 
 
 def markdown(soak: Soak) -> str:
@@ -162,19 +143,12 @@ def markdown(soak: Soak) -> str:
             f"{soak.kills}, {tally.lost_workers}, {tally.retired}; {tally.timed_out}",
         ),
         ("starts", restarts),
-        ("supervisor's processor time", f"{100 * soak.supervisor_cpu_s / samples[-1].at_s:.2f} % of a core"),
         ("late results dropped", f"{tally.stale_results}"),
+        ("scrapes of /metrics", f"{soak.scrapes}"),
         ("exit status after SIGTERM", f"{soak.exit_status}"),
-        *((f"{role}: resident, first and last tenth, highest", _memory(samples, role)) for role in _ROLES),
     ]
-    return "| soak | |\n|---|---|\n" + "".join(f"| {what} | {value} |\n" for what, value in rows)
-
-
-def _memory(samples: Sequence[Sample], role: str) -> str:
-    sizes = [size for sample in samples for size in sample.resident_bytes.get(role, ())]
-    tenth = max(1, len(sizes) // 10)
-    first, last, highest = median(sizes[:tenth]), median(sizes[-tenth:]), percentile(sizes, 100)
-    return f"{first / MIB:.1f}, {last / MIB:.1f}, {highest / MIB:.1f} MiB"
+    table = "| soak | |\n|---|---|\n" + "".join(f"| {what} | {value} |\n" for what, value in rows)
+    return f"{table}\n{looks_table([look for sample in samples for look in sample.looks])}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -182,10 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.backbone.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--out", type=Path, default=Path("out/bench"))
-    parser.add_argument("--supervise", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.supervise is not None:
-        return supervise(options.supervise, options.minutes)
     with tempfile.TemporaryDirectory(prefix="gaia-soak-") as folder:
         soak = soaked(Path(folder), options.minutes)
     options.out.mkdir(parents=True, exist_ok=True)

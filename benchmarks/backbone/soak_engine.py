@@ -17,6 +17,7 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
+from benchmarks.backbone.soak_supervisor import HARD_MEMORY_BYTES, MIB, WORKERS
 from benchmarks.backbone.units import KILOBYTE
 from gaia.contracts.clock import SystemClock
 from gaia.contracts.parent_death import die_with_parent
@@ -26,8 +27,6 @@ from gaia.validator.app.engine_snapshot import EngineSnapshot, SnapshotSender
 from gaia.validator.app.pool_settings import PoolSettings
 from gaia.validator.app.services.event_loop_lag import LoopLagMonitor
 
-MIB: Final = 1024 * 1024
-WORKERS: Final = 2
 _CALLERS: Final = 16
 _LONGEST_UNIT_S: Final = 120.0
 _TALLY_EVERY_S: Final = 1.0
@@ -35,7 +34,7 @@ _SETTINGS: Final = PoolSettings(
     workers=WORKERS,
     recycle_units=2_000,
     soft_memory_bytes=200 * MIB,
-    hard_memory_bytes=600 * MIB,
+    hard_memory_bytes=HARD_MEMORY_BYTES,
     queue_capacity=100,
 )
 

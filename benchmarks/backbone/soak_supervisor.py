@@ -1,0 +1,46 @@
+"""The supervisor of the soak: `python -m benchmarks.backbone.soak_supervisor FOLDER MINUTES`.
+
+The product's own over another engine, in a process that imports nothing else: its memory is one of the figures.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+from benchmarks.backbone.units import REGISTRY
+from gaia.validator.app.children import python_module
+from gaia.validator.app.supervisor import Programs
+from gaia.validator.app.supervisor_settings import SupervisorSettings
+from gaia.validator.validator import run
+
+MIB: Final = 1024 * 1024
+WORKERS: Final = 2
+SPARES: Final = 1
+HARD_MEMORY_BYTES: Final = 600 * MIB
+
+
+def settings_in(folder: Path) -> SupervisorSettings:
+    """The product's own, but for the number of workers and their limit."""
+    return SupervisorSettings(
+        data_dir=str(folder / "data"),
+        database_url="postgresql://nobody@localhost/nothing",  # nobody here asks it anything
+        compute_workers=WORKERS,
+        spare_workers=SPARES,
+        hard_memory_bytes=HARD_MEMORY_BYTES,
+        grace_s=5.0,
+        metrics_port=0,
+    )
+
+
+def main(folder: Path, minutes: str) -> int:
+    """Be the supervisor until told to stop."""
+    settings = settings_in(folder)
+    engine = python_module("benchmarks.backbone.soak_engine", "--page", str(folder / "tally.json"))
+    engine += ["--socket", str(settings.engine_socket), "--minutes", minutes]
+    return run(lambda: settings, Programs(engine=engine, setup=(sys.executable, "-c", ""), registry=REGISTRY))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
