@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -11,7 +15,7 @@ import uvloop
 pytest.importorskip("loky")
 pytest.importorskip("pebble")
 
-from benchmarks.backbone import soak
+from benchmarks.backbone import soak, watch
 from benchmarks.backbone.contenders import CONTENDERS
 from benchmarks.backbone.instruments import percentile, unique_bytes
 from benchmarks.backbone.lives import Leak, leaking, leaps
@@ -72,3 +76,23 @@ def test_a_short_soak_loses_nothing(tmp_path: Path) -> None:
     assert "units asked, answered, answered wrongly" in (tmp_path / "soak.md").read_text()
     samples = msgspec.json.decode((tmp_path / "soak.json").read_bytes(), type=list[soak.Sample])
     assert samples[-1].answered > 0
+    roles = {look.role: look for look in samples[-1].looks}
+    assert set(roles) == {"supervisor", "io_engine", "compute_worker"}
+    assert roles["supervisor"].resident_bytes < 40 * MIB
+    assert 0 < roles["supervisor"].open_files < 30
+
+
+def test_what_a_process_and_its_children_cost_is_read_from_outside() -> None:
+    code = "import subprocess, sys; subprocess.Popen(['sleep', '600']); print('up', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        (child,) = watch.children_of(parent.pid)
+        try:
+            parent_look, child_look = watch.looks_at(parent.pid, 1.5)
+        finally:
+            os.kill(child, signal.SIGKILL)
+    assert (parent_look.role, parent_look.processes, parent_look.threads) == ("supervisor", 1, 1)
+    assert (child_look.role, child_look.processes, child_look.at_s) == ("other", 1, 1.5)
+    assert parent_look.resident_bytes > parent_look.anonymous_bytes > MIB
+    assert watch.looks_at(parent.pid, 2.0) == []
