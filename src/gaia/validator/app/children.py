@@ -22,6 +22,7 @@ from typing import Final
 from msgspec import Struct
 
 from gaia.contracts.errors import ValidatorFault
+from gaia.validator.app.bytecode import bytecode_environment
 from gaia.validator.app.handler_registry import DEFAULT_REGISTRY
 
 _STATUS_BYTES: Final = 256 * 1024
@@ -50,7 +51,7 @@ class WorkerLaunch(Struct, frozen=True, kw_only=True):
 
     socket_path: Path
     cache_dir: Path
-    """Numba keeps compiled kernels below it."""
+    """Compiled kernels are kept below it, and compiled modules where they cannot be kept beside their sources."""
     registry: str = DEFAULT_REGISTRY
     hard_memory_bytes: int | None = None
 
@@ -69,7 +70,11 @@ class WorkerLaunch(Struct, frozen=True, kw_only=True):
 
     def environment(self) -> dict[str, str]:
         """Variables on top of the inherited ones; they must be set before numpy is imported."""
-        return {**_SINGLE_THREADED, "NUMBA_CACHE_DIR": str(self.cache_dir / "numba")}
+        return {
+            **_SINGLE_THREADED,
+            **bytecode_environment(self.cache_dir),
+            "NUMBA_CACHE_DIR": str(self.cache_dir / "numba"),
+        }
 
 
 def python_module(module: str, *arguments: str) -> list[str]:

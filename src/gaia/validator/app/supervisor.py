@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from gaia.contracts.errors import ValidatorFault
+from gaia.validator.app.bytecode import bytecode_environment
 from gaia.validator.app.children import Child, WorkerLaunch, python_module
 from gaia.validator.app.database_child import embedded_postgres, spawn_postgres
 from gaia.validator.app.disk_space import DiskSpace
@@ -174,7 +175,11 @@ class Supervisor:
         engine_argv = [*self._programs.engine, "--ppid", str(os.getpid())]
         self._add(
             Role.ENGINE, 0,
-            lambda: Child.spawn(engine_argv, environment=self._with_database(), with_status=True),
+            lambda: Child.spawn(
+                engine_argv,
+                environment={**self._with_database(), **bytecode_environment(self._settings.worker_cache_dir)},
+                with_status=True,
+            ),
         )  # fmt: skip
         launch = self._worker_launch()
         for slot in range(self._settings.compute_workers + self._settings.spare_workers):
