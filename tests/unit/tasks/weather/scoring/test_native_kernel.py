@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gaia.tasks.defined_tasks.weather.scoring import native_kernel
-from gaia.tasks.defined_tasks.weather.scoring.native_kernel import KernelMisused, KernelUnlinkable, code_path, native
+from gaia.tasks.defined_tasks.weather.scoring.native_kernel import KernelMisused, KernelUnlinkable, code_paths, native
 
 _FIELD, _NUMBER, _SUMS = ("float32", 2, False), ("float64", 0, False), ("float64", 1, True)
 _PARAMETERS = [_FIELD, _NUMBER, _SUMS]
@@ -30,6 +30,11 @@ def _allocating(field, factor, sums) -> None:  # type: ignore[no-untyped-def]
 @pytest.fixture(autouse=True)
 def _kept_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "told"))
+
+
+def _kept(function: Any = _weighted_sum, parameters: Any = _PARAMETERS) -> Path:
+    return code_paths(function, parameters)[0]
 
 
 def _sum(field: Any, factor: float = 2.0) -> float:
@@ -46,7 +51,7 @@ def test_it_computes_what_the_function_says_from_read_only_fields() -> None:
 
 def test_kept_code_is_taken_up_without_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _sum(np.ones((2, 2), np.float32)) == 8.0
-    assert code_path(_weighted_sum, _PARAMETERS).exists()
+    assert _kept().exists()
     monkeypatch.setattr(native_kernel, "_compile", lambda *_: pytest.fail("compiled again"))
     assert _sum(np.ones((2, 2), np.float32)) == 8.0
 
@@ -54,7 +59,7 @@ def test_kept_code_is_taken_up_without_compiling(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("spoil", [lambda code: code[:-1], lambda code: code[:40] + b"\xff" + code[41:], lambda _: b""])
 def test_spoilt_code_is_never_run(spoil: Any) -> None:
     _sum(np.ones((2, 2), np.float32))
-    path = code_path(_weighted_sum, _PARAMETERS)
+    path = _kept()
     whole = path.read_bytes()
     path.write_bytes(spoil(whole))
     assert _sum(np.ones((2, 2), np.float32)) == 8.0
@@ -63,9 +68,9 @@ def test_spoilt_code_is_never_run(spoil: Any) -> None:
 
 def test_another_function_or_other_types_have_other_code() -> None:
     paths = {
-        code_path(_weighted_sum, _PARAMETERS),
-        code_path(_allocating, _PARAMETERS),
-        code_path(_weighted_sum, [("float64", 2, False), _NUMBER, _SUMS]),
+        _kept(),
+        _kept(_allocating),
+        _kept(_weighted_sum, [("float64", 2, False), _NUMBER, _SUMS]),
     }
     assert len(paths) == 3
 
@@ -92,9 +97,26 @@ def test_a_kernel_that_allocates_is_refused() -> None:
         native(_allocating, _PARAMETERS)
 
 
-def test_a_folder_that_cannot_be_written_costs_time_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_folder_can_be_written_it_is_compiled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "pycache_prefix", "/proc/nowhere")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "/proc/nowhere/else")
+    assert _sum(np.ones((2, 2), np.float32)) == 8.0
+
+
+def test_code_of_an_installation_that_cannot_be_written_is_kept_where_workers_keep_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "pycache_prefix", "/proc/nowhere")
     assert _sum(np.ones((2, 2), np.float32)) == 8.0
+    assert [path.parent for path in tmp_path.rglob("*.o")] == [tmp_path / "told"]
+    monkeypatch.setattr(native_kernel, "_compile", lambda *_: pytest.fail("compiled again"))
+    assert _sum(np.ones((2, 2), np.float32)) == 8.0
+
+
+def test_without_such_a_folder_it_is_kept_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert code_paths(_weighted_sum, _PARAMETERS)[1].parent == tmp_path / "home" / ".cache" / "gaia"
 
 
 def test_taking_up_kept_code_imports_no_compiler(tmp_path: Path) -> None:

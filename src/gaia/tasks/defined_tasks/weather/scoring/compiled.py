@@ -1,7 +1,7 @@
 """How a kernel is compiled: at its first call, for one set of types, kept on disk where that is possible.
 
-Owns numba's settings, and imports numba only when something is compiled or taken from its cache. Never holds a
-formula.
+Imports numba only when something is compiled, or taken from its cache because `native_kernel` cannot run it. Never
+holds a formula.
 """
 
 from __future__ import annotations
@@ -11,10 +11,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
-from gaia.tasks.defined_tasks.weather.scoring.native_kernel import KernelUnlinkable, native
-
-_MAY_REORDER = {"reassoc", "contract", "nsz", "arcp", "afn"}
-"""Sums may be reordered into vector lanes; "nnan" and "ninf" stay off, for NaN must be seen."""
+from gaia.tasks.defined_tasks.weather.scoring.native_kernel import MAY_REORDER, KernelUnlinkable, native
 
 
 class Argument(Enum):
@@ -73,7 +70,7 @@ class Kernel:
         signature = numba.void(*(argument.numba_type() for argument in self._arguments))
         compiled: Callable[..., None]
         try:
-            compiled = numba.njit([signature], nogil=True, fastmath=_MAY_REORDER, cache=True)(self._function)
+            compiled = numba.njit([signature], nogil=True, fastmath=MAY_REORDER, cache=True)(self._function)
         except RuntimeError:  # numba's way to say that no folder for its cache is writable
-            compiled = numba.njit([signature], nogil=True, fastmath=_MAY_REORDER)(self._function)
+            compiled = numba.njit([signature], nogil=True, fastmath=MAY_REORDER)(self._function)
         return compiled

@@ -13,6 +13,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from gaia.contracts.errors import ValidatorFault
 
 _DIGEST_BYTES = 32
-_MAY_REORDER = {"reassoc", "contract", "nsz", "arcp", "afn"}
+MAY_REORDER = {"reassoc", "contract", "nsz", "arcp", "afn"}
 """Sums may be reordered into vector lanes; "nnan" and "ninf" stay off, for NaN must be seen."""
 
 
@@ -52,16 +53,33 @@ def native(function: Call, parameters: Sequence[Parameter]) -> Call:
     It is called as the function itself and releases the interpreter's lock. It must return nothing, allocate
     nothing and call only arithmetic. Raises KernelUnlinkable; its calls raise KernelMisused and KernelFailed.
     """
-    path = code_path(function, parameters)
-    code = _read(path)
+    paths = code_paths(function, parameters)
+    code = next((found for path in paths if (found := _read(path)) is not None), None)
     if code is None:
         code = _compile(function, parameters)
-        _write(path, code)
+        any(_write(path, code) for path in paths)  # the first that takes it is enough
     return _linked(code, function.__name__, parameters)
 
 
-def code_path(function: Call, parameters: Sequence[Parameter]) -> Path:
-    """Where its machine code lies: where Python keeps the compiled form of its source file."""
+def code_paths(function: Call, parameters: Sequence[Parameter]) -> list[Path]:
+    """Where its machine code may lie: where Python keeps the compiled form of its source file, then, for installations
+    that cannot be written, in the folder that workers are told to keep numba's cache in, or else in the user's.
+
+    Never in a folder that others may write to: what lies there is run.
+    """
+    compiled = Path(importlib.util.cache_from_source(inspect.getfile(function)))
+    name = f"{compiled.stem}.{function.__name__}.{_key(function, parameters)}.o"
+    folders = [compiled.parent]
+    if told := os.environ.get("NUMBA_CACHE_DIR"):  # numba's own variable, which numba is not imported to ask
+        folders.append(Path(told))
+    else:
+        with suppress(RuntimeError):  # a process without a home
+            folders.append(Path.home() / ".cache" / "gaia")
+    return [folder / name for folder in folders]
+
+
+def _key(function: Call, parameters: Sequence[Parameter]) -> str:
+    """Everything that the machine code depends on."""
     import llvmlite.binding as llvm  # type: ignore[import-untyped]  # it has no types
 
     parts = [
@@ -73,9 +91,7 @@ def code_path(function: Call, parameters: Sequence[Parameter]) -> Path:
         llvm.get_host_cpu_name(),
         llvm.get_host_cpu_features().flatten(),
     ]
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    compiled = Path(importlib.util.cache_from_source(inspect.getfile(function)))
-    return compiled.with_name(f"{compiled.stem}.{function.__name__}.{key}.o")
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 def _compile(function: Call, parameters: Sequence[Parameter]) -> bytes:
@@ -89,7 +105,7 @@ def _compile(function: Call, parameters: Sequence[Parameter]) -> bytes:
     }  # needs nothing of numba to run
     signature = numba.void(*(_numba_type(parameter) for parameter in parameters))
     try:
-        compiled = numba.njit([signature], fastmath=_MAY_REORDER, **alone)(function)
+        compiled = numba.njit([signature], fastmath=MAY_REORDER, **alone)(function)
     except numba.core.errors.NumbaError as error:  # an allocation, first of all
         raise KernelUnlinkable(f"{function.__name__} does not compile without numba's runtime: {error}") from error
     result: Any = next(iter(compiled.overloads.values()))
@@ -178,8 +194,8 @@ def _read(path: Path) -> bytes | None:
     return code if stored[:_DIGEST_BYTES] == hashlib.sha256(code).digest() else None
 
 
-def _write(path: Path, code: bytes) -> None:
-    """Whole or not at all. Where the folder cannot be written, every process compiles for itself."""
+def _write(path: Path, code: bytes) -> bool:
+    """Whole or not at all. Where no folder can be written, every process compiles for itself."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -188,3 +204,5 @@ def _write(path: Path, code: bytes) -> None:
     except OSError:
         with suppress(OSError):
             temporary.unlink()
+        return False
+    return True
