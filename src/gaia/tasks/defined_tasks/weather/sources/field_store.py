@@ -119,15 +119,11 @@ class FlatStore:
             raise StoreDamaged(
                 f"{data_path} has {size_bytes} bytes, its header promises {self.header.data_bytes}; delete {folder}"
             )
-        self._name = str(folder)
-        self._latitude, self._longitude = coordinates(self.header.grid)
+        self.name = str(folder)
+        self.latitude, self.longitude = coordinates(self.header.grid)
         self._index = {FieldId(v, level): i for i, (v, level) in enumerate(self.header.fields)}
         shape = (len(self.header.fields), *self.header.grid.shape)
         self._data = np.memmap(data_path, dtype="<f4", mode="r", shape=shape)
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     @property
     def grid(self) -> GridSpec:
@@ -139,21 +135,13 @@ class FlatStore:
         """The instant, where the source has one."""
         return self.header.valid_time
 
-    @property
-    def latitude(self) -> NDArray[np.float64]:
-        return self._latitude
-
-    @property
-    def longitude(self) -> NDArray[np.float64]:
-        return self._longitude
-
     def fields(self) -> tuple[FieldId, ...]:
         return tuple(self._index)
 
     def read(self, field: FieldId) -> NDArray[np.float32]:
         """A read-only view of the mapped file, no copy."""
         if field not in self._index:
-            raise missing_field(self._name, field, self.fields())
+            raise missing_field(self.name, field, self.fields())
         return np.asarray(self._data[self._index[field]])
 
 
@@ -167,30 +155,18 @@ class MemoryStore:
         values: Mapping[FieldId, NDArray[np.float32]],
         available: Sequence[FieldId] = (),
     ) -> None:
-        self._name = name
+        self.name = name
         self._values = values
         self._available = available or tuple(values)
         self.grid = grid
-        self._latitude, self._longitude = coordinates(grid)
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def latitude(self) -> NDArray[np.float64]:
-        return self._latitude
-
-    @property
-    def longitude(self) -> NDArray[np.float64]:
-        return self._longitude
+        self.latitude, self.longitude = coordinates(grid)
 
     def fields(self) -> tuple[FieldId, ...]:
         return tuple(self._values)
 
     def read(self, field: FieldId) -> NDArray[np.float32]:
         if field not in self._values:
-            raise missing_field(self._name, field, self._available)
+            raise missing_field(self.name, field, self._available)
         return self._values[field]
 
 

@@ -64,32 +64,20 @@ class XarrayStore:
     """
 
     def __init__(self, path: Path, *, lead_h: int | None = None, at: Mapping[str, int] | None = None) -> None:
-        self._name = str(path)
+        self.name = str(path)
         self._dataset = _open(path)
         self._latitude_name = self._axis(LATITUDE_NAMES, "latitude")
         self._longitude_name = self._axis(LONGITUDE_NAMES, "longitude")
         self.grid: GridSpec = grid_of(
             self._dataset[self._latitude_name].values, self._dataset[self._longitude_name].values
         )
-        self._latitude, self._longitude = coordinates(self.grid)
+        self.latitude, self.longitude = coordinates(self.grid)
         self._instant = dict(at or {})
         self._instant |= self._instant_of(lead_h)
         self._places = dict(self._find_fields())
         if not self._places:
             names = ", ".join(str(v) for v in self._dataset.variables) or "nothing"
             raise UnusableStore(f"{path} has no known variable with its level; it has {names}")
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def latitude(self) -> NDArray[np.float64]:
-        return self._latitude
-
-    @property
-    def longitude(self) -> NDArray[np.float64]:
-        return self._longitude
 
     def fields(self) -> tuple[FieldId, ...]:
         """In the table's order, levels ascending."""
@@ -100,7 +88,7 @@ class XarrayStore:
         """Loads one field; masked and fill values become NaN."""
         place = self._places.get(field)
         if place is None:
-            raise missing_field(self._name, field, self.fields())
+            raise missing_field(self.name, field, self.fields())
         selection: dict[str, int] = dict(self._instant)
         if place.level_axis is not None:
             selection[place.level_axis] = place.level_index
@@ -112,7 +100,7 @@ class XarrayStore:
         try:
             values = selected.transpose(*order).values
         except (ValueError, OSError, RuntimeError) as error:
-            raise UnusableStore(f"{self._name}: {field} cannot be read: {_one_line(error)}") from error
+            raise UnusableStore(f"{self.name}: {field} cannot be read: {_one_line(error)}") from error
         converted = np.asarray(values * place.factor if place.factor != 1.0 else values, dtype=np.float32)
         return converted.reshape(self.grid.shape)
 
@@ -120,7 +108,7 @@ class XarrayStore:
         found = [name for name in names if name in self._dataset.variables]
         if len(found) != 1:
             there = ", ".join(str(v) for v in self._dataset.variables) or "nothing"
-            raise UnusableStore(f"{self._name} has {len(found)} {what} coordinates ({names[0]}, ...); it has {there}")
+            raise UnusableStore(f"{self.name} has {len(found)} {what} coordinates ({names[0]}, ...); it has {there}")
         return found[0]
 
     def _instant_of(self, lead_h: int | None) -> dict[str, int]:
@@ -129,7 +117,7 @@ class XarrayStore:
         for axis in TIME_NAMES:
             if axis not in self._instant and self._dataset.sizes.get(axis, 1) != 1:
                 raise UnusableStore(
-                    f"{self._name} has {self._dataset.sizes[axis]} instants on axis {axis!r}; one is expected"
+                    f"{self.name} has {self._dataset.sizes[axis]} instants on axis {axis!r}; one is expected"
                 )
         for axis in LEAD_NAMES:
             if axis in self._dataset.sizes:
@@ -138,14 +126,14 @@ class XarrayStore:
 
     def _lead_index(self, axis: str, lead_h: int | None) -> int:
         if axis not in self._dataset.variables:
-            raise UnusableStore(f"{self._name}: axis {axis!r} has no values, so its leads are not known")
-        leads_h = _hours(self._dataset[axis].values, self._dataset[axis].attrs.get("units"), self._name)
+            raise UnusableStore(f"{self.name}: axis {axis!r} has no values, so its leads are not known")
+        leads_h = _hours(self._dataset[axis].values, self._dataset[axis].attrs.get("units"), self.name)
         if lead_h is None and leads_h.size == 1:
             return 0
         matches = np.flatnonzero(np.abs(leads_h - lead_h) < 1e-6) if lead_h is not None else np.array([], dtype=int)
         if matches.size != 1:
             wanted = "which lead is wanted was not said" if lead_h is None else f"lead {lead_h} h is wanted"
-            raise MissingField(f"{self._name}: {wanted}; it has {', '.join(f'{h:g}' for h in leads_h[:60])} h")
+            raise MissingField(f"{self.name}: {wanted}; it has {', '.join(f'{h:g}' for h in leads_h[:60])} h")
         return int(matches[0])
 
     def _find_fields(self) -> Iterator[tuple[FieldId, _Place]]:
@@ -159,24 +147,24 @@ class XarrayStore:
             for level_hpa, axis, index in self._levels_of(known, array):
                 field = FieldId(known.name, level_hpa)
                 if field in found:
-                    raise UnusableStore(f"{self._name} holds {field} twice: {found[field].array!r} and {name!r}")
+                    raise UnusableStore(f"{self.name} holds {field} twice: {found[field].array!r} and {name!r}")
                 found[field] = _Place(array=str(name), level_axis=axis, level_index=index, factor=factor)
         yield from found.items()
 
     def _check_array(self, name: str, array: xr.Variable) -> None:
         if array.dtype.kind not in "fiu":
-            raise UnusableStore(f"{self._name}: {name!r} holds {array.dtype}, not numbers")
+            raise UnusableStore(f"{self.name}: {name!r} holds {array.dtype}, not numbers")
         free = {*LEVEL_NAMES, *LEAD_NAMES, *self._instant, self._latitude_name, self._longitude_name}
         for axis, size in array.sizes.items():
             if axis not in free and size != 1:
-                raise UnusableStore(f"{self._name}: {name!r} has an axis {axis!r} of {size} that is not understood")
+                raise UnusableStore(f"{self.name}: {name!r} has an axis {axis!r} of {size} that is not understood")
 
     def _levels_of(self, known: Variable, array: xr.Variable) -> Iterator[tuple[int | None, str | None, int]]:
         """(level in hPa, its axis, index along it) of each level of an array."""
         axis = next((name for name in LEVEL_NAMES if name in array.sizes), None)
         if not known.on_levels:
             if axis is not None and array.sizes[axis] != 1:
-                raise UnusableStore(f"{self._name}: surface variable {known.name} has {array.sizes[axis]} levels")
+                raise UnusableStore(f"{self.name}: surface variable {known.name} has {array.sizes[axis]} levels")
             yield None, axis, 0
             return
         coordinate = axis or next((name for name in LEVEL_NAMES if self._is_scalar(name)), None)
