@@ -16,10 +16,12 @@ _FIELDS[1, 2, 3] = _FIELDS[2, 5] = np.nan
 _MEMBERS = _RANDOM.normal(250.0, 10.0, (5, 6, 9)).astype(np.float32)
 _POINTS = _RANDOM.uniform(0.0, 1.0, (6, 9)) * (_RANDOM.random((6, 9)) < 0.7)
 _ROWS = np.array([0.1, 0.0, 0.2, 0.3, 0.2, 0.2])
+_NUMBERS = [250.0, 240.0, 260.0]
+"""An origin, and limits that some values are beyond."""
 
 _CASES = [
-    pytest.param(moments._accumulate, moments._accumulate_rows, [*_FIELDS, _ROWS, 250.0], 13, id="moments, rows"),
-    pytest.param(moments._accumulate_points, moments._accumulate_each, [*_FIELDS, _POINTS, 250.0], 13, id="points"),
+    pytest.param(moments._accumulate, moments._accumulate_rows, [*_FIELDS, _ROWS, *_NUMBERS], 14, id="moments, rows"),
+    pytest.param(moments._accumulate_points, moments._accumulate_each, [*_FIELDS, _POINTS, *_NUMBERS], 14, id="points"),
     pytest.param(
         comoments._accumulate, comoments._accumulate_rows, [*_FIELDS[:3], _POINTS, 1.0, 2.0], 6, id="comoments"
     ),

@@ -26,6 +26,7 @@ from gaia.tasks.defined_tasks.weather.scoring.moments import (
     Moments,
     NoFiniteTruth,
     NonFiniteForecast,
+    OutsideLimits,
     field_moments,
 )
 
@@ -272,6 +273,43 @@ def test_fields_about_different_means_merge_about_the_common_one() -> None:
 def test_the_order_of_merging_changes_no_digit() -> None:
     parts = [_moments(_fields(250.0 + seed, 10.0, seed)) for seed in range(9)]
     assert Moments.total(parts) == Moments.total(reversed(parts)) == Moments.total(parts[4:] + parts[:4])
+
+
+@given(
+    forecast=hnp.arrays(
+        np.float32, (3, 7), elements=st.one_of(st.floats(width=32), st.sampled_from([np.float32(0.1), np.float32(-2)]))
+    ),
+    truth=hnp.arrays(np.float32, (3, 7), elements=st.sampled_from([0.0, 1.0, np.nan])),
+    by_point=st.booleans(),
+)
+def test_a_forecast_beyond_its_limits_is_refused_wherever_that_is(
+    forecast: Field, truth: Field, *, by_point: bool
+) -> None:
+    # Row 1 weighs nothing. 0.1 rounded to float32 is beyond 0.1.
+    truth[0, 0] = 1.0
+    weights = np.array([0.5, 0.0, 0.5])
+    area_weights = point_weights(weights, truth.shape) if by_point else weights
+    within = (forecast.astype(np.float64) >= -2.0) & (forecast.astype(np.float64) <= 0.1)
+    if within.all():
+        field_moments((-2.0, 0.1), forecast=forecast, truth=truth, area_weights=area_weights)
+    else:
+        with pytest.raises(OutsideLimits, match=f"^{(~within).sum()} of 21 values are not from -2 to 0.1$") as raised:
+            field_moments((-2.0, 0.1), forecast=forecast, truth=truth, area_weights=area_weights)
+        assert raised.value.fault is Fault.MINER
+
+
+@pytest.mark.parametrize("gap_in", [1, 2, 3])
+@pytest.mark.parametrize("gap", [np.nan, np.inf, -np.inf])
+def test_a_gap_takes_out_its_point_and_no_other(gap_in: int, gap: float) -> None:
+    fields, gappy = _fields(250.0, 10.0), _fields(250.0, 10.0)
+    gappy[gap_in][2, 3] = gap
+    there = np.ones(_SHAPE)
+    there[2, 3] = 0.0
+    sums, without = _moments(gappy), _moments(fields, point_weights(_WEIGHTS, _SHAPE) * there)
+    for name in ("error", "squared_error", "anomaly_product", "truth_anomaly_squared", "reference_squared_error"):
+        assert getattr(sums, name) == pytest.approx(getattr(without, name), rel=1e-12), name
+    assert sums.finite_area == pytest.approx(without.area, rel=1e-14)
+    assert sums.truth_eddy_variation == pytest.approx(without.truth_eddy_variation, rel=1e-12)
 
 
 @pytest.mark.parametrize("by_point", [False, True])

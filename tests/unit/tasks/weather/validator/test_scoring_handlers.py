@@ -11,12 +11,17 @@ import pytest
 import xarray as xr
 from numpy.typing import NDArray
 
-from gaia.contracts.errors import Fault
+from gaia.contracts.errors import Fault, MinerFault
 from gaia.protocol.run_spec import FieldId, GridSpec, RunSpec, VariableSpec
 from gaia.tasks.defined_tasks.weather.scoring.grid import GridMismatch
 from gaia.tasks.defined_tasks.weather.scoring.moments import NoFiniteTruth, NonFiniteForecast
 from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
-from gaia.tasks.defined_tasks.weather.sources.chunk_faults import ChunkDigestMismatch
+from gaia.tasks.defined_tasks.weather.sources.chunk_codec import encode_field
+from gaia.tasks.defined_tasks.weather.sources.chunk_faults import (
+    ChunkDigestMismatch,
+    ImplausibleValue,
+    NonFiniteValue,
+)
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField, StoreMissing
 from gaia.tasks.defined_tasks.weather.sources.field_store import FlatStore, write_flat_store
 from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
@@ -270,6 +275,28 @@ def test_a_forecast_with_a_hole_names_its_field(tmp_path: Path) -> None:
     holed[FieldId("z", 500)][3, 4] = np.nan
     with pytest.raises(NonFiniteForecast, match="field z500"):
         handle_day1_scoring(_flat(tmp_path / "miner", holed), _flat(tmp_path / "gfs", _weather()), None)
+
+
+@pytest.mark.parametrize(
+    ("bad", "refused", "says"),
+    [
+        (1e6, ImplausibleValue, r"holds 1000000 m2 s-2 at latitude index 2, longitude index 5; plausible is -15000 to"),
+        (np.nan, NonFiniteValue, "holds nan at latitude index 2, longitude index 5; every value must be finite"),
+        (-np.inf, NonFiniteValue, "holds -inf at latitude index 2"),
+    ],
+)
+@pytest.mark.parametrize("truth_has", ["a value", "a gap there", "no value at all"])
+def test_an_impossible_value_is_named_and_comes_before_any_fault_of_the_truth(
+    tmp_path: Path, bad: float, refused: type[MinerFault], says: str, truth_has: str
+) -> None:
+    values = _weather()[FieldId("z", 500)]
+    values[2, 5] = bad
+    forecast = _frozen(tmp_path / "forecast", _weather()).replace_chunk("z/c/1/0/0/0", encode_field(values))
+    truth = _weather()
+    if truth_has != "a value":
+        truth[FieldId("z", 500)][(2, 5) if truth_has == "a gap there" else ...] = np.nan
+    with pytest.raises(refused, match=rf"^chunk z/c/1/0/0/0 \(z at 500 hPa, lead 24 h\) {says}"):
+        handle_era5_unit(_score_payload(Era5Payload, forecast, truth_path=_flat(tmp_path / "truth", truth)))
 
 
 def test_a_chunk_changed_after_the_freeze_is_the_miners_fault(tmp_path: Path) -> None:

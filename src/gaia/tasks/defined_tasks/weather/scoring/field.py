@@ -24,6 +24,10 @@ class NonFiniteForecast(MinerFault):
     """A forecast holds NaN or infinity at a point where the truth is finite."""
 
 
+class OutsideLimits(MinerFault):
+    """A forecast holds values that it must not hold, wherever they are."""
+
+
 class NoFiniteTruth(SourceFault):
     """A field has not one point at which truth, climatology and reference are all finite."""
 

@@ -20,13 +20,14 @@ from gaia.tasks.defined_tasks.weather.scoring.field import (
     Field,
     NoFiniteTruth,
     NonFiniteForecast,
+    OutsideLimits,
     blame_forecast,
     require_alike,
 )
 from gaia.tasks.defined_tasks.weather.scoring.grid import require_weights
 from gaia.tasks.defined_tasks.weather.scoring.sums import Sums, between
 
-__all__ = ["BadField", "Field", "Moments", "NoFiniteTruth", "NonFiniteForecast", "field_moments"]
+__all__ = ["BadField", "Field", "Moments", "NoFiniteTruth", "NonFiniteForecast", "OutsideLimits", "field_moments"]
 
 
 class Moments(Sums, frozen=True, kw_only=True):
@@ -91,6 +92,8 @@ class Moments(Sums, frozen=True, kw_only=True):
 
 
 def field_moments(
+    limits: tuple[float, float] | None = None,
+    /,
     *,
     forecast: Field,
     truth: Field,
@@ -104,10 +107,11 @@ def field_moments(
     (nlat,), each shared by its points, or of points (nlat, nlon), as `regions.region_weights` makes them. What
     weighs 0 is not looked at. A point where truth, climatology or reference is not finite is left out, and
     `finite_area` says so. Rows are added in their order, so a field's sums never depend on who computes them
-    or what else is computed.
+    or what else is computed. limits: the least and the greatest value that the forecast may hold, in its unit,
+    anywhere, at points that do not count as well.
 
-    Raises NonFiniteForecast, NoFiniteTruth, GridMismatch (shapes differ) and BadField (not float32, or not
-    2-d).
+    Raises OutsideLimits (NaN is outside), NonFiniteForecast, NoFiniteTruth, GridMismatch (shapes differ) and
+    BadField (not float32, or not 2-d).
     """
     shape = truth.shape
     arrays = {"truth": truth, "forecast": forecast, "climatology": climatology, "reference": reference}
@@ -118,10 +122,13 @@ def field_moments(
     f, c, r = (t if array is None else np.ascontiguousarray(array) for array in (forecast, climatology, reference))
     sums = np.zeros(_SUMS, dtype=np.float64)
     origin = first_finite(t)
+    low, high = limits or (-math.inf, math.inf)
     if area_weights.ndim == 1:
-        _accumulate(f, t, c, r, area_weights / shape[1], origin, sums)
+        _accumulate(f, t, c, r, area_weights / shape[1], origin, low, high, sums)
     else:
-        _accumulate_points(f, t, c, r, area_weights, origin, sums)
+        _accumulate_points(f, t, c, r, area_weights, origin, low, high, sums)
+    if limits is not None and sums[_WITHIN] != f.size:
+        raise OutsideLimits(f"{f.size - int(sums[_WITHIN])} of {f.size} values are not from {low:g} to {high:g}")
     if sums[_FINITE_AREA] == 0.0:
         raise NoFiniteTruth("truth, climatology and reference have no finite point in common")
     if not math.isfinite(sums[_ABSOLUTE_ERROR]):
@@ -139,7 +146,7 @@ def first_finite(truth: Field) -> float:
 
 
 def _moments(sums: NDArray[np.float64], origin: float, *, has_climatology: bool, has_reference: bool) -> Moments:
-    finite, error, absolute, squared, product, f_squared, t_squared, reference, q, qq, qd, eddy, area = sums.tolist()
+    finite, error, absolute, squared, product, f_squared, t_squared, reference, q, qq, qd, eddy, area, _ = sums.tolist()
     return Moments(
         area=area,
         finite_area=finite,
@@ -158,41 +165,51 @@ def _moments(sums: NDArray[np.float64], origin: float, *, has_climatology: bool,
     )
 
 
-_SUMS = 13
-_FINITE_AREA, _ABSOLUTE_ERROR = 0, 2
+_SUMS = 14
+_FINITE_AREA, _ABSOLUTE_ERROR, _WITHIN = 0, 2, 13
 
 
 def _accumulate_rows(  # type: ignore[no-untyped-def]  # noqa: PLR0917  numba takes positions only
-    forecast, truth, climatology, reference, point_weights, origin, sums
+    forecast, truth, climatology, reference, point_weights, origin, low, high, sums
 ) -> None:
     for j in range(truth.shape[0]):
-        if point_weights[j] == 0.0:
-            continue
         f_row, t_row, c_row, r_row = forecast[j], truth[j], climatology[j], reference[j]
-        n = d1 = ad = d2 = ab = aa = bb = ee = q1 = q2 = qd = 0.0
-        for i in range(t_row.size):
-            t, c, r = np.float64(t_row[i]), np.float64(c_row[i]), np.float64(r_row[i])
-            # Three float32 values cannot overflow a float64, so the sum is finite exactly if all three are.
-            counts = abs(t + c + r) < np.inf
-            f = np.float64(f_row[i])
-            d = f - t if counts else 0.0
-            a = f - c if counts else 0.0
-            b = t - c if counts else 0.0
-            e = r - t if counts else 0.0
-            q = t - origin if counts else 0.0
-            n += 1.0 if counts else 0.0
-            d1 += d
-            ad += abs(d)
-            d2 += d * d
-            ab += a * b
-            aa += a * a
-            bb += b * b
-            ee += e * e
-            q1 += q
-            q2 += q * q
-            qd += q * d
+        if point_weights[j] == 0.0:
+            for i in range(f_row.size):
+                f = np.float64(f_row[i])
+                sums[13] += 1.0 if (f >= low) & (f <= high) else 0.0
+            continue
+        # Most rows have no gaps, and need not look for any: one in truth, climatology or reference would show in
+        # q1, bb or ee, for no sum of squares of float32 values overflows a float64.
+        for gaps in (False, True):
+            n = within = 0
+            d1 = ad = d2 = ab = aa = bb = ee = q1 = q2 = qd = 0.0
+            for i in range(t_row.size):
+                t, c, r = np.float64(t_row[i]), np.float64(c_row[i]), np.float64(r_row[i])
+                # Three float32 values cannot overflow a float64, so the sum is finite exactly if all three are.
+                counts = abs(t + c + r) < np.inf if gaps else True
+                f = np.float64(f_row[i])
+                within += 1 if (f >= low) & (f <= high) else 0
+                d = f - t if counts else 0.0
+                a = f - c if counts else 0.0
+                b = t - c if counts else 0.0
+                e = r - t if counts else 0.0
+                q = t - origin if counts else 0.0
+                n += 1 if counts else 0
+                d1 += d
+                ad += abs(d)
+                d2 += d * d
+                ab += a * b
+                aa += a * a
+                bb += b * b
+                ee += e * e
+                q1 += q
+                q2 += q * q
+                qd += q * d
+            if abs(q1) + bb + ee < np.inf:
+                break
         w = point_weights[j]
-        eddy = max(q2 - q1 * q1 / n, 0.0) if n > 0.0 else 0.0
+        eddy = max(q2 - q1 * q1 / n, 0.0) if n > 0 else 0.0
         sums[0] += w * n
         sums[1] += w * d1
         sums[2] += w * ad
@@ -206,21 +223,27 @@ def _accumulate_rows(  # type: ignore[no-untyped-def]  # noqa: PLR0917  numba ta
         sums[10] += w * qd
         sums[11] += w * eddy
         sums[12] += w * t_row.size
+        sums[13] += within
 
 
-_accumulate = Kernel(_accumulate_rows, *[Argument.FIELD] * 4, Argument.ROWS, Argument.NUMBER, Argument.SUMS)
+_accumulate = Kernel(
+    _accumulate_rows,
+    *[Argument.FIELD] * 4,
+    *(Argument.ROWS, *[Argument.NUMBER] * 3, Argument.SUMS),
+)
 
 
 def _accumulate_each(  # type: ignore[no-untyped-def]  # noqa: PLR0917  numba takes positions only
-    forecast, truth, climatology, reference, point_weights, origin, sums
+    forecast, truth, climatology, reference, point_weights, origin, low, high, sums
 ) -> None:
     for j in range(truth.shape[0]):
         f_row, t_row, c_row, r_row, w_row = forecast[j], truth[j], climatology[j], reference[j], point_weights[j]
-        n = d1 = ad = d2 = ab = aa = bb = ee = q1 = q2 = qd = area = 0.0
+        n = d1 = ad = d2 = ab = aa = bb = ee = q1 = q2 = qd = area = within = 0.0
         for i in range(t_row.size):
             w, t, c, r = w_row[i], np.float64(t_row[i]), np.float64(c_row[i]), np.float64(r_row[i])
             counts = (w > 0.0) & (abs(t + c + r) < np.inf)
             f = np.float64(f_row[i])
+            within += 1.0 if (f >= low) & (f <= high) else 0.0
             d = f - t if counts else 0.0
             a = f - c if counts else 0.0
             b = t - c if counts else 0.0
@@ -239,9 +262,13 @@ def _accumulate_each(  # type: ignore[no-untyped-def]  # noqa: PLR0917  numba ta
             q2 += w * (q * q)
             qd += w * (q * d)
         eddy = max(q2 - q1 * q1 / n, 0.0) if n > 0.0 else 0.0
-        row = (n, d1, ad, d2, ab, aa, bb, ee, q1, q2, qd, eddy, area)
-        for k in range(13):
+        row = (n, d1, ad, d2, ab, aa, bb, ee, q1, q2, qd, eddy, area, within)
+        for k in range(14):
             sums[k] += row[k]
 
 
-_accumulate_points = Kernel(_accumulate_each, *[Argument.FIELD] * 4, Argument.POINTS, Argument.NUMBER, Argument.SUMS)
+_accumulate_points = Kernel(
+    _accumulate_each,
+    *[Argument.FIELD] * 4,
+    *(Argument.POINTS, *[Argument.NUMBER] * 3, Argument.SUMS),
+)

@@ -1,9 +1,9 @@
 """A miner's forecast as the validator holds it: the frozen manifest and the chunks fetched so far.
 
-Owns the rule that no value of a forecast is ever used before its chunk was digested, decoded and checked.
-Which chunks there are comes from the run specification, how long each is and what it digests to from the
-manifest whose sha256 the database froze; from the miner come bytes only. A chunk that is not there raises:
-nothing is filled or skipped.
+Owns the rule that nothing is told of a forecast whose chunks were not digested, decoded and checked; scoring alone
+checks while it adds up (`LeadFields.decode`), for it looks at every value anyway. Which chunks there are comes from
+the run specification, how long each is and what it digests to from the manifest whose sha256 the database froze;
+from the miner come bytes only. A chunk that is not there raises: nothing is filled or skipped.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Final
 import msgspec
 import numpy as np
 from blake3 import blake3
-from numpy.typing import NDArray
 
 from gaia.contracts.errors import ValidatorFault
 from gaia.protocol.manifest import ChunkDigest, Manifest, max_manifest_bytes
@@ -109,8 +108,16 @@ class ForecastReader:
     def read_chunk(self, chunk: Chunk, out: Field) -> ValueRange:
         """Fill `out`, float32 (nlat, nlon), C-ordered, from a chunk, and return the range of its values.
 
-        Raises ChunkMissing, ChunkNotCached, ChunkUnreadable, ChunkSizeWrong, ChunkDigestMismatch,
-        ChunkCorrupt, NonFiniteValue, ImplausibleValue. After an error the content of `out` must not be used.
+        Raises what `decode_chunk` does, NonFiniteValue, ImplausibleValue. After an error the content of `out` must
+        not be used.
+        """
+        self.decode_chunk(chunk, out)
+        return range_of(out, chunk)
+
+    def decode_chunk(self, chunk: Chunk, out: Field) -> None:
+        """Fill `out` from a chunk as `read_chunk` does, but look at no value: that is left to the caller.
+
+        Raises ChunkMissing, ChunkNotCached, ChunkUnreadable, ChunkSizeWrong, ChunkDigestMismatch, ChunkCorrupt.
         """
         promised = self.promised(chunk)
         encoded = self._read_file(chunk, promised.size_bytes)
@@ -118,7 +125,6 @@ class ForecastReader:
         if found != promised.blake3:
             raise ChunkDigestMismatch(f"{chunk} has blake3 {found}; the commitment is to {promised.blake3}")
         decode_field(encoded, chunk, out)
-        return range_of(out, chunk)
 
     def promised(self, chunk: Chunk) -> ChunkDigest:
         """What the manifest says of a chunk; raises ChunkMissing, ChunkSizeWrong."""
@@ -158,28 +164,27 @@ class LeadFields:
     def __init__(self, reader: ForecastReader, lead_h: int) -> None:
         self._reader = reader
         self._lead_h = lead_h
-        self._latitude, self._longitude = coordinates(reader.spec.grid)
-
-    @property
-    def name(self) -> str:
-        return f"{self._reader.path} at {self._lead_h} h"
-
-    @property
-    def latitude(self) -> NDArray[np.float64]:
-        return self._latitude
-
-    @property
-    def longitude(self) -> NDArray[np.float64]:
-        return self._longitude
+        self.name = f"{reader.path} at {lead_h} h"
+        self.latitude, self.longitude = coordinates(reader.spec.grid)
 
     def fields(self) -> tuple[FieldId, ...]:
         return self._reader.spec.fields()
 
     def read(self, field: FieldId) -> Field:
         """(nlat, nlon) in the table's unit, a fresh array, finite; raises what `read_chunk` raises."""
-        out = np.empty(self._reader.spec.grid.shape, dtype=np.float32)
-        self._reader.read_chunk(self._reader.chunk(field, self._lead_h), out)
-        return out
+        values = self.decode(field)
+        self.check(field, values)
+        return values
+
+    def decode(self, field: FieldId) -> Field:
+        """As `read`, but whoever takes it must see to it that every value is plausible, or `check` it."""
+        values = np.empty(self._reader.spec.grid.shape, dtype=np.float32)
+        self._reader.decode_chunk(self._reader.chunk(field, self._lead_h), values)
+        return values
+
+    def check(self, field: FieldId, values: Field) -> None:
+        """Raise NonFiniteValue or ImplausibleValue, naming the first such value of a field that was decoded."""
+        range_of(values, self._reader.chunk(field, self._lead_h))
 
 
 def _read_manifest(path: Path, limit_bytes: int) -> bytes:

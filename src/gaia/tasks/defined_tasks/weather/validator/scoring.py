@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
+from gaia.contracts.errors import GaiaError
 from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.weather.scoring.clones import are_clones, distance
 from gaia.tasks.defined_tasks.weather.scoring.grid import Grid, GridMismatch
@@ -30,7 +33,7 @@ from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY, Area
 from gaia.tasks.defined_tasks.weather.scoring.skill import component_score, gate, lead_score
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField
 from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore, FlatStore, grid_of, open_store
-from gaia.tasks.defined_tasks.weather.sources.forecast_store import ForecastReader
+from gaia.tasks.defined_tasks.weather.sources.forecast_store import ForecastReader, LeadFields
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
     Day1Payload,
     Day1Result,
@@ -38,6 +41,7 @@ from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
     Era5Result,
     ScoredAgainst,
 )
+from gaia.tasks.defined_tasks.weather.variables import VARIABLES
 
 DAY1_LEAD_H = 12
 """The lead that `handle_day1_scoring` reads from a store that has several."""
@@ -153,19 +157,39 @@ def score_fields(
     for what, store in (("forecast", forecast), ("climatology", climatology), ("reference", reference)):
         if store is not None:
             grid.require_same(_grid(store), f"the {what} {store.name}")
-    moments = {}
-    for field in fields:
-        try:
-            moments[field] = field_moments(
-                forecast=forecast.read(field),
-                truth=truth.read(field),
-                climatology=_read_if_there(climatology, field),
-                reference=_read_if_there(reference, field),
-                area_weights=area_weights,
-            )
-        except (NonFiniteForecast, NoFiniteTruth, GridMismatch, BadField) as error:
+    baselines = truth, climatology, reference
+    return {field: _field_moments(field, forecast, *baselines, area_weights=area_weights) for field in fields}
+
+
+def _field_moments(
+    field: FieldId,
+    forecast: FieldStore,
+    truth: FieldStore,
+    climatology: FieldStore | None,
+    reference: FieldStore | None,
+    *,
+    area_weights: NDArray[np.float64],
+) -> Moments:
+    """Of one field. A miner's is checked in the pass that scores it, which finds out that a value is implausible;
+    which one, and in which chunk, a second look finds.
+    """
+    own = forecast if isinstance(forecast, LeadFields) else None
+    values = forecast.read(field) if own is None else own.decode(field)
+    try:
+        return field_moments(
+            None if own is None else VARIABLES[field.variable].plausible,
+            forecast=values,
+            truth=truth.read(field),
+            climatology=_read_if_there(climatology, field),
+            reference=_read_if_there(reference, field),
+            area_weights=area_weights,
+        )
+    except GaiaError as error:
+        if own is not None:
+            own.check(field, values)  # a forecast's own fault comes before any other
+        if isinstance(error, (NonFiniteForecast, NoFiniteTruth, GridMismatch, BadField)):
             raise type(error)(f"field {field}: {error}") from error
-    return moments
+        raise
 
 
 def _day1(
