@@ -69,11 +69,37 @@ def test_a_zeroed_miner_does_not_make_the_run_look_easy() -> None:
     assert _scores(*runs)[A] == pytest.approx(0.5)
 
 
+_JUDGES = [Hotkey(f"judge-{number}") for number in range(8)]
+
+
 def test_easy_runs_do_not_pay() -> None:
-    # Fields 0.8 and 0.4, level 0.6. A was in the easy run only and B in the hard one only; both were average.
-    easy = _run({A: {24: 0.8}, C: {24: 0.8}}, number=0)
-    hard = _run({B: {24: 0.4}, C: {24: 0.4}}, number=1)
-    assert _scores(easy, hard) == {A: pytest.approx(0.6), B: pytest.approx(0.6), C: pytest.approx(0.6)}
+    # The best two judges have 0.8 and 0.4: eases 4/3 and 2/3. A was in the easy run only and B in the hard one only.
+    easy = _run({A: {24: 0.8}} | {judge: {24: 0.8} for judge in _JUDGES}, number=0)
+    hard = _run({B: {24: 0.4}} | {judge: {24: 0.4} for judge in _JUDGES}, number=1)
+    found = _scores(easy, hard)
+    assert found == pytest.approx(dict.fromkeys([A, B, *_JUDGES], 0.6))
+
+
+def test_few_miners_cannot_say_how_easy_a_run_was() -> None:
+    easy = _run({A: {24: 0.8}} | {judge: {24: 0.8} for judge in _JUDGES[1:]}, number=0)
+    hard = _run({B: {24: 0.4}} | {judge: {24: 0.4} for judge in _JUDGES[1:]}, number=1)
+    found = _scores(easy, hard)
+    assert (found[A], found[B], found[_JUDGES[1]]) == pytest.approx((0.8, 0.4, 0.6))
+
+
+def test_an_outage_of_many_makes_no_run_hard() -> None:
+    # Eight of twenty judges are silent in the first run; the best five had the same score in both.
+    judges = [Hotkey(f"judge-{number}") for number in range(20)]
+    scores: dict[Hotkey, dict[int, float | None]] = {judge: {24: 0.4} for judge in judges}
+    outage = _run(scores | {A: {24: 0.3}}, zeroed=dict.fromkeys(judges[12:], _SILENT), number=0)
+    found = _scores(outage, _run(scores, number=1))
+    assert (found[A], found[judges[0]], found[judges[12]]) == pytest.approx((0.3, 0.4, 0.2))
+
+
+def test_no_run_counts_as_more_than_twice_as_hard_as_usual() -> None:
+    runs = [_run({judge: {24: 0.6} for judge in _JUDGES}, number=number) for number in (1, 2, 3)]
+    hard = _run({A: {24: 0.1}} | {judge: {24: 0.1} for judge in _JUDGES}, number=0)
+    assert _scores(hard, *runs)[A] == pytest.approx(0.2)
 
 
 def test_a_due_and_missing_lead_is_zero() -> None:
@@ -149,15 +175,16 @@ def test_half_is_not_more_than_half_and_clones_have_not_failed() -> None:
 
 
 def test_a_miner_excused_by_our_fault_loses_nothing() -> None:
-    runs = [_run({B: {24: 0.5}}, number=0), _run({A: {24: 0.6}, B: {24: 0.4}}, number=1)]
-    # B says how easy the runs were, 0.5 : 0.4, of a level of 0.5: 5/9 and 4/9. A: 0.6 / (4/9) * 0.5.
-    assert _scores(*runs) == {A: pytest.approx(0.675), B: pytest.approx(0.45)}
+    first = {judge: {24: 0.5} for judge in _JUDGES}
+    runs = [_run(first, number=0), _run({A: {24: 0.6}} | {judge: {24: 0.4} for judge in _JUDGES}, number=1)]
+    # The judges say how easy the runs were, 0.5 : 0.4, that is 10/9 and 8/9. A: 0.6 / (8/9).
+    assert _scores(*runs)[A] == pytest.approx(0.675)
 
 
-def test_a_field_that_is_almost_nothing_still_gives_numbers() -> None:
-    # Eases 1 and 2e-311, so 2 and 4e-311 about their mean: B was as good as a run allows that was hardly any.
-    runs = [_run({A: {24: 1.0}}), _run({A: {}, B: {24: 2e-311}}, number=1)]
-    assert _scores(*runs) == {A: 0.5, B: pytest.approx(0.5)}
+def test_who_was_there_when_the_judges_had_nothing_gets_a_number() -> None:
+    runs = [_run({judge: {24: height} for judge in _JUDGES}, number=number) for number, height in enumerate((0.0, 0.8))]
+    runs.append(_run({A: {24: 0.3}} | {judge: {24: 2e-311} for judge in _JUDGES}, number=2))
+    assert _scores(*runs)[A] == pytest.approx(0.6)  # at the limit, as in a run that is half as easy as the usual one
 
 
 _SCORES = st.dictionaries(

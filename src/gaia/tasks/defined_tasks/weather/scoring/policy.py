@@ -122,6 +122,12 @@ class WindowPolicy(Struct, frozen=True, kw_only=True):
         LeadBand(up_to_h=168, lead_weight=1.0),
         LeadBand(up_to_h=240, lead_weight=0.5),
     )
+    ease_share: float = 0.25
+    """How easy a run was, say the best of those who are known in all of the latest runs: so large a share of them."""
+    ease_judges: int = 8
+    """Fewer of them cannot say, and all runs count alike."""
+    ease_limit: float = 2.0
+    """No run counts as more than so many times easier or harder than the usual one."""
     unknown_quantile: float = 0.25
     """Where among the established miners a lead stands of which nothing is known yet."""
     void_failed_share: float = 0.5
@@ -175,8 +181,12 @@ class ScoringPolicy(Struct, frozen=True, kw_only=True):
         bands = [band.up_to_h for band in self.window.lead_bands]
         if not bands or bands != sorted(set(bands)):
             raise BadPolicy("the lead bands must be given in ascending order")
-        if self.window.runs < 1 or not 0 <= self.window.unknown_quantile <= 1 or self.window.void_failed_share <= 0:
-            raise BadPolicy(f"the window makes no sense: {self.window}")
+        window = self.window
+        shares = (window.unknown_quantile, window.ease_share)
+        if window.runs < 1 or not all(0 <= s <= 1 for s in shares) or window.void_failed_share <= 0:
+            raise BadPolicy(f"the window makes no sense: {window}")
+        if not 1.0 <= window.ease_limit < math.inf:
+            raise BadPolicy(f"the ease limit must be at least 1, got {window.ease_limit:g}")
 
     def digest(self) -> str:
         """sha256 of the canonical JSON, hexadecimal: stored with every score."""

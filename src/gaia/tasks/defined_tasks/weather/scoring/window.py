@@ -12,11 +12,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from gaia.contracts.ids import Hotkey, RunId
-from gaia.tasks.defined_tasks.weather.scoring.policy import ScoringPolicy
-
-_EASE_ROUNDS = 30
-_EASE_SETTLED = 1e-7
-"""Relative. A round leaves of the distortion the share that comers and goers have in a run: two or three do, mostly."""
+from gaia.tasks.defined_tasks.weather.scoring.policy import ScoringPolicy, WindowPolicy
 
 
 class Zeroed(Struct, frozen=True, kw_only=True):
@@ -79,100 +75,65 @@ def window_scores(runs: Sequence[RunOutcome], policy: ScoringPolicy) -> dict[Hot
     counted = [run for run in runs if not is_void(run, policy)]
     hotkeys = sorted({hotkey for run in runs for hotkey in run.asked})
     leads = sorted({lead for run in counted for lead in run.due_lead_h})
-    known = {lead: _known_at(lead, counted, hotkeys, policy.window.runs) for lead in leads}
+    known = {lead: _known_at(lead, counted, hotkeys, policy.window) for lead in leads}
     unknown = {lead: _quantile([s.score for s in known[lead].values()], policy) for lead in leads}
     return {hotkey: _combine(hotkey, counted, known, unknown, policy) for hotkey in hotkeys}
 
 
 def _known_at(
-    lead_h: int, runs: Sequence[RunOutcome], hotkeys: Sequence[Hotkey], run_limit: int
+    lead_h: int, runs: Sequence[RunOutcome], hotkeys: Sequence[Hotkey], window: WindowPolicy
 ) -> dict[Hotkey, LeadStanding]:
     """The standings at one lead of all of whom something is known there."""
     due = [run for run in runs if lead_h in run.due_lead_h]
     ahead = [run for run in runs if lead_h not in run.due_lead_h]
-    ease = _ease(lead_h, due, run_limit)
+    scores = {hotkey: _scores_of(hotkey, lead_h, due) for hotkey in hotkeys}
+    ease = _ease(due, scores, window)
     standings = {}
     for hotkey in hotkeys:
-        known = {run.run_id: score for run in due if (score := _score_in(run, hotkey, lead_h)) is not None}
-        counted = dict(list(known.items())[:run_limit])
+        counted = dict(list(scores[hotkey].items())[: window.runs])
         # Who was put out of a run has a zero there at once; until the lead is due it pushes no older score out.
         zeros = sum(1 for run in ahead if hotkey in run.asked and hotkey in run.zeroed)
         if counted or zeros:
-            mean = min(_mean_by_ease(counted, zeros, ease, run_limit), 1.0)
+            is_whole = list(counted) == [run.run_id for run in due[: window.runs]]
+            eases = float(len(counted)) if is_whole else sum(ease[run_id] for run_id in counted)
+            mean = min(sum(counted.values()) / (eases + zeros), 1.0)
             standings[hotkey] = LeadStanding(lead_h=lead_h, score=mean, run_count=len(counted) + zeros)
     return standings
 
 
-def _mean_by_ease(counted: Mapping[RunId, float], zeros: int, ease: Mapping[RunId, float], run_limit: int) -> float:
-    """The sum of some scores by the sum of their runs' eases: the plain mean, if those are the latest runs."""
-    is_whole = list(counted) == list(ease)[:run_limit]
-    eases = float(len(counted)) if is_whole else sum(ease[run_id] for run_id in counted)
-    return sum(counted.values()) / (eases + zeros) if eases + zeros else 0.0
+def _ease(
+    due: Sequence[RunOutcome], scores: Mapping[Hotkey, Mapping[RunId, float]], window: WindowPolicy
+) -> dict[RunId, float]:
+    """How easy each run in which a lead is due was, by the latest runs' mean; all 1 if too few can say.
 
-
-def _ease(lead_h: int, runs: Sequence[RunOutcome], run_limit: int) -> dict[RunId, float]:
-    """How easy each of the runs in which a lead is due was, newest first; the latest runs' mean is 1.
-
-    That is the mean score of those who delivered, if always the same did. But who is there changes: a run is not hard
-    because newcomers lower its mean, nor is a newcomer good because the runs without it had a higher one. So score =
-    quality of the miner x ease of the run is fitted, as in a two-way table with gaps: a run's ease is the sum of its
-    scores by the sum of the qualities of those who delivered, a miner's quality the sum of its scores by the sum of the
-    eases of those runs (iterative proportional fitting, Deming & Stephan 1940). Who was put out or is missing does not
-    count: an outage of many makes no run hard. A run that nobody delivered is taken for a usual one.
+    That say those who are known in all of the latest runs, so that comers and goers make no run hard or easy: the mean
+    of the best quarter of their scores there. Who was put out counts with its zero, so that nobody can make a run look
+    easier by leaving it out than by doing badly in it; the best quarter, and a limit, so that an outage of many makes
+    no run hard.
     """
-    delivered = {run.run_id: _delivered(lead_h, run) for run in runs}
-    plain = {run_id: sum(found.values()) / len(found) for run_id, found in delivered.items() if found}
-    # A run in which everybody had nothing says nothing: its ease is zero, as its scores are.
-    ease = {**dict.fromkeys(plain, 0.0), **_fit(delivered, {run: mean for run, mean in plain.items() if mean > 0.0})}
-    latest = [ease[run_id] for run_id in list(delivered)[:run_limit] if run_id in ease]
-    usual = sum(latest) / len(latest) if latest else 0.0
-    return {run_id: ease.get(run_id, usual) / usual if usual else 1.0 for run_id in delivered}
+    latest = [run.run_id for run in due[: window.runs]]
+    judges = [known for known in scores.values() if latest and all(run_id in known for run_id in latest)]
+    if len(judges) < window.ease_judges:
+        judges = []
+    best = math.ceil(window.ease_share * len(judges))
+    heights = {run_id: math.fsum(sorted((known[run_id] for known in judges), reverse=True)[:best]) for run_id in latest}
+    usual = math.fsum(heights.values()) / len(heights) if heights else 0.0
+    limit = window.ease_limit
+    eases = (
+        {run_id: min(max(height / usual, 1.0 / limit), limit) for run_id, height in heights.items()} if usual else {}
+    )
+    return {run.run_id: eases.get(run.run_id, 1.0) for run in due}
 
 
-def _fit(delivered: Mapping[RunId, Mapping[Hotkey, float]], plain: Mapping[RunId, float]) -> dict[RunId, float]:
-    """The eases of the runs in `plain`, which holds their mean scores, all above zero."""
-    # By the means, so that every run counts alike, and what is fitted is near 1.
-    scores = {run_id: {h: score / plain[run_id] for h, score in delivered[run_id].items()} for run_id in plain}
-    ease = dict.fromkeys(plain, 1.0)
-    for _ in range(_EASE_ROUNDS):
-        quality = _quality(scores, ease)
-        fitted = {
-            run_id: sum(found.values()) / sum(quality[hotkey] for hotkey in found) for run_id, found in scores.items()
-        }
-        settled = all(math.isclose(fitted[run_id], ease[run_id], rel_tol=_EASE_SETTLED) for run_id in ease)
-        ease = fitted
-        if settled:
-            break
-    return {run_id: easy * plain[run_id] for run_id, easy in ease.items()}
-
-
-def _quality(scores: Mapping[RunId, Mapping[Hotkey, float]], ease: Mapping[RunId, float]) -> dict[Hotkey, float]:
-    """Each miner's score by the ease of its runs."""
-    sums: dict[Hotkey, float] = {}
-    eases: dict[Hotkey, float] = {}
-    for run_id, found in scores.items():
-        for hotkey, score in found.items():
-            sums[hotkey] = sums.get(hotkey, 0.0) + score
-            eases[hotkey] = eases.get(hotkey, 0.0) + ease[run_id]
-    return {hotkey: total / eases[hotkey] for hotkey, total in sums.items()}
-
-
-def _delivered(lead_h: int, run: RunOutcome) -> dict[Hotkey, float]:
-    """The scores at a lead of those who delivered it and were not put out, in a fixed order."""
-    return {
-        hotkey: score
-        for hotkey, scores in sorted(run.lead_scores.items())
-        if hotkey in run.asked and hotkey not in run.zeroed and (score := scores.get(lead_h)) is not None
-    }
-
-
-def _score_in(run: RunOutcome, hotkey: Hotkey, lead_h: int) -> float | None:
-    """A hotkey's score in a run where the lead is due; 0 if it is zeroed or the lead is missing; None: not known."""
-    if hotkey not in run.asked:
-        return None
-    if hotkey in run.zeroed:
-        return 0.0
-    return run.lead_scores.get(hotkey, {}).get(lead_h, 0.0)
+def _scores_of(hotkey: Hotkey, lead_h: int, due: Sequence[RunOutcome]) -> dict[RunId, float]:
+    """A hotkey's scores at a lead in the runs of which something is known; 0 where it is zeroed or the lead missing."""
+    scores = {}
+    for run in due:
+        if hotkey in run.asked:
+            score = 0.0 if hotkey in run.zeroed else run.lead_scores.get(hotkey, {}).get(lead_h, 0.0)
+            if score is not None:
+                scores[run.run_id] = score
+    return scores
 
 
 def _quantile(scores: Sequence[float], policy: ScoringPolicy) -> float | None:
