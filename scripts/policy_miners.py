@@ -150,10 +150,10 @@ def entries(
     rng = np.random.default_rng(seed)
     return {
         **_models(start, trial),
-        **_copies(start, policy, rng),
+        **_copies(start, policy, trial, rng),
         **_hedges(start, fades),
         **_omissions(start, trial),
-        **_sybils(start, policy, rng),
+        **_sybils(start, policy, trial, rng),
     }
 
 
@@ -173,16 +173,22 @@ def _models(start: Start, trial: Trial) -> dict[str, Entry]:
     }
 
 
-def _copies(start: Start, policy: ScoringPolicy, rng: np.random.Generator) -> dict[str, Entry]:
+def _copies(start: Start, policy: ScoringPolicy, trial: Trial, rng: np.random.Generator) -> dict[str, Entry]:
     """The reference, disguised."""
     reference = start.reference
     elsewhere = np.roll(reference - start.truth, reference.shape[-1] // 2, axis=-1)  # as large and rough as its error
     tenth = np.asarray(reference + np.sqrt(0.1) * elsewhere, dtype=np.float32)
+
+    def noisy(share: float, *, variable: str | None = None, lead_h: int | None = None) -> Entry:
+        charts = _noisy(reference, share, policy, trial, rng, variable=variable, lead_h=lead_h)
+        return Entry(kind="copy", charts=charts)
+
     return {
         "reference": Entry(kind="copy", charts=reference),
-        "reference + noise 0.5 x threshold": Entry(kind="copy", charts=_noisy(reference, 0.5, policy, rng)),
-        "reference + noise 1.1 x threshold": Entry(kind="copy", charts=_noisy(reference, 1.1, policy, rng)),
-        "reference + noise 1.1 x, 2t only": Entry(kind="copy", charts=_noisy(reference, 1.1, policy, rng, only="2t")),
+        "reference + noise 0.5 x threshold": noisy(0.5),
+        "reference + noise 1.1 x threshold": noisy(1.1),
+        "reference + noise 1.1 x, 2t only": noisy(1.1, variable="2t"),
+        "reference + noise 1.1 x, +12 h only": noisy(1.1, lead_h=GATE_LEAD_H),
         "reference + a tenth of an error": Entry(kind="copy", charts=tenth),
         "reference + an error": Entry(kind="copy", charts=reference + elsewhere),
     }
@@ -221,27 +227,39 @@ def _omissions(start: Start, trial: Trial) -> dict[str, Entry]:
     }
 
 
-def _sybils(start: Start, policy: ScoringPolicy, rng: np.random.Generator) -> dict[str, Entry]:
+def _sybils(start: Start, policy: ScoringPolicy, trial: Trial, rng: np.random.Generator) -> dict[str, Entry]:
     """Another miner's forecast, disguised."""
     good = start.honest[BENCHMARK]
+
+    def sybil(share: float, lead_h: int | None = None) -> Entry:
+        return Entry(kind="sybil", charts=_noisy(good, share, policy, trial, rng, lead_h=lead_h), twin=BENCHMARK)
+
     return {
-        f"copy of T42, error 0.27, noise {share:g} x": Entry(
-            kind="sybil", charts=_noisy(good, share, policy, rng), twin=BENCHMARK
-        )
-        for share in (0.5, 1.1, 20.0)
+        **{f"copy of {BENCHMARK}, noise {share:g} x": sybil(share) for share in (0.5, 1.1, 20.0)},
+        f"copy of {BENCHMARK}, noise 1.1 x, +12 h only": sybil(1.1, GATE_LEAD_H),
     }
 
 
 def _noisy(
-    charts: Charts, share: float, policy: ScoringPolicy, rng: np.random.Generator, *, only: str | None = None
+    charts: Charts,
+    share: float,
+    policy: ScoringPolicy,
+    trial: Trial,
+    rng: np.random.Generator,
+    *,
+    variable: str | None = None,
+    lead_h: int | None = None,
 ) -> Charts:
-    """White noise whose variance is `share` x the clone threshold, in all gate fields or one of them, at every lead."""
+    """White noise whose variance is `share` x the clone threshold of its lead, in all gate fields or one variable, at
+    every lead or one.
+    """
     out = charts.copy()
     for index, scored in enumerate(FIELDS):
-        threshold = policy.clone_threshold(scored)
-        if threshold is not None and only in (None, scored.variable):
-            sigma = np.float32(np.sqrt(share * threshold))
-            out[:, index] += sigma * rng.standard_normal(charts[:, index].shape, dtype=np.float32)
+        for k, lead in enumerate(trial.lead_h):
+            threshold = policy.clone_threshold(scored, lead)
+            if threshold is not None and variable in (None, scored.variable) and lead_h in (None, lead):
+                sigma = np.float32(np.sqrt(share * threshold))
+                out[k, index] += sigma * rng.standard_normal(charts[k, index].shape, dtype=np.float32)
     return out
 
 

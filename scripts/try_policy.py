@@ -20,12 +20,22 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
+from policy_likeness import (
+    ClosestPair,
+    ErrorLikeness,
+    Likeness,
+    Pair,
+    closest_pairs,
+    error_likenesses,
+    likenesses,
+)
 from policy_miners import (
     BENCHMARK,
     FIELDS,
     GATE_LEAD_H,
     QUICK,
     Charts,
+    Entry,
     Start,
     Trial,
     best_fade,
@@ -57,6 +67,7 @@ FIRST_POLICY = ScoringPolicy(
     reference_baseline=ReferenceBaseline.PLAIN,
     gate=GatePolicy(minimum=0.1),
     clone_agreement=1.0,
+    clone_growth=(),
     clone_thresholds=(
         CloneThreshold(variable="2t", mse=0.0025),
         CloneThreshold(variable="msl", mse=400.0),
@@ -70,13 +81,20 @@ FIRST_EMISSION = EmissionPolicy(sharpness=3.0)
 
 
 class Scored(Struct, frozen=True, kw_only=True):
-    """One miner in one run: metrics by lead and field, and its distances from the reference at the gate's lead."""
+    """One miner in one run: metrics by lead and field, and by lead its distances from the reference."""
 
     kind: str
     metrics: Mapping[int, Sequence[ComponentMetrics]]
-    reference_distance: Mapping[FieldId, float]
-    twin_distance: Mapping[FieldId, float] | None
-    """From the miner that it copied, who committed earlier."""
+    reference_distance: Mapping[int, Mapping[FieldId, float]]
+    twin_distance: Mapping[int, Mapping[FieldId, float]]
+    """From the miner that it copied, who committed earlier; empty: it copied none."""
+
+
+class ScoredStart(Struct, frozen=True, kw_only=True):
+    """All that is kept of one run: charts are big and this is small."""
+
+    miners: Mapping[str, Scored]
+    likeness: Mapping[Pair, Likeness]
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -105,10 +123,12 @@ class Report(Struct, frozen=True, kw_only=True):
     emission: EmissionPolicy
     trial: Trial
     rows: tuple[Row, ...]
+    closest: tuple[ClosestPair, ...]
+    errors: tuple[ErrorLikeness, ...]
 
 
-def run_world(world: int, trial: Trial, policy: ScoringPolicy) -> list[dict[str, Scored]]:
-    """Everybody's metrics at every start of one world; a process of its own, for charts are big and metrics small."""
+def run_world(world: int, trial: Trial, policy: ScoringPolicy) -> list[ScoredStart]:
+    """Everybody's metrics at every start of one world, in a process of its own."""
     starts = compute_world(world, trial)
     fades = {name: best_fade(starts, [s.honest[name] for s in starts]) for name in (BENCHMARK, "T42, error 1.0")}
     fades["reference"] = best_fade(starts, [s.reference for s in starts])
@@ -117,10 +137,10 @@ def run_world(world: int, trial: Trial, policy: ScoringPolicy) -> list[dict[str,
 
 def score_start(
     start: Start, fades: Mapping[str, NDArray[np.float32]], policy: ScoringPolicy, trial: Trial, seed: tuple[int, int]
-) -> dict[str, Scored]:
+) -> ScoredStart:
     """Metrics and distances of everybody at one start."""
     everybody = entries(start, fades, policy, trial, seed)
-    return {
+    miners = {
         name: Scored(
             kind=entry.kind,
             metrics={
@@ -128,13 +148,12 @@ def score_start(
                 for k, lead in enumerate(trial.lead_h)
                 if lead not in entry.missing_lead_h
             },
-            reference_distance=_distances(entry.charts, start.reference, policy),
-            twin_distance=None
-            if entry.twin is None
-            else _distances(entry.charts, everybody[entry.twin].charts, policy),
+            reference_distance=_distances(entry, start.reference, policy, trial),
+            twin_distance={} if entry.twin is None else _distances(entry, everybody[entry.twin].charts, policy, trial),
         )
         for name, entry in everybody.items()
     }
+    return ScoredStart(miners=miners, likeness=likenesses(start, everybody, policy, trial))
 
 
 def _metrics(start: Start, charts: Charts, k: int, policy: ScoringPolicy) -> list[ComponentMetrics]:
@@ -154,13 +173,17 @@ def _metrics(start: Start, charts: Charts, k: int, policy: ScoringPolicy) -> lis
     ]
 
 
-def _distances(mine: Charts, other: Charts, policy: ScoringPolicy) -> dict[FieldId, float]:
-    """Of the gate fields at the gate's lead, the first."""
+def _distances(mine: Entry, other: Charts, policy: ScoringPolicy, trial: Trial) -> dict[int, dict[FieldId, float]]:
+    """Of the gate fields, by each lead that was handed in."""
     area_weights = trial_grid().area_weights(policy.area_weighting)
     places = {scored: FIELDS.index(scored) for scored in policy.gate_fields(FIELDS)}
     return {
-        scored: distance(np.ascontiguousarray(mine[0, i]), np.ascontiguousarray(other[0, i]), area_weights)
-        for scored, i in places.items()
+        lead: {
+            scored: distance(np.ascontiguousarray(mine.charts[k, i]), np.ascontiguousarray(other[k, i]), area_weights)
+            for scored, i in places.items()
+        }
+        for k, lead in enumerate(trial.lead_h)
+        if lead not in mine.missing_lead_h
     }
 
 
@@ -170,10 +193,13 @@ def verdict_of(found: Scored, policy: ScoringPolicy) -> Zeroed | None:
     result = gate(gate_metrics, policy)
     if result.passed is False:
         return Zeroed(reason_code="day1_gate_failed", reason=f"gate {result.score}", delivered=True)
-    if are_clones(found.reference_distance, policy):
-        return Zeroed(reason_code="clone_of_reference", reason="within the thresholds", delivered=True)
-    if found.twin_distance is not None and are_clones(found.twin_distance, policy):
-        return Zeroed(reason_code="clone_of_miner", reason="within the thresholds", delivered=True)
+    for code, by_lead in (
+        ("clone_of_reference", found.reference_distance),
+        ("clone_of_miner", found.twin_distance),
+    ):
+        leads = [lead for lead, distances in by_lead.items() if are_clones(distances, policy, lead)]
+        if leads:
+            return Zeroed(reason_code=code, reason=f"within the thresholds at +{leads[0]} h", delivered=True)
     return None
 
 
@@ -262,6 +288,20 @@ def show(report: Report) -> str:
         f"{100 * row.emission_share:.1f} % | {row.pay:.2f} | {row.verdict} |"
         for row in report.rows
     ]
+    lines += [
+        "",
+        "| lead | closest independent forecasts | distance, in thresholds | factor | margin |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| +{near.lead_h} h | {' / '.join(near.pair)} | {near.distance:.2f} | {near.factor:g} | {near.margin:.2f} |"
+        for near in report.closest
+    ]
+    lines += ["", "| pair | correlation of errors | least | most |", "|---|---|---|---|"]
+    lines += [
+        f"| {' / '.join(alike.pair)} | {alike.mean:.3f} | {alike.least:.3f} | {alike.most:.3f} |"
+        for alike in report.errors
+    ]
     return "\n".join(lines)
 
 
@@ -278,13 +318,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         emission = EmissionPolicy(sharpness=options.sharpness)
     with ProcessPoolExecutor(max_workers=trial.worlds, mp_context=get_context("spawn")) as pool:
         worlds = [pool.submit(run_world, world, trial, policy) for world in range(trial.worlds)]
-        runs = [run for world in worlds for run in world.result()]
+        starts = [start for world in worlds for start in world.result()]
     report = Report(
         policy=policy,
         policy_digest=policy.digest(),
         emission=emission,
         trial=trial,
-        rows=tuple(table(runs, policy, emission, trial)),
+        rows=tuple(table([start.miners for start in starts], policy, emission, trial)),
+        closest=closest_pairs([start.likeness for start in starts], policy, trial),
+        errors=error_likenesses([start.likeness for start in starts]),
     )
     print(show(report))
     if options.json is not None:

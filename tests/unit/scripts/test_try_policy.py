@@ -25,11 +25,20 @@ class Row(Struct):
     verdict: str
 
 
+class ClosestPair(Struct):
+    """What is looked at of the independent forecasts that came closest at a lead."""
+
+    lead_h: int
+    distance: float
+    factor: float
+
+
 class Report(Struct):
     """What is looked at of a report."""
 
     policy_digest: str
     rows: list[Row]
+    closest: list[ClosestPair]
 
 
 @pytest.mark.timeout(400)
@@ -53,9 +62,15 @@ def test_the_quick_trial_pays_skill_and_not_copies(tmp_path: Path) -> None:
     assert {rows[name].verdict.split(",")[0] for name in ("climatology", "weather of another place")} == {
         "day1_gate_failed"
     }
-    for hidden in ("reference", "reference + noise 0.5 x threshold", "reference + noise 1.1 x, 2t only"):
+    disguises = ("noise 0.5 x threshold", "noise 1.1 x, 2t only", "noise 1.1 x, +12 h only")
+    for hidden in ("reference", *(f"reference + {disguise}" for disguise in disguises)):
         assert rows[hidden].verdict == "clone_of_reference, 2 of 2 runs"
         assert rows[hidden].pay == 0.0
     # A copy that escapes the search earns a fraction of a model a fifth better in squared error.
     assert all(row.pay < 0.25 for row in rows.values() if row.kind == "copy")
+    for disguise in ("noise 0.5 x", "noise 1.1 x, +12 h only"):
+        assert rows[f"copy of T42, error 0.27, {disguise}"].verdict == "clone_of_miner, 2 of 2 runs"
+    assert all(rows[name].verdict == "paid" for name in rows if rows[name].kind == "honest" and "1.0" not in name)
+    assert [near.lead_h for near in report.closest] == [12, 24, 72]
+    assert all(near.distance > near.factor for near in report.closest)
     assert rows["T42, error 0.1, winds zero"].pay < rows["T42, error 0.1"].pay
