@@ -72,6 +72,13 @@ def forecast(
     )
 
 
+def with_winds(dataset: xr.Dataset, *, added_u: float = 0.0, added_v: float = 0.0) -> xr.Dataset:
+    """With u and v on the levels, made of z: a wind that turns with height."""
+    height = dataset["z"] if "z" in dataset else dataset["geopotential"]
+    u, v = height / 2_000 - 10, 30 - height / 1_000
+    return dataset.assign(u=(u + added_u).astype("f4"), v=(v + added_v).astype("f4"))
+
+
 def write(dataset: xr.Dataset, path: Path, *, zarr_format: int | None = None) -> Path:
     """As NetCDF, or as Zarr of a format; returns the path."""
     if zarr_format is None:

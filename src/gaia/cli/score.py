@@ -15,18 +15,36 @@ if TYPE_CHECKING:
     from gaia.tasks.defined_tasks.weather.evaluation.table import ScoreTable
 
 _STDOUT = Path("-")
+_NO_TERMINAL = 10_000
+"""So wide that a pipe or file gets every column."""
 
 
 def score(  # noqa: PLR0917  typer reads its options from here
-    forecast: Annotated[str, typer.Argument(help="Zarr, NetCDF, GRIB or flat store; of an ensemble ?member=0.")],
-    truth: Annotated[str, typer.Argument(help="Analyses at the valid times of the forecast.")],
+    forecast: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FORECAST", help="Zarr, NetCDF, GRIB or flat stores, starts merged; 'fc?member=0' is one member."
+        ),
+    ],
+    truth: Annotated[
+        str, typer.Argument(metavar="TRUTH", help="Analyses at the valid times. Any file may be a pattern, 'an_*.nc'.")
+    ],
     climatology: Annotated[str | None, typer.Option(help="By dayofyear and hour, by month, or one field.")] = None,
     reference: Annotated[str | None, typer.Option(help="A forecast to compare with.")] = None,
+    extremes: Annotated[
+        str | None, typer.Option(help="Thresholds, such as the climatological 95th percentile: hits and false alarms.")
+    ] = None,
+    mask: Annotated[
+        str | None, typer.Option(help="A land-sea mask, FILE or FILE:variable: land and sea apart, too.")
+    ] = None,
     leads: Annotated[str | None, typer.Option(help="Hours, such as 24,48. Default: all that have a truth.")] = None,
-    variables: Annotated[str | None, typer.Option(help="Such as z500,t850,2t. Default: all in both files.")] = None,
+    variables: Annotated[str | None, typer.Option(help="Such as z500,wind850,2t. Default: all in both files.")] = None,
     region: Annotated[
         list[str] | None,
-        typer.Option(help="global, tropics, nh, sh, europe ..., or box:SOUTH,NORTH,WEST,EAST; may be repeated."),
+        typer.Option(
+            help="global, tropics, nh, sh, europe ..., or box:SOUTH,NORTH,WEST,EAST; with --mask also land, "
+            "tropics-sea ...; may be repeated."
+        ),
     ] = None,
     grid: Annotated[float | None, typer.Option(help="Regrid everything conservatively to so many degrees.")] = None,
     pick_points: Annotated[
@@ -48,21 +66,23 @@ def score(  # noqa: PLR0917  typer reads its options from here
         fail("--png compares with a reference: give --reference, or at least --climatology", 2)
     from gaia.tasks.defined_tasks.weather.evaluation.request import (
         Request,
+        parse_areas,
         parse_leads,
-        parse_region,
         parse_time,
         parse_variables,
     )
 
     with plain_errors():
         request = Request(
-            forecast=forecast,
+            forecast=tuple(forecast),
             truth=truth,
             climatology=climatology,
             reference=reference,
+            extremes=extremes,
+            mask=mask,
             leads=parse_leads(leads),
             variables=parse_variables(variables),
-            regions=tuple(map(parse_region, region or ["global"])),
+            areas=parse_areas(region or ["global"], mask=mask is not None),
             grid_degrees=grid,
             pick_points=pick_points,
             persistence=persistence,
@@ -107,4 +127,4 @@ def _write(
 
         draw_scorecard(table, png_file)
     if _STDOUT not in (json_file, csv_file):
-        Console(width=None if sys.stdout.isatty() else 160).print(report.shown_table(table))
+        report.print_table(table, Console(width=None if sys.stdout.isatty() else _NO_TERMINAL))

@@ -38,19 +38,19 @@ def _array(chunks: dict[str, int]) -> tuple[xr.Variable, _Disk]:
 def test_every_field_is_right_and_a_chunk_is_loaded_once() -> None:
     (array, disk), reader = _array({"lead": 2, "level": 3}), BlockReader()
     for lead, level in np.ndindex(2, 3):
-        np.testing.assert_array_equal(reader.read(array, {"lead": lead, "level": level}), VALUES[lead, level])
+        np.testing.assert_array_equal(reader.read("a", array, {"lead": lead, "level": level}), VALUES[lead, level])
     assert disk.reads == 1
 
 
 def test_a_chunk_beyond_the_bound_is_not_kept() -> None:
     (array, disk), reader = _array({"lead": 2, "level": 3}), BlockReader(limit_bytes=4 * 5 * 4)
     for level in range(3):
-        np.testing.assert_array_equal(reader.read(array, {"lead": 1, "level": level}), VALUES[1, level])
+        np.testing.assert_array_equal(reader.read("a", array, {"lead": 1, "level": level}), VALUES[1, level])
     assert disk.reads == 3
 
 
 def test_two_arrays_are_never_mixed_up() -> None:
     reader, (first, _), second = BlockReader(), _array({}), xr.Variable(("lead", "level", "lat", "lon"), -VALUES)
     at = {"lead": 1, "level": 2}
-    np.testing.assert_array_equal(reader.read(first, at), VALUES[1, 2])
-    np.testing.assert_array_equal(reader.read(second, at), -VALUES[1, 2])
+    np.testing.assert_array_equal(reader.read("first", first, at), VALUES[1, 2])
+    np.testing.assert_array_equal(reader.read("second", second, at), -VALUES[1, 2])

@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from gaia.contracts.errors import ConfigurationError
 from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
 from gaia.tasks.defined_tasks.weather.evaluation.report import (
+    print_table,
     records,
-    shown_table,
     to_csv,
     to_json,
     to_parquet,
@@ -48,13 +49,30 @@ def test_all_rows_have_the_same_keys() -> None:
 
 def test_the_terminal_shows_only_what_there_is() -> None:
     console = Console(width=160, file=io.StringIO())
-    console.print(shown_table(made_table()))
+    print_table(made_table(), console)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert "RMSE/ref" in text
     assert "+10.0 %" in text
     assert "ACC" not in text
     assert "coverage" not in text
+
+
+def test_a_narrow_terminal_goes_without_columns_and_says_so() -> None:
+    console = Console(width=50, file=io.StringIO())
+    print_table(made_table(), console)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= 50
+    assert "RMSE" in text
+    assert "…" not in text
+    assert "Too narrow for MAE" in text
+
+
+def test_extremes_are_columns_only_where_there_are_thresholds() -> None:
+    assert not [name for name in next(records(made_table())) if name.startswith("extremes")]
+    with_thresholds = next(records(replace(made_table(), extremes="p95.nc")))
+    assert with_thresholds["extremes_hit_rate"] is None
 
 
 def test_parquet_without_pyarrow_names_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
-from gaia.tasks.defined_tasks.weather.evaluation.request import parse_leads, parse_region, parse_time, parse_variables
+from gaia.tasks.defined_tasks.weather.evaluation.request import (
+    parse_area,
+    parse_areas,
+    parse_leads,
+    parse_time,
+    parse_variables,
+)
 from gaia.tasks.defined_tasks.weather.scoring.regions import BadRegion
 
 
@@ -28,19 +34,28 @@ def test_leads_must_be_hours(text: str) -> None:
 
 
 def test_short_names_of_the_extratropics() -> None:
-    assert parse_region("nh").boxes[0].south == 20.0
-    assert parse_region("sh").boxes[0].north == -20.0
+    assert parse_area("nh").region.boxes[0].south == 20.0
+    assert parse_area("sh").region.boxes[0].north == -20.0
 
 
 @pytest.mark.parametrize("text", ["box:1,2,3", "box:a,b,c,d"])
 def test_a_box_has_four_numbers(text: str) -> None:
     with pytest.raises(BadRequest, match="SOUTH,NORTH,WEST,EAST"):
-        parse_region(text)
+        parse_area(text)
+
+
+def test_with_a_mask_every_region_has_land_and_sea() -> None:
+    names = [area.name for area in parse_areas(["global", "nh", "sea"], mask=True)]
+    assert names == ["global", "land", "sea", *(f"extratropics-north{end}" for end in ("", "-land", "-sea"))]
+    assert [area.name for area in parse_areas(["nh"], mask=False)] == ["extratropics-north"]
+    with pytest.raises(BadRequest, match="region 'tropics-land' needs a land-sea mask: give --mask FILE"):
+        parse_areas(["tropics-land"], mask=False)
+    assert parse_area("box:1,2,3,4-sea").region.boxes[0].east == 4.0
 
 
 def test_an_unknown_region_is_refused() -> None:
     with pytest.raises(BadRegion, match="unknown region 'atlantis'"):
-        parse_region("atlantis")
+        parse_area("atlantis")
 
 
 def test_times_are_utc() -> None:

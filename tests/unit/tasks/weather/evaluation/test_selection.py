@@ -22,6 +22,15 @@ def test_short_and_long_names_with_and_without_levels() -> None:
     assert chosen_fields(["z"], FORECAST, TRUTH) == (FieldId("z", 500), FieldId("z", 850))
 
 
+def test_the_wind_stands_for_both_components() -> None:
+    both = tuple(FieldId(name, level) for name in "uv" for level in (500, 850))
+    forecast, truth = ("fc", both), ("an", both)
+    assert chosen_fields(["wind850"], forecast, truth) == (FieldId("u", 850), FieldId("v", 850))
+    assert chosen_fields(["wind"], forecast, truth) == both
+    with pytest.raises(MissingField, match="fc has no field 10u"):
+        chosen_fields(["10wind"], forecast, truth)
+
+
 def test_the_file_that_lacks_a_wanted_field_is_named() -> None:
     with pytest.raises(MissingField, match="fc has no field q500"):
         chosen_fields(["q500"], FORECAST, TRUTH)

@@ -12,7 +12,7 @@ import xarray as xr
 from gaia.tasks.defined_tasks.weather import scoring
 from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest, UnmatchedTimes, UnusableValues
 from gaia.tasks.defined_tasks.weather.scoring.grid import Grid, GridMismatch
-from tests.support.weather_files import forecast, truth
+from tests.support.weather_files import forecast, truth, with_winds
 
 FORECAST, TRUTH = forecast().geopotential, truth().z
 
@@ -85,6 +85,29 @@ def test_a_table_of_datasets_is_what_the_command_prints() -> None:
     assert table.lead_time.values.tolist() == [12.0, 24.0]
     np.testing.assert_allclose(table.bias, 100.0, atol=0.01)
     assert table.cases.values.tolist() == [[2, 2], [2, 2]]
+
+
+def test_land_and_sea_by_a_mask() -> None:
+    land = xr.DataArray((FORECAST.longitude < 180.0).astype("f4").broadcast_like(FORECAST[0, 0, 0]))
+    half = FORECAST.where(land > 0, TRUTH.isel(time=0, level=0, drop=True).min() * 0 + FORECAST - 100.0)
+    on_land, at_sea = (scoring.score(half, TRUTH, mask=land, region=name).rmse for name in ("land", "sea"))
+    np.testing.assert_allclose(on_land, 100.0, atol=0.01)
+    np.testing.assert_allclose(at_sea, 0.0, atol=0.01)
+    with pytest.raises(BadRequest, match="region 'land' needs a land-sea mask: give mask="):
+        scoring.score(FORECAST, TRUTH, region="land")
+    with pytest.raises(GridMismatch, match="the mask lies on 7 x 6 points"):
+        scoring.score(FORECAST, TRUTH, mask=land[:, ::2], region="land")
+    with pytest.raises(UnusableValues, match="the mask given: the mask 'mask' reaches from 0 to 100"):
+        scoring.score(FORECAST, TRUTH, mask=land * 100, region="land")
+
+
+def test_a_table_has_the_wind_and_the_extremes() -> None:
+    fc, an = with_winds(forecast(wrong_z=0.0), added_u=3.0, added_v=4.0), with_winds(truth())
+    table = scoring.score_table(fc, an, extremes=an.isel(time=0, drop=True), variables=["wind850"])
+    assert table.field.values.tolist() == ["u850", "v850", "wind850"]
+    np.testing.assert_allclose(table.rmse, [[3.0, 3.0], [4.0, 4.0], [5.0, 5.0]], atol=1e-3)
+    assert table.unit.values.tolist() == ["m s-1"] * 3
+    assert float(table.extremes_hit_rate.sel(field="u850", lead_time=12)) == 1.0
 
 
 def test_importing_scoring_imports_no_xarray() -> None:

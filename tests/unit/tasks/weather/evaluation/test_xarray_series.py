@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numcodecs
 import numpy as np
 import pytest
 import xarray as xr
+from zarr.codecs import BloscCodec
 
 from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.weather.evaluation.errors import UnclearAxis, UnusableValues
-from gaia.tasks.defined_tasks.weather.evaluation.xarray_series import XarraySeries
-from gaia.tasks.defined_tasks.weather.scoring.grid import BadGrid
+from gaia.tasks.defined_tasks.weather.evaluation.xarray_series import XarraySeries, open_dataset
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField, UnusableStore
+from gaia.tasks.defined_tasks.weather.sources.zarr_blocks import ZarrBlocks
 from tests.support.weather_files import LATITUDE, LONGITUDE, forecast, truth, weather, write
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
@@ -28,6 +30,47 @@ def test_a_forecast_is_the_same_from_netcdf_and_both_zarrs(tmp_path: Path, zarr_
     ]
     read = series.read(FieldId("z", 850), series.instants()[-1])
     np.testing.assert_array_equal(read, weather(36, "z", 850) + np.float32(100))
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("chunks", [(1, 1, 1, 7, 12), (1, 2, 2, 4, 5), (2, 2, 2, 7, 12)])
+@pytest.mark.parametrize("compressed", [True, False])
+def test_the_thin_reader_gives_the_digits_of_zarr_python(
+    tmp_path: Path, chunks: tuple[int, ...], zarr_format: int, compressed: bool
+) -> None:
+    codec = BloscCodec(typesize=4, cname="zstd") if zarr_format == 3 else numcodecs.Blosc("lz4", 5, 1)
+    encoding = {"geopotential": {"chunks": chunks, "compressors": codec if compressed else None}}
+    gaps = forecast()
+    gaps["geopotential"][0, 0, 0, 2, 3] = np.nan
+    gaps["geopotential"][1, 1, 1, 2, 3] = np.inf
+    gaps.to_zarr(tmp_path / "fc", zarr_format=zarr_format, consolidated=False, encoding=encoding)
+    assert ZarrBlocks.open(tmp_path / "fc" / "geopotential") is not None
+    _assert_read_alike(tmp_path / "fc")
+
+
+def test_what_needs_more_than_its_chunks_is_left_to_zarr_python(tmp_path: Path) -> None:
+    packed = {"dtype": "f4", "scale_factor": 2.0, "add_offset": 100.0}
+    forecast().to_zarr(tmp_path / "packed", zarr_format=2, encoding={"geopotential": packed})
+    zero = {"_FillValue": np.float32(54_900.0)}  # a value that the field has: xarray reads it as missing
+    marked = forecast(wrong_z=100.0)
+    marked["geopotential"][0, 0, 0, 2, 3] = 54_900.0
+    marked.to_zarr(tmp_path / "marked", zarr_format=2, encoding={"geopotential": zero})
+    linked = write(forecast(), tmp_path / "linked", zarr_format=2)
+    chunk = linked / "geopotential" / "0.0.0.0.0"
+    chunk.rename(tmp_path / "elsewhere")
+    chunk.symlink_to(tmp_path / "elsewhere")
+    unwritten = write(forecast(), tmp_path / "unwritten", zarr_format=2)
+    (unwritten / "geopotential" / "0.0.0.0.0").unlink()
+    for path in (tmp_path / "packed", tmp_path / "marked", linked, unwritten):
+        _assert_read_alike(path)
+
+
+def _assert_read_alike(path: Path) -> None:
+    """With the thin reader and without it: the same bits, NaN and infinity included."""
+    thin, plain = XarraySeries.open(path), XarraySeries(open_dataset(path), str(path))
+    for instant in plain.instants():
+        for field in plain.fields():
+            assert thin.read(field, instant).tobytes() == plain.read(field, instant).tobytes(), (field, instant)
 
 
 def test_a_field_is_read_whatever_the_order_of_axes(tmp_path: Path) -> None:
@@ -102,8 +145,17 @@ def test_axes_that_are_not_understood_are_named() -> None:
         XarraySeries(truth().drop_vars("time"), "odd")
 
 
+def test_an_instant_that_is_there_twice_is_refused() -> None:
+    with pytest.raises(UnclearAxis, match=r"twice holds 2 fields valid at 2020-01-01T12:00Z; one is expected"):
+        XarraySeries(truth().isel(time=[0, 1, 1]), "twice")
+
+
 def test_a_grid_that_is_none_names_the_file() -> None:
-    with pytest.raises(BadGrid, match="odd: latitude must rise or fall strictly"):
+    with pytest.raises(UnclearAxis, match="odd, axis 'lat' is empty; finite degrees"):
+        XarraySeries(truth().isel(lat=slice(0, 0)), "odd")
+    with pytest.raises(UnclearAxis, match="odd, axis 'lat' is not finite everywhere"):
+        XarraySeries(truth().assign_coords(lat=[*LATITUDE[:6], np.nan]), "odd")
+    with pytest.raises(UnclearAxis, match="odd: latitude must rise or fall strictly"):
         XarraySeries(truth().assign_coords(lat=np.zeros(7)), "odd")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ _VALUES = np.random.default_rng(1).normal(250.0, 20.0, _SHAPE).astype(np.float32
 
 def _store(path: Path, chunks: tuple[int, ...], zarr_format: Any, values: NDArray[Any] = _VALUES, **more: Any) -> Path:
     v3 = BloscCodec(typesize=4, cname="zstd", clevel=3, shuffle="shuffle")
-    codec = v3 if zarr_format == 3 else numcodecs.Blosc("zstd", 3, 1)
+    codec = v3 if zarr_format == 3 else numcodecs.Blosc("lz4", 5, 1)
     options = {"compressors": codec, **more}
     array = zarr.create_array(
         path, shape=values.shape, chunks=chunks, dtype=values.dtype, zarr_format=zarr_format, **options
@@ -36,10 +37,14 @@ def _open(path: Path) -> ZarrBlocks:
     return blocks
 
 
+@pytest.mark.parametrize("compressed", [True, False])
 @pytest.mark.parametrize("zarr_format", [2, 3])
 @pytest.mark.parametrize("chunks", [(1, 1, 13, 20), (1, 3, 4, 7), (2, 2, 13, 20), (1, 3, 13, 20), (2, 3, 5, 6)])
-def test_every_block_is_what_was_written(tmp_path: Path, chunks: tuple[int, ...], zarr_format: int) -> None:
-    blocks = _open(_store(tmp_path / "a", chunks, zarr_format))
+def test_every_block_is_what_was_written(
+    tmp_path: Path, chunks: tuple[int, ...], zarr_format: int, compressed: bool
+) -> None:
+    options: dict[str, Any] = {} if compressed else {"compressors": None}
+    blocks = _open(_store(tmp_path / "a", chunks, zarr_format, **options))
     assert np.array_equal(blocks.read(()), _VALUES)
     for time in range(2):
         assert np.array_equal(blocks.read((time,)), _VALUES[time])
@@ -47,6 +52,14 @@ def test_every_block_is_what_was_written(tmp_path: Path, chunks: tuple[int, ...]
             out = np.full((13, 20), np.nan, dtype=np.float32)
             assert blocks.read((time, level), out=out) is out
             assert np.array_equal(out, _VALUES[time, level])
+
+
+@pytest.mark.parametrize("chunks", [(1, 1, 13, 20), (1, 2, 4, 7), (2, 3, 13, 20)])
+def test_ranges_keep_their_axes(tmp_path: Path, chunks: tuple[int, ...]) -> None:
+    blocks = _open(_store(tmp_path / "a", chunks, 3))
+    assert np.array_equal(blocks.read((range(2), range(1, 3))), _VALUES[:, 1:3])
+    assert np.array_equal(blocks.read((1, range(1, 2), range(2, 11))), _VALUES[1, 1:2, 2:11])
+    assert np.array_equal(blocks.read((range(1), 2, range(13), 7)), _VALUES[:1, 2, :, 7])
 
 
 def test_each_chunk_is_shown_once_before_it_is_decoded(tmp_path: Path) -> None:
@@ -62,8 +75,13 @@ def test_other_arrays_are_left_to_zarr_python(tmp_path: Path) -> None:
     sharded = _store(tmp_path / "shards", (1, 1, 13, 20), 3, shards=(1, 3, 13, 20))
     fortran = _store(tmp_path / "fortran", (1, 3, 13, 20), 2, order="F")
     big_endian = _store(tmp_path / "big", (1, 3, 13, 20), 2, _VALUES.astype(">f4"))
+    filtered = _store(tmp_path / "delta", (1, 3, 13, 20), 2, filters=[numcodecs.BitRound(20)])
+    huge = _store(tmp_path / "huge", (1, 3, 13, 20), 3)
+    metadata = json.loads((huge / "zarr.json").read_text())
+    metadata["chunk_grid"]["configuration"]["chunk_shape"] = [1000, 1000, 13, 20]
+    (huge / "zarr.json").write_text(json.dumps(metadata))
     (tmp_path / "none").mkdir()
-    for path in (doubles, gzipped, sharded, fortran, big_endian, tmp_path / "none"):
+    for path in (doubles, gzipped, sharded, fortran, big_endian, filtered, huge, tmp_path / "none"):
         assert ZarrBlocks.open(path) is None
 
 
@@ -86,8 +104,16 @@ def test_a_bad_chunk_is_named(tmp_path: Path, spoil: Any, complaint: str) -> Non
         _open(path).read((1,))
 
 
+@pytest.mark.parametrize("size_bytes", [0, 3119, 3121])
+def test_an_uncompressed_chunk_has_its_size(tmp_path: Path, size_bytes: int) -> None:
+    path = _store(tmp_path / "a", (1, 3, 13, 20), 3, compressors=None)
+    (path / "c/1/0/0/0").write_bytes(bytes(size_bytes))
+    with pytest.raises(StoreDamaged, match=r"c/1/0/0/0.*(3120 are expected|shorter or longer)"):
+        _open(path).read((1,))
+
+
 def test_a_block_beyond_the_array_is_an_index_error(tmp_path: Path) -> None:
     blocks = _open(_store(tmp_path / "a", (1, 3, 13, 20), 3))
-    for at in ((2,), (-1,), (0, 3), (0, 0, 0, 0, 0)):
+    for at in ((2,), (-1,), (0, 3), (0, 0, 0, 0, 0), (range(3),), (range(0),), (range(0, 2, 2),)):
         with pytest.raises(IndexError, match="no block"):
             blocks.read(at)

@@ -111,16 +111,19 @@ def times(values: NDArray[Any], attributes: Mapping[str, Any], where: str) -> tu
             f"{where}: times of type {flat.dtype} with units {unit!r} are not understood; datetimes, or numbers "
             "with units such as 'hours since 1959-01-01', are"
         )
+    if not np.isfinite(flat).all() or (flat.dtype == np.int64 and (flat == np.iinfo(np.int64).min).any()):
+        raise UnclearAxis(f"{where}: a time is missing (NaT)")
+    calendar = str(attributes.get("calendar", "standard"))
     try:
         dates = netCDF4.num2date(
             flat,
             str(unit),
-            str(attributes.get("calendar", "standard")),
+            calendar,
             only_use_python_datetimes=True,
             only_use_cftime_datetimes=False,
         )
     except (ValueError, OverflowError) as error:
-        raise UnclearAxis(f"{where}: times in {unit!r} are not understood: {error}") from None
+        raise UnclearAxis(f"{where}: times in {unit!r}, calendar {calendar}, are not understood: {error}") from None
     return tuple(date.replace(tzinfo=UTC) for date in np.atleast_1d(np.asarray(dates)))
 
 

@@ -1,12 +1,13 @@
 """Reads one field out of an array whose chunks hold many, decoding each chunk once.
 
 Owns a single block of one array, as many whole chunks as fit its bound. WeatherBench stores keep all levels or all
-leads of an instant in one chunk: read field by field without this, each chunk would be decoded once a field.
+leads of an instant in one chunk: read field by field without this, each chunk would be decoded once a field. Arrays
+of plain Zarr chunks are read by `ZarrBlocks`; whatever that does not take or finds amiss is xarray's to read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any
 
@@ -14,32 +15,62 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from gaia.tasks.defined_tasks.weather.sources.errors import StoreDamaged
+from gaia.tasks.defined_tasks.weather.sources.zarr_blocks import ZarrBlocks
+
 BLOCK_LIMIT_BYTES = 256 << 20
 """13 levels of 0.25 degrees in float32 are 54 MB; a chunk beyond the limit is decoded once for each field."""
 
 
 class BlockReader:
-    """Reads fields of one dataset; keeps the last block."""
+    """Reads fields of one dataset; keeps the last block.
 
-    def __init__(self, limit_bytes: int = BLOCK_LIMIT_BYTES) -> None:
+    plain: the thin reader of an array by name, if it is one that needs no decoding beyond its chunks.
+    """
+
+    def __init__(
+        self, plain: Callable[[str], ZarrBlocks | None] = lambda _: None, limit_bytes: int = BLOCK_LIMIT_BYTES
+    ) -> None:
+        self._plain = plain
         self._limit_bytes = limit_bytes
-        self._array: xr.Variable | None = None
-        self._ranges: dict[str, range] = {}
-        self._block: NDArray[Any] = np.empty(0)
+        self.forget()
 
-    def read(self, array: xr.Variable, at: Mapping[str, int]) -> NDArray[Any]:
-        """The field at the indices `at`, which name every dimension but the horizontal ones."""
-        if array is not self._array or any(index not in self._ranges[name] for name, index in at.items()):
+    def forget(self) -> None:
+        """Give the memory of the last block back."""
+        self._name: str | None = None
+        self._blocks: ZarrBlocks | None = None
+        self._ranges: dict[str, range] = {}
+        self._block: NDArray[Any] | None = None
+
+    def read(self, name: str, array: xr.Variable, at: Mapping[str, int]) -> NDArray[Any]:
+        """The field of the array `name` at the indices `at`, which name every dimension but the horizontal ones.
+
+        Raises StoreDamaged, and what xarray raises of the file, for what neither reader can read.
+        """
+        if name != self._name:
+            self.forget()
+            self._name, self._blocks = name, self._plain(name)
+        if self._block is None or any(index not in self._ranges[dimension] for dimension, index in at.items()):
+            self._block = None  # released before the next one is read, so that two are never held
             self._ranges = self._surrounding(array, at)
-            # Released before the next one is read, so that two blocks are never held.
-            self._array, self._block = None, np.empty(0)
-            here = {name: slice(run.start, run.stop) for name, run in self._ranges.items()}
-            self._block = array.isel(here).values
-            self._array = array
+            self._block = self._load(array, self._ranges)
         inside = tuple(
             at[str(name)] - self._ranges[str(name)].start if str(name) in at else slice(None) for name in array.dims
         )
         return np.asarray(self._block[inside])
+
+    def _load(self, array: xr.Variable, wanted: Mapping[str, range]) -> NDArray[Any]:
+        here = {name: slice(run.start, run.stop) for name, run in wanted.items()}
+        if self._blocks is None:
+            return array.isel(here).values
+        try:
+            return self._blocks.read([wanted.get(str(name), range(size)) for name, size in array.sizes.items()])
+        except StoreDamaged as damage:
+            # A chunk that was never written stands for the fill value, and a linked one is as good as any.
+            try:
+                return array.isel(here).values
+            except (ValueError, OSError, RuntimeError, KeyError):
+                raise damage from None
 
     def _surrounding(self, array: xr.Variable, at: Mapping[str, int]) -> dict[str, range]:
         """The whole chunk around a field, or the field alone where that is too much."""

@@ -5,6 +5,7 @@ Owns the reading of coordinates. Never reads a field.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from gaia.tasks.defined_tasks.weather.evaluation.axes import Axis, axis_of, leads, times, whole_numbers
 from gaia.tasks.defined_tasks.weather.evaluation.errors import UnclearAxis
@@ -33,7 +36,7 @@ def find_axes(dataset: xr.Dataset) -> dict[str, Axis]:
 
 
 def find_grid(dataset: xr.Dataset, axes: Mapping[str, Axis], name: str) -> Grid:
-    """Raises UnclearAxis where latitude or longitude is missing or doubled, BadGrid."""
+    """Raises UnclearAxis where latitude or longitude is missing, doubled, empty, or no row of degrees."""
     coordinates = []
     for axis in HORIZONTAL:
         found = [key for key, known in axes.items() if known is axis and key in dataset.variables]
@@ -42,11 +45,11 @@ def find_grid(dataset: xr.Dataset, axes: Mapping[str, Axis], name: str) -> Grid:
                 f"{name} has {len(found)} coordinates of {axis} (latitude or lat, longitude or lon are expected); "
                 f"it has {', '.join(map(str, dataset.variables)) or 'nothing at all'}"
             )
-        coordinates.append(np.atleast_1d(dataset.variables[found[0]].values))
+        coordinates.append(_degrees(dataset.variables[found[0]], f"{name}, axis {found[0]!r}"))
     try:
         return Grid.of(*coordinates)
     except BadGrid as error:
-        raise BadGrid(f"{name}: {error}") from None
+        raise UnclearAxis(f"{name}: {error}") from None
 
 
 def find_instants(
@@ -66,10 +69,29 @@ def find_instants(
     init_time = dataset.attrs.get("init_time")
     if init_time is not None and Axis.INIT not in known and not {Axis.TIME, Axis.LEAD} <= known:
         said.append([(Axis.INIT, _attribute_time(str(init_time), name), None)])
-    return tuple(
+    instants = tuple(
         _instant({axis: value for axis, value, _ in chosen}, tuple(at for _, _, at in chosen if at))
         for chosen in product(*said)
     )
+    for instant, count in Counter(replace(instant, at=()) for instant in instants).items():
+        if count > 1:
+            raise UnclearAxis(f"{name} holds {count} fields {instant}; one is expected: which of them counts?")
+    return instants
+
+
+def _degrees(coordinate: xr.Variable, where: str) -> NDArray[np.float64]:
+    values = np.atleast_1d(coordinate.values)
+    if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+        raise UnclearAxis(f"{where} is {_shape_words(values)}; finite degrees along one dimension are expected")
+    return values.astype(np.float64)
+
+
+def _shape_words(values: NDArray[Any]) -> str:
+    if values.size == 0:
+        return "empty"
+    if values.dtype.kind not in "fiu":
+        return f"of type {values.dtype}"
+    return f"of shape {values.shape}" if values.ndim != 1 else "not finite everywhere"
 
 
 def _may_be_axis(dataset: xr.Dataset, name: Hashable) -> bool:

@@ -49,6 +49,9 @@ class FlatSeries:
         """(nlat, nlon), mapped read-only."""
         return FlatStore(self._stores[instant]).read(field)
 
+    def forget(self) -> None:
+        """Nothing is kept: fields are mapped."""
+
 
 def single_store(path: Path) -> FlatSeries:
     """One flat store."""

@@ -12,11 +12,12 @@ import eccodes
 
 from gaia.protocol.run_spec import FieldId, GridSpec
 from gaia.tasks.defined_tasks.weather.evaluation.series import Instant
+from gaia.tasks.defined_tasks.weather.evaluation.units import height_remark
 from gaia.tasks.defined_tasks.weather.scoring.grid import Grid
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField, TruncatedGrib, UnusableStore
 from gaia.tasks.defined_tasks.weather.sources.field_store import coordinates, missing_field
-from gaia.tasks.defined_tasks.weather.sources.grib import Entry, GribField, iterate
+from gaia.tasks.defined_tasks.weather.sources.grib import GEOPOTENTIAL_HEIGHT, Entry, GribField, iterate
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES
 
 
@@ -39,16 +40,17 @@ class GribSeries:
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
-        self.remarks: tuple[str, ...] = ()
         self._path = path
         self._places: dict[_Key, _Place] = {}
         grids: set[GridSpec] = set()
+        has_heights = False
         end_byte, message_end_byte, fields_before = 0, 0, 0
         for found in iterate(path):
             if found.end_byte != message_end_byte:
                 end_byte, message_end_byte, fields_before = message_end_byte, found.end_byte, 0
             entry = found.entry()
             if entry is not None:
+                has_heights |= found.short_name == GEOPOTENTIAL_HEIGHT
                 self._add(entry, _Place(end_byte, fields_before, found.ordinal))
                 grids.add(entry.grid)
             fields_before += 1
@@ -58,6 +60,7 @@ class GribSeries:
             raise UnusableStore(f"{path}: its known fields lie on {len(grids)} grids; one is expected")
         self.grid = Grid.of(*coordinates(grids.pop()))
         self.members = tuple(sorted({key.member for key in self._places if key.member is not None}))
+        self.remarks = (height_remark(self.name, GEOPOTENTIAL_HEIGHT),) if has_heights else ()
         order = list(VARIABLES)
         held = {key.field for key in self._places}
         self._fields = tuple(sorted(held, key=lambda f: (order.index(f.variable), f.level_hpa or 0)))
@@ -88,6 +91,9 @@ class GribSeries:
                 return self._decode(file, place)
             finally:
                 eccodes.codes_grib_multi_support_reset_file(file)
+
+    def forget(self) -> None:
+        """Nothing is kept."""
 
     def _decode(self, file: object, place: _Place) -> Field:
         for _ in range(place.fields_before):

@@ -23,6 +23,8 @@ class Case(Struct, frozen=True, kw_only=True):
     truth: Instant
     climatology: Instant | None
     reference: Instant | None
+    extremes: Instant | None
+    """The thresholds for the valid time."""
     start: Instant | None
     """The truth when the forecast started: the persistence forecast. None: not asked for."""
 
@@ -45,14 +47,15 @@ def match(
     *,
     climatology: Sequence[Instant] | None = None,
     reference: Sequence[Instant] | None = None,
+    extremes: Sequence[Instant] | None = None,
     wanted_leads: Iterable[timedelta] | None = None,
     persistence: bool = False,
     names: Mapping[str, str],
 ) -> Matching:
     """Pair every forecast instant of a wanted lead with the truth at its valid time.
 
-    names: "forecast", "truth", "climatology" and "reference" -> path, for messages. Raises UnmatchedTimes if a
-    wanted lead, or everything, has no truth; BadRequest for a lead that the forecast does not have.
+    names: "forecast", "truth", "climatology", "reference" and "extremes" -> path, for messages. Raises
+    UnmatchedTimes if a wanted lead, or everything, has no truth; BadRequest for a lead that the forecast does not have.
     """
     chosen = _of_leads(forecast, wanted_leads, names["forecast"])
     by_time = _by_valid_time(truth)
@@ -65,9 +68,24 @@ def match(
         rival = None if reference is None else _rival(instant, reference)
         if reference is not None and rival is None:
             without_reference.append(instant)
-        usual = None if climatology is None else _usual(instant, verifying, climatology, names["climatology"])
+        usual, threshold = (
+            None if fields is None else _usual(instant, verifying, fields, f"{what} {names[key]}")
+            for fields, key, what in (
+                (climatology, "climatology", "the climatology"),
+                (extremes, "extremes", "the file of extremes"),
+            )
+        )
         start = _start(instant, by_time, names) if persistence else None
-        cases.append(Case(forecast=instant, truth=verifying, climatology=usual, reference=rival, start=start))
+        cases.append(
+            Case(
+                forecast=instant,
+                truth=verifying,
+                climatology=usual,
+                reference=rival,
+                extremes=threshold,
+                start=start,
+            )
+        )
     named = set(wanted_leads or ())
     if not cases or named - {case.lead for case in cases}:
         raise _unmatched(without_truth, by_time, names, cases)
@@ -151,17 +169,17 @@ def _rival(instant: Instant, reference: Sequence[Instant]) -> Instant | None:
     return reference[0] if len(reference) == 1 else None
 
 
-def _usual(instant: Instant, truth: Instant, climatology: Sequence[Instant], name: str) -> Instant:
-    """The climatology for the valid time: by month, day or hour, as far as its axes go."""
+def _usual(instant: Instant, truth: Instant, climatology: Sequence[Instant], what: str) -> Instant:
+    """The climatology, or what has its axes, for the valid time: by month, day or hour, as far as its axes go."""
     moment = truth.valid_time or instant.valid_time
     if len(climatology) == 1 and _calendar_of(climatology[0]) == _NO_CALENDAR:
         return climatology[0]
     if moment is None:
-        raise UnmatchedTimes(f"the climatology {name} depends on the time, which neither forecast nor truth say")
+        raise UnmatchedTimes(f"{what} depends on the time, which neither forecast nor truth say")
     found = [known for known in climatology if _fits(known, moment)]
     if len(found) != 1:
         raise UnmatchedTimes(
-            f"the climatology {name} has {len(found)} fields for {moment:%Y-%m-%dT%H:%MZ}; expected is one, by axes "
+            f"{what} has {len(found)} fields for {moment:%Y-%m-%dT%H:%MZ}; expected is one, by axes "
             "such as month, or dayofyear and hour"
         )
     return found[0]

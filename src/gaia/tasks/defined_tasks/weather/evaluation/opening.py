@@ -6,10 +6,12 @@ Owns the choice of the reader. Reads nothing but what tells the formats apart.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from glob import glob
 from pathlib import Path
 
-from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
+from gaia.tasks.defined_tasks.weather.evaluation.file_kind import is_grib
+from gaia.tasks.defined_tasks.weather.evaluation.joined_series import JoinedSeries
 from gaia.tasks.defined_tasks.weather.evaluation.series import Series
 from gaia.tasks.defined_tasks.weather.sources.catalog import ARCHIVE_HEADER, Role
 from gaia.tasks.defined_tasks.weather.sources.errors import BadSource, MissingMember, StoreMissing
@@ -19,6 +21,7 @@ FORECAST = "forecast"
 TRUTH = "truth"
 CLIMATOLOGY = "climatology"
 REFERENCE = "reference"
+EXTREMES = "extremes"
 
 # What a part of our own archives is when it is named as ...
 _ARCHIVE_ROLES: Mapping[str, Role] = {
@@ -26,23 +29,36 @@ _ARCHIVE_ROLES: Mapping[str, Role] = {
     TRUTH: Role.TRUTH,
     CLIMATOLOGY: Role.CLIMATOLOGY,
     REFERENCE: Role.REFERENCE,
+    EXTREMES: Role.CLIMATOLOGY,
 }
 _PREFIX = re.compile(r"(archive|grib|netcdf|zarr):(?=.)")
 
 
-def open_series(text: str, what: str) -> tuple[Series, int | None]:
-    """The series that `path`, `grib:path?member=0` and the like name, and the member asked for.
+def open_series(texts: Sequence[str], what: str) -> tuple[Series, int | None]:
+    """The series that `path`, `grib:path?member=0`, `month_*.nc` and the like name together, and the member asked for.
 
-    what: one of FORECAST, TRUTH, CLIMATOLOGY, REFERENCE. Raises StoreMissing, BadSource, MissingMember, and what
-    reading the headers of the format raises.
+    what: one of FORECAST, TRUTH, CLIMATOLOGY, REFERENCE, EXTREMES. Raises StoreMissing, BadSource, MissingMember, and
+    what reading the headers of the format raises.
     """
-    body, member = _split_member(_PREFIX.sub("", text) if not Path(text).exists() else text)
-    path = Path(body).expanduser()
-    if not body or not path.exists():
-        raise StoreMissing(f"the {what} {text!r} does not exist; give the path of a Zarr, NetCDF, GRIB or flat store")
-    series = _open(path, what)
+    split = [_split_member(text if Path(text).exists() else _PREFIX.sub("", text)) for text in texts]
+    if len({member for _, member in split}) != 1:
+        raise BadSource(f"the {what}s must all be of one member: {', '.join(texts)}")
+    paths = [path for body, _ in split for path in _paths(body, what)]
+    member = split[0][1]
+    series = _open(paths[0], what) if len(paths) == 1 else JoinedSeries([_open(path, what) for path in paths])
     _check_member(series, member, what)
     return series, member
+
+
+def _paths(text: str, what: str) -> list[Path]:
+    """The path itself, or all that match a pattern, by name."""
+    path = Path(text).expanduser()
+    if text and path.exists():
+        return [path]
+    found = sorted(glob(str(path))) if text else []  # noqa: PTH207  Path.glob takes no absolute pattern
+    if not found:
+        raise StoreMissing(f"the {what} {text!r} does not exist; give the path of a Zarr, NetCDF, GRIB or flat store")
+    return [Path(name) for name in found]
 
 
 def _open(path: Path, what: str) -> Series:
@@ -54,7 +70,7 @@ def _open(path: Path, what: str) -> Series:
         from gaia.tasks.defined_tasks.weather.evaluation.flat_series import archive_part
 
         return archive_part(path, _ARCHIVE_ROLES[what])
-    if path.is_file() and _first_bytes(path) == b"GRIB":
+    if is_grib(path):
         from gaia.tasks.defined_tasks.weather.evaluation.grib_series import GribSeries
 
         return GribSeries(path)
@@ -81,17 +97,6 @@ def _split_member(text: str) -> tuple[str, int | None]:
     if match is None:
         raise BadSource(f"{text!r}: after ? only member=NUMBER is understood")
     return body, int(match[1])
-
-
-def _first_bytes(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            first = file.read(4)
-    except OSError as error:
-        raise StoreMissing(f"{path} cannot be read: {error.strerror}") from None
-    if not first:
-        raise BadRequest(f"{path} is empty: it has no bytes")
-    return first
 
 
 def _some(members: tuple[int, ...]) -> str:

@@ -6,14 +6,24 @@ Owns the choice of the target grid. The regridding itself is `scoring.regrid`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
 from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
-from gaia.tasks.defined_tasks.weather.evaluation.series import Series
 from gaia.tasks.defined_tasks.weather.scoring.grid import BadGrid, Grid
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 from gaia.tasks.defined_tasks.weather.scoring.regrid import ConservativeRegridder
+
+
+class OnGrid(Protocol):
+    """Fields of one file."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def grid(self) -> Grid: ...
 
 
 def global_grid(degrees: float) -> Grid:
@@ -28,7 +38,7 @@ def global_grid(degrees: float) -> Grid:
     return Grid.of(np.linspace(-90.0, 90.0, rows), np.arange(2 * round(steps)) * (180.0 / round(steps)))
 
 
-def regridder_to(target: Grid, series: Series, what: str) -> tuple[Callable[[Field], Field], str]:
+def regridder_to(target: Grid, series: OnGrid, what: str) -> tuple[Callable[[Field], Field], str]:
     """What regrids the fields of a series, and its name. Raises BadRequest where the series is no whole globe."""
     if series.grid.shape[0] < target.shape[0] or series.grid.shape[1] < target.shape[1]:
         raise BadRequest(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,48 +18,64 @@ from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
 from gaia.tasks.defined_tasks.weather.evaluation.table import ScoreRow, ScoreTable
 from gaia.tasks.defined_tasks.weather.scoring.comoments import Activity
 from gaia.tasks.defined_tasks.weather.scoring.ensemble import EnsembleMetrics
+from gaia.tasks.defined_tasks.weather.scoring.evaluate import FieldMetrics
+from gaia.tasks.defined_tasks.weather.scoring.extremes import ExtremeMetrics
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
-_KEYS = ("variable", "level_hpa", "lead_h", "region", "unit", "cases")
+_HEAD = ("forecast", "truth", "climatology", "reference", "extremes", "mask", "grid")
+ROW_KEYS = ("variable", "level_hpa", "lead_h", "region", "unit", "cases")
 
 # What a terminal shows: (heading, how to get it, how to write it); errors have the variable's unit.
 _Shown = tuple[str, Callable[[ScoreRow], float | None], str]
 _SHOWN: tuple[_Shown, ...] = (
     ("RMSE", lambda r: r.metrics.rmse, ".4g"),
-    ("bias", lambda r: r.metrics.bias, "+.3g"),
-    ("MAE", lambda r: r.metrics.mae, ".4g"),
-    ("ACC", lambda r: r.metrics.acc, ".3f"),
-    ("centred", lambda r: r.metrics.acc_centred, ".3f"),
+    ("bias", lambda r: r.metric("bias"), "+.3g"),
+    ("MAE", lambda r: r.metric("mae"), ".4g"),
+    ("ACC", lambda r: r.metric("acc"), ".3f"),
+    ("centred", lambda r: r.metric("acc_centred"), ".3f"),
     ("skill/clim", lambda r: r.metrics.skill_clim, "+.3f"),
     ("skill/ref", lambda r: r.metrics.skill_ref, "+.3f"),
     ("skill/pers", lambda r: r.metrics.skill_persistence, "+.3f"),
     ("RMSE/ref", lambda r: _percent(r.metrics.rmse, r.metrics.rmse_ref), "+.1f%"),
     ("CRPS fair", lambda r: r.ensemble.fair_crps if r.ensemble else None, ".4g"),
     ("spread/skill", lambda r: r.ensemble.spread_skill_ratio if r.ensemble else None, ".2f"),
+    ("hit rate", lambda r: found.hit_rate if (found := _extremes(r)) else None, ".2f"),
+    ("false al.", lambda r: found.false_alarm_rate if (found := _extremes(r)) else None, ".2f"),
 )
+_SPARED_FIRST = ("centred", "MAE", "RMSE/ref", "skill/pers", "bias", "spread/skill", "skill/clim", "false al.", "ACC")
+"""What a narrow terminal goes without, in this order."""
+_ANY_WIDTH = 10_000
+_PLAIN = tuple(name for name in FieldMetrics.__struct_fields__ if name not in {"activity", "extremes"})
 
 
 def records(table: ScoreTable) -> Iterator[dict[str, Any]]:
     """Every row as plain values under the same keys in the same order; None where a metric cannot be had."""
     has_ensemble = any(row.ensemble for row in table.rows)
     for row in table.rows:
-        metrics: dict[str, Any] = msgspec.to_builtins(row.metrics)
-        del metrics["extremes"]  # they need a threshold, which no file of an evaluation gives
-        metrics |= _prefixed("activity", metrics.pop("activity"), Activity)
+        values = {name: getattr(row, name) for name in ROW_KEYS} | {name: row.metric(name) for name in _PLAIN}
+        of_field = row.metrics if isinstance(row.metrics, FieldMetrics) else None
+        values |= _prefixed("activity", of_field and of_field.activity, Activity)
+        if table.extremes is not None:
+            values |= _prefixed("extremes", _extremes(row), ExtremeMetrics)
         if has_ensemble:
-            metrics |= _prefixed("ensemble", msgspec.to_builtins(row.ensemble), EnsembleMetrics)
-        yield {name: getattr(row, name) for name in _KEYS} | metrics
+            values |= _prefixed("ensemble", row.ensemble, EnsembleMetrics)
+        yield values
 
 
-def _prefixed(prefix: str, values: dict[str, Any] | None, of: type[msgspec.Struct]) -> dict[str, Any]:
-    return {f"{prefix}_{name}": None if values is None else values[name] for name in of.__struct_fields__}
+def _extremes(row: ScoreRow) -> ExtremeMetrics | None:
+    return row.metrics.extremes if isinstance(row.metrics, FieldMetrics) else None
+
+
+def _prefixed(prefix: str, values: msgspec.Struct | None, of: type[msgspec.Struct]) -> dict[str, Any]:
+    return {f"{prefix}_{name}": None if values is None else getattr(values, name) for name in of.__struct_fields__}
 
 
 def to_json(table: ScoreTable) -> str:
     """What was scored, the warnings, and the rows."""
-    head = {name: getattr(table, name) for name in ("forecast", "truth", "climatology", "reference", "grid")}
+    head = {name: getattr(table, name) for name in _HEAD}
     whole = {**head, "warnings": table.warnings, "scores": list(records(table))}
     return msgspec.json.format(msgspec.json.encode(whole)).decode() + "\n"
 
@@ -92,13 +108,28 @@ def write_text(path: Path, text: str) -> None:
         raise ConfigurationError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def shown_table(table: ScoreTable) -> Table:
-    """For a terminal: a line for each variable and lead, only columns that hold something."""
+def print_table(table: ScoreTable, console: Console) -> None:
+    """A line for each variable and lead, only columns that hold something, and only as many as the console is wide."""
+    from rich.measure import Measurement
+
+    shown = [column for column in _SHOWN if any(column[1](row) is not None for row in table.rows)]
+    spared = [name for name in _SPARED_FIRST if name in {column[0] for column in shown}]
+    for count in range(len(spared) + 1):
+        fitting = [column for column in shown if column[0] not in spared[:count]]
+        drawn = _drawn(table, fitting)
+        width = Measurement.get(console, console.options.update_width(_ANY_WIDTH), drawn).maximum
+        if width <= console.width or count == len(spared):
+            break
+    console.print(drawn, width=width, crop=False)  # what still is too wide is wrapped, not cut
+    if count:
+        console.print(f"Too narrow for {', '.join(spared[:count])}: widen the terminal, or see --csv and --json.")
+
+
+def _drawn(table: ScoreTable, shown: Sequence[_Shown]) -> Table:
     from rich.table import Table
 
     several_regions = len({row.region for row in table.rows}) > 1
     partial = any(row.metrics.coverage < 1.0 for row in table.rows)
-    shown = [column for column in _SHOWN if any(column[1](row) is not None for row in table.rows)]
     drawn = Table(box=None, pad_edge=False)
     for heading in ("field", "unit", *(["region"] if several_regions else [])):
         drawn.add_column(heading, no_wrap=True)

@@ -8,23 +8,42 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 
 from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
-from gaia.tasks.defined_tasks.weather.scoring.regions import GLOBE, NORTH, SOUTH, Box, Region, region
+from gaia.tasks.defined_tasks.weather.scoring.regions import GLOBE, NORTH, SOUTH, Box, Region, Surface, region
 
 _SHORT_REGIONS = {"nh": NORTH.name, "sh": SOUTH.name}
 
 
-class Request(Struct, frozen=True, kw_only=True):
-    """One evaluation. Paths may carry a member, `?member=0`."""
+class Area(Struct, frozen=True, kw_only=True):
+    """A region, or the land or the sea in it."""
 
-    forecast: str
+    region: Region
+    surface: Surface = Surface.ANY
+
+    @property
+    def name(self) -> str:
+        """`tropics`, `tropics-land`, and of the globe just `land`."""
+        if self.surface is Surface.ANY:
+            return self.region.name
+        return self.surface.value if self.region == GLOBE else f"{self.region.name}-{self.surface.value}"
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """One evaluation. Paths may carry a member, `?member=0`, and be patterns such as `fc_*.nc`."""
+
+    forecast: tuple[str, ...]
+    """One path or several, whose starts and leads are merged."""
     truth: str
     climatology: str | None = None
     reference: str | None = None
+    extremes: str | None = None
+    """Thresholds of what is extreme, such as the climatological 95th percentile."""
+    mask: str | None = None
+    """A land-sea mask, `FILE` or `FILE:variable`."""
     leads: tuple[timedelta, ...] | None = None
     """None: every lead that has a truth."""
     variables: tuple[str, ...] | None = None
     """Such as `z500`; None: all that forecast and truth share."""
-    regions: tuple[Region, ...] = (GLOBE,)
+    areas: tuple[Area, ...] = (Area(region=GLOBE),)
     grid_degrees: float | None = None
     """Regrid everything conservatively to this spacing first."""
     pick_points: bool = False
@@ -54,14 +73,46 @@ def parse_variables(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(_parts(text))
 
 
-def parse_region(text: str) -> Region:
+def parse_areas(texts: Sequence[str], *, mask: bool) -> tuple[Area, ...]:
+    """The areas of these names; with a mask each is scored as a whole, on land and at sea, unless it says which.
+
+    Raises BadRegion, and BadRequest where land or sea is named without a mask.
+
+    >>> [area.name for area in parse_areas(["global", "nh-sea"], mask=True)]
+    ['global', 'land', 'sea', 'extratropics-north-sea']
+    """
+    areas: list[Area] = []
+    for area in map(parse_area, texts):
+        if area.surface is not Surface.ANY and not mask:
+            raise BadRequest(f"region {area.name!r} needs a land-sea mask: give --mask FILE")
+        areas += [area] if not mask or area.surface is not Surface.ANY else _on_all_surfaces(area)
+    return tuple({area.name: area for area in areas}.values())
+
+
+def parse_area(text: str) -> Area:
     """A region of scoring by name, `nh` and `sh` for the extratropics, or `box:SOUTH,NORTH,WEST,EAST` in degrees.
 
-    Raises BadRegion, BadRequest.
+    `land` and `sea` are those of the globe; `-land` and `-sea` behind another name are those in there. Raises
+    BadRegion, BadRequest.
 
-    >>> parse_region("box:35,75,-12.5,42.5").boxes[0].west
+    >>> parse_area("box:35,75,-12.5,42.5").region.boxes[0].west
     -12.5
+    >>> parse_area("tropics-sea").surface.value
+    'sea'
     """
+    for surface in (Surface.LAND, Surface.SEA):
+        if text == surface.value:
+            return Area(region=GLOBE, surface=surface)
+        if text.endswith(f"-{surface.value}"):
+            return Area(region=_region(text.removesuffix(f"-{surface.value}")), surface=surface)
+    return Area(region=_region(text))
+
+
+def _on_all_surfaces(area: Area) -> list[Area]:
+    return [Area(region=area.region, surface=surface) for surface in (Surface.ANY, Surface.LAND, Surface.SEA)]
+
+
+def _region(text: str) -> Region:
     if not text.startswith("box:"):
         return region(_SHORT_REGIONS.get(text, text))
     try:

@@ -37,6 +37,8 @@ _LONG_NAMES: Final = {
     "u": "zonal wind",
     "v": "meridional wind",
     "q": "specific humidity",
+    "10wind": "10 m wind vector",
+    "wind": "wind vector",
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
+from gaia.tasks.defined_tasks.weather.evaluation.table import WINDS
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES, UnknownVariable, variable
 
@@ -18,8 +19,9 @@ def chosen_fields(
 ) -> tuple[FieldId, ...]:
     """The fields to score, in the forecast's order; each file given as (name, its fields).
 
-    wanted: names such as `z500`, `geopotential_500` or, for all levels, `z`; None: all that both files have. Raises
-    MissingField, naming the file that lacks a wanted one, and BadRequest for a name that is not known.
+    wanted: names such as `z500`, `geopotential_500` or, for all levels, `z`; `wind850` means both components; None:
+    all that both files have. Raises MissingField, naming the file that lacks a wanted one, and BadRequest for a name
+    that is not known.
     """
     if wanted is None:
         both = tuple(field for field in forecast[1] if field in truth[1])
@@ -29,6 +31,7 @@ def chosen_fields(
                 f"{_names(truth[1])} here"
             )
         return both
+    wanted = [part for name in wanted for part in _components(name)]
     patterns = [_pattern(name) for name in wanted]
     for name, (known, level) in zip(wanted, patterns, strict=True):
         for file, fields in (forecast, truth):
@@ -39,6 +42,16 @@ def chosen_fields(
     if lacking:
         raise MissingField(f"{truth[0]} has no field {lacking[0]}, which was asked for; it has {_names(truth[1])}")
     return tuple(meant)
+
+
+def _components(name: str) -> tuple[str, ...]:
+    """`u850` and `v850` for `wind850`; any other name is itself.
+
+    >>> _components("wind850"), _components("10wind"), _components("z500")
+    (('u850', 'v850'), ('10u', '10v'), ('z500',))
+    """
+    match = re.fullmatch(r"(10wind|wind)(?:_?(\d{1,4}))?", name)
+    return (name,) if match is None else tuple(f"{component}{match[2] or ''}" for component in WINDS[match[1]])
 
 
 def _pattern(name: str) -> tuple[str, int | None]:
@@ -57,7 +70,9 @@ def _pattern(name: str) -> tuple[str, int | None]:
     except UnknownVariable:
         known = None
     if match is None or known is None or not known.on_levels:
-        raise BadRequest(f"variable {name!r} is not known; expected are {', '.join(VARIABLES)}, or such as z500")
+        raise BadRequest(
+            f"variable {name!r} is not known; expected are {', '.join(VARIABLES)}, or such as z500 or wind850"
+        )
     return known.name, int(match[2])
 
 

@@ -74,6 +74,10 @@ class Series(Protocol):
         """(nlat, nlon) in the table's unit, NaN where missing; raises MissingField, UnusableStore."""
         ...
 
+    def forget(self) -> None:
+        """Give back the memory that is kept for the next read."""
+        ...
+
 
 def hours(lead: timedelta) -> float:
     """A lead time in hours."""

@@ -62,6 +62,11 @@ def require_same_unit(field: FieldId, here: tuple[str, str | None], there: tuple
         )
 
 
+def height_remark(file: str, name: str) -> str:
+    """What a reader should know of heights that were read as geopotential."""
+    return f"{file} holds geopotential height, {name!r}: multiplied by {STANDARD_GRAVITY:g} to be geopotential"
+
+
 def suspicion(field: FieldId, values: Field, expected: Field) -> str | None:
     """What `values` look like if they would fit `expected` far better in another unit; None: nothing.
 

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from gaia.tasks.defined_tasks.weather.evaluation.dataset_axes import (
     HORIZONTAL,
@@ -28,23 +29,25 @@ from gaia.tasks.defined_tasks.weather.evaluation.dataset_axes import (
 )
 from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest, UnmatchedTimes, UnusableValues
 from gaia.tasks.defined_tasks.weather.evaluation.evaluate import evaluate_series
+from gaia.tasks.defined_tasks.weather.evaluation.land_mask import LandMask, mask_of
 from gaia.tasks.defined_tasks.weather.evaluation.matching import match
-from gaia.tasks.defined_tasks.weather.evaluation.opening import CLIMATOLOGY, FORECAST, REFERENCE, TRUTH
+from gaia.tasks.defined_tasks.weather.evaluation.opening import CLIMATOLOGY, EXTREMES, FORECAST, REFERENCE, TRUTH
 from gaia.tasks.defined_tasks.weather.evaluation.points import Points, points_of
-from gaia.tasks.defined_tasks.weather.evaluation.request import Request, parse_region
+from gaia.tasks.defined_tasks.weather.evaluation.report import ROW_KEYS, records
+from gaia.tasks.defined_tasks.weather.evaluation.request import Area, Request, parse_area
 from gaia.tasks.defined_tasks.weather.evaluation.series import Instant
 from gaia.tasks.defined_tasks.weather.evaluation.table import ScoreTable
 from gaia.tasks.defined_tasks.weather.evaluation.xarray_series import XarraySeries
 from gaia.tasks.defined_tasks.weather.scoring.grid import Grid
 from gaia.tasks.defined_tasks.weather.scoring.metrics import ComponentMetrics, metrics_of
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field, Moments, field_moments
-from gaia.tasks.defined_tasks.weather.scoring.regions import region_weights
-from gaia.tasks.defined_tasks.weather.variables import VARIABLES
+from gaia.tasks.defined_tasks.weather.scoring.regions import Surface, region_weights
 
 __all__ = ["acc", "bias", "mae", "mse", "pattern_correlation", "rmse", "score", "score_table", "skill_score"]
 
 Data = TypeVar("Data", xr.DataArray, xr.Dataset)
-_NAMES = {what: f"the {what}" for what in (FORECAST, TRUTH, CLIMATOLOGY, REFERENCE)}
+_NAMES = {what: f"the {what}" for what in (FORECAST, TRUTH, CLIMATOLOGY, REFERENCE)} | {EXTREMES: "the extremes"}
+_MASK = "mask"
 
 
 def score(
@@ -53,13 +56,15 @@ def score(
     *,
     climatology: xr.DataArray | None = None,
     reference: xr.DataArray | None = None,
+    mask: xr.DataArray | None = None,
     region: str = "global",
     over: Sequence[str] = (),
 ) -> xr.Dataset:
     """All metrics of `metrics.metrics_of`, as variables over the forecast's axes but latitude and longitude.
 
     over: axes to average over, such as `time`; roots and ratios are taken after the mean. region: a name of
-    `regions.REGIONS`, or `box:SOUTH,NORTH,WEST,EAST`. NaN where a metric cannot be had. Where an instant has no truth
+    `regions.REGIONS`, or `box:SOUTH,NORTH,WEST,EAST`; with a mask, the share of land at each point, also `land`,
+    `sea`, `tropics-land` and so on. NaN where a metric cannot be had. Where an instant has no truth
     the metrics are NaN; UnmatchedTimes if none has. Errors have the forecast's unit.
 
     >>> import numpy as np, xarray as xr
@@ -77,7 +82,7 @@ def score(
     absent = [name for name in over if name not in inputs[FORECAST].outer]
     if absent:
         raise BadRequest(f"the forecast has no axis {absent[0]!r} to average over; it has {inputs[FORECAST].outer}")
-    parts = _parts(inputs, region, kept)
+    parts = _parts(inputs, _weights(inputs[FORECAST].grid, region, mask), kept)
     shape = tuple(forecast.sizes[dim] for dim in kept)
     coordinates = {k: c for k, c in forecast.coords.items() if set(map(str, c.dims)) <= set(kept)}
     values = {name: np.full(shape, np.nan) for name in ComponentMetrics.__struct_fields__}
@@ -165,13 +170,16 @@ def score_table(
     *,
     climatology: xr.Dataset | None = None,
     reference: xr.Dataset | None = None,
+    extremes: xr.Dataset | None = None,
+    mask: xr.DataArray | None = None,
     variables: Sequence[str] | None = None,
     region: str = "global",
 ) -> xr.Dataset:
-    """What `gaia score` makes of files, of datasets: metrics over `field` (`z500`, `2t` ...) and `lead_time`.
+    """What `gaia score` makes of files, of datasets: all its columns over `field` (`z500`, `wind850` ...), `lead_time`.
 
     Known are the variables of `weather.variables` under any of their names; units are checked by attribute, and the
-    attribute `warnings` says what looks wrong. Initial times are merged.
+    attribute `warnings` says what looks wrong. Initial times are merged. extremes: thresholds, with the axes of a
+    climatology. mask, region: as for `score`.
 
     >>> import numpy as np, xarray as xr
     >>> axes = {"time": np.array(["2020-01-01"], "M8[ns]"), "lead_time": [24], "lat": [0.0], "lon": [0.0]}
@@ -182,15 +190,15 @@ def score_table(
     >>> float(table.rmse.sel(field="2t", lead_time=24))
     0.5
     """
-    given = {FORECAST: forecast, TRUTH: truth, CLIMATOLOGY: climatology, REFERENCE: reference}
+    given = {FORECAST: forecast, TRUTH: truth, CLIMATOLOGY: climatology, REFERENCE: reference, EXTREMES: extremes}
     opened = {what: (XarraySeries(d, _NAMES[what]), None) for what, d in given.items() if d is not None}
     request = Request(
-        forecast=_NAMES[FORECAST],
+        forecast=(_NAMES[FORECAST],),
         truth=_NAMES[TRUTH],
         variables=None if variables is None else tuple(variables),
-        regions=(parse_region(region),),
+        areas=(_area(region, mask),),
     )
-    return _table_dataset(evaluate_series(opened, request))
+    return _table_dataset(evaluate_series(opened, request, mask=None if mask is None else _land_mask(mask)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -250,11 +258,31 @@ def _one(metric: str, forecast: Data, truth: Data, **options: Any) -> Data:
     return xr.Dataset(each)
 
 
-def _parts(inputs: Mapping[str, _Input], region: str, kept: Sequence[str]) -> dict[tuple[int, ...], list[Moments]]:
+def _area(region: str, mask: xr.DataArray | None) -> Area:
+    area = parse_area(region)
+    if area.surface is not Surface.ANY and mask is None:
+        raise BadRequest(f"region {region!r} needs a land-sea mask: give mask=")
+    return area
+
+
+def _land_mask(mask: xr.DataArray) -> LandMask:
+    return mask_of(mask.to_dataset(name=_MASK), (_MASK,), "the mask given")
+
+
+def _weights(grid: Grid, region: str, mask: xr.DataArray | None) -> NDArray[np.float64]:
+    area, land = _area(region, mask), None
+    if mask is not None:
+        known = _land_mask(mask)
+        land = points_of(known.grid, grid, "the mask").of(known.land)
+    return region_weights(grid, area.region, land_fraction=land, surface=area.surface)
+
+
+def _parts(
+    inputs: Mapping[str, _Input], weights: NDArray[np.float64], kept: Sequence[str]
+) -> dict[tuple[int, ...], list[Moments]]:
     """The moments of every field, by their place along the axes that are kept."""
     forecast = inputs[FORECAST]
     points = {what: points_of(i.grid, forecast.grid, _NAMES[what]) for what, i in inputs.items()}
-    weights = region_weights(forecast.grid, parse_region(region))
     parts: dict[tuple[int, ...], list[Moments]] = {}
     matching = match(
         forecast.instants,
@@ -315,13 +343,14 @@ def _table_dataset(table: ScoreTable) -> xr.Dataset:
     fields = list(dict.fromkeys(str(row.field) for row in table.rows))
     lead_h = sorted({row.lead_h for row in table.rows if row.lead_h is not None})
     shape = (len(fields), max(len(lead_h), 1))
-    values = {name: np.full(shape, np.nan) for name in ("cases", *ComponentMetrics.__struct_fields__)}
-    for row in table.rows:
+    written = list(records(table))
+    values = {name: np.full(shape, np.nan) for name in ("cases", *list(written[0])[len(ROW_KEYS) :])}
+    for row, record in zip(table.rows, written, strict=True):
         at = fields.index(str(row.field)), 0 if row.lead_h is None else lead_h.index(row.lead_h)
         for name, array in values.items():
-            value = row.cases if name == "cases" else getattr(row.metrics, name)
-            array[at] = np.nan if value is None else value
-    units = [VARIABLES[next(row.variable for row in table.rows if str(row.field) == f)].unit for f in fields]
+            array[at] = np.nan if record[name] is None else record[name]
+    unit_of = {str(row.field): row.unit for row in table.rows}
+    units = [unit_of[field] for field in fields]
     coordinates: dict[str, Any] = {"field": fields, "unit": ("field", units)}
     if lead_h:
         coordinates["lead_time"] = ("lead_time", np.array(lead_h), {"units": "hours"})

@@ -23,13 +23,18 @@ from gaia.tasks.defined_tasks.weather.evaluation.block import BlockReader
 from gaia.tasks.defined_tasks.weather.evaluation.dataset_axes import HORIZONTAL, find_axes, find_grid, find_instants
 from gaia.tasks.defined_tasks.weather.evaluation.errors import UnclearAxis, UnusableValues
 from gaia.tasks.defined_tasks.weather.evaluation.series import Instant
+from gaia.tasks.defined_tasks.weather.evaluation.units import height_remark
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field
-from gaia.tasks.defined_tasks.weather.sources.errors import UnusableStore
+from gaia.tasks.defined_tasks.weather.sources.errors import StoreDamaged, UnusableStore
 from gaia.tasks.defined_tasks.weather.sources.field_store import missing_field
 from gaia.tasks.defined_tasks.weather.sources.netcdf_size import refuse_cut_netcdf
 from gaia.tasks.defined_tasks.weather.sources.source_units import HEIGHT_NAMES, factor_to_table
+from gaia.tasks.defined_tasks.weather.sources.zarr_blocks import ZarrBlocks
 from gaia.tasks.defined_tasks.weather.sources.zarr_safety import refuse_unsafe_zarr
-from gaia.tasks.defined_tasks.weather.variables import STANDARD_GRAVITY, VARIABLES, UnknownVariable, Variable, variable
+from gaia.tasks.defined_tasks.weather.variables import VARIABLES, UnknownVariable, Variable, variable
+
+_NOT_NETCDF = -51
+"""NC_ENOTNC of netcdf.h."""
 
 
 class _Place(Struct, frozen=True, kw_only=True):
@@ -42,11 +47,13 @@ class _Place(Struct, frozen=True, kw_only=True):
 
 
 class XarraySeries:
-    """A dataset. Raises UnclearAxis, UnusableStore, UnusableValues, BadGrid, naming file and axis."""
+    """A dataset. Raises UnclearAxis, UnusableStore and UnusableValues, naming file and axis."""
 
-    def __init__(self, dataset: xr.Dataset, name: str) -> None:
+    def __init__(self, dataset: xr.Dataset, name: str, *, folder: Path | None = None) -> None:
+        """folder: where the dataset lies as Zarr, so that plain arrays can be read without zarr-python."""
         self.name = name
         self._dataset = dataset
+        self._folder = folder
         if not dataset.variables:
             raise UnusableStore(f"{name} is empty: it holds no variable at all")
         self._axes = find_axes(dataset)
@@ -60,12 +67,12 @@ class XarraySeries:
         self._instants = find_instants(dataset, self._axes, self._used_dimensions(), name)
         self._member_axis = next((d for d in self._used_dimensions() if self._axes.get(d) is Axis.MEMBER), None)
         self._members = self._find_members()
-        self._reader = BlockReader()
+        self._reader = BlockReader(self._plain)
 
     @classmethod
     def open(cls, path: Path) -> XarraySeries:
         """The store at `path`: a folder is Zarr, a file NetCDF. Raises UnusableStore for anything else."""
-        return cls(_open(path), str(path))
+        return cls(open_dataset(path), str(path), folder=path if path.is_dir() else None)
 
     @property
     def members(self) -> tuple[int, ...]:
@@ -74,10 +81,7 @@ class XarraySeries:
     @property
     def remarks(self) -> tuple[str, ...]:
         heights = {place.array for place in self._places.values() if place.array in HEIGHT_NAMES}
-        return tuple(
-            f"{self.name} holds geopotential height, {name!r}: multiplied by {STANDARD_GRAVITY:g} to be geopotential"
-            for name in sorted(heights)
-        )
+        return tuple(height_remark(self.name, name) for name in sorted(heights))
 
     def fields(self) -> tuple[FieldId, ...]:
         """In the table's order, levels ascending."""
@@ -100,19 +104,35 @@ class XarraySeries:
             at[self._member_axis] = 0 if member is None else self._members.index(member)
         array = self._dataset.variables[place.array]
         try:
-            values = self._reader.read(array, {str(d): at.get(str(d), 0) for d in array.dims if not self._flat(d)})
-        except (ValueError, OSError, RuntimeError, KeyError) as error:
+            wanted = {str(d): at.get(str(d), 0) for d in array.dims if not self._flat(d)}
+            values = self._reader.read(place.array, array, wanted)
+        except (StoreDamaged, ValueError, OSError, RuntimeError, KeyError) as error:
             raise UnusableStore(
                 f"{self.name}: {field} {instant} cannot be read; is the file whole? {_one_line(error)}"
             ) from error
         return self._oriented(array, values * place.factor if place.factor != 1.0 else values)
+
+    def forget(self) -> None:
+        self._reader.forget()
+
+    def _plain(self, name: str) -> ZarrBlocks | None:
+        """The thin reader, where xarray would change none of the numbers: no scale, no missing value but NaN."""
+        encoding = self._dataset.variables[name].encoding
+        fill = encoding.get("_FillValue", np.nan)
+        if self._folder is None or encoding.get("dtype") != np.float32 or not np.isnan(fill):
+            return None
+        if {"scale_factor", "add_offset", "missing_value"} & set(encoding):
+            return None
+        blocks = ZarrBlocks.open(self._folder / name)
+        return blocks if blocks is not None and blocks.shape == self._dataset.variables[name].shape else None
 
     def _oriented(self, array: xr.Variable, values: np.ndarray[Any, Any]) -> Field:
         """Rows of latitude, whatever the order in the file; a missing horizontal axis has one point."""
         left = [self._axes[str(d)] for d in array.dims if self._flat(d)]
         if left == [Axis.LONGITUDE, Axis.LATITUDE]:
             values = values.T
-        return np.ascontiguousarray(values, dtype=np.float32).reshape(self.grid.shape)
+        with np.errstate(over="ignore"):  # a number too large becomes infinite, which is told as such
+            return np.ascontiguousarray(values, dtype=np.float32).reshape(self.grid.shape)
 
     def _flat(self, dimension: Hashable) -> bool:
         return self._axes.get(str(dimension)) in HORIZONTAL
@@ -211,7 +231,8 @@ def _known_variable(name: str) -> tuple[Variable | None, int | None]:
     return (known, int(match[2])) if match and known is not None and known.on_levels else (None, None)
 
 
-def _open(path: Path) -> xr.Dataset:
+def open_dataset(path: Path) -> xr.Dataset:
+    """A Zarr folder or NetCDF file, its times not decoded. Raises UnusableStore."""
     engine = "zarr" if path.is_dir() else "netcdf4"
     options: Mapping[str, Any] = {"consolidated": False} if engine == "zarr" else {}
     try:
@@ -229,7 +250,16 @@ def _open(path: Path) -> xr.Dataset:
     except GaiaError:
         raise
     except (ValueError, OSError, KeyError, TypeError, RuntimeError) as error:
-        raise UnusableStore(f"{path} cannot be read as {engine}: {_one_line(error)}") from error
+        raise UnusableStore(_unreadable(path, error)) from error
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    """Why neither library reads a path, in words."""
+    if path.is_dir():
+        return f"{path} cannot be read as Zarr: {_one_line(error)}"
+    if isinstance(error, OSError) and error.errno == _NOT_NETCDF:
+        return f"{path} is neither NetCDF nor GRIB: its first bytes are those of no format that is read here"
+    return f"{path} cannot be read as NetCDF, is it damaged or cut short? {_one_line(error)}"
 
 
 def _one_line(error: Exception) -> str:

@@ -31,9 +31,10 @@ from gaia.tasks.defined_tasks.weather.variables import STANDARD_GRAVITY, VARIABL
 
 _MISSING = -1.0e34
 """Stands for missing points while ecCodes decodes; its default, 9999, is a real height near 250 hPa."""
-_HEIGHT = "gh"
+GEOPOTENTIAL_HEIGHT = "gh"
+"""The short name of what is multiplied by gravity to be geopotential."""
 _BY_SHORT_NAME = {name: v for v in VARIABLES.values() for name in v.grib_short_names}
-_BY_SHORT_NAME[_HEIGHT] = VARIABLES["z"]
+_BY_SHORT_NAME[GEOPOTENTIAL_HEIGHT] = VARIABLES["z"]
 _AXIS_TOLERANCE = {1: 5e-4, 2: 5e-7}
 """Degrees: edition 1 stores millidegrees, edition 2 microdegrees."""
 
@@ -65,9 +66,14 @@ class GribField:
         self._handle = handle
 
     @property
+    def short_name(self) -> str:
+        """What ecCodes calls the quantity."""
+        return str(self._get("shortName"))
+
+    @property
     def field_id(self) -> FieldId | None:
         """The field of the variable table that this is; None for anything else."""
-        known = _BY_SHORT_NAME.get(str(self._get("shortName")))
+        known = _BY_SHORT_NAME.get(self.short_name)
         if known is None or self._get("stepType") != "instant":
             return None
         if not known.on_levels:
@@ -127,7 +133,7 @@ class GribField:
             raise UnusableStore(f"{self._where()}, packed as {packing}, is not decodable: {error}") from error
         # not only with a bitmap: complex packing has missing values of its own
         flat = np.where(flat == _MISSING, np.nan, flat)
-        if self._get("shortName") == _HEIGHT:
+        if self.short_name == GEOPOTENTIAL_HEIGHT:
             flat = flat * STANDARD_GRAVITY
         if self._get("jPointsAreConsecutive"):
             values = flat.reshape(columns, rows).T.astype(np.float32)
@@ -149,7 +155,7 @@ class GribField:
         return datetime(date // 10000, date // 100 % 100, date % 100, hhmm // 100, hhmm % 100, tzinfo=UTC)
 
     def _where(self) -> str:
-        return f"{self.path}: field {self.ordinal} ({self._get('shortName')})"
+        return f"{self.path}: field {self.ordinal} ({self.short_name})"
 
 
 def iterate(path: Path) -> Iterator[GribField]:

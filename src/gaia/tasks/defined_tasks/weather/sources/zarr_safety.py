@@ -51,7 +51,7 @@ def refuse_unsafe_zarr(folder: Path) -> None:
 
 
 def _metadata_files(folder: Path) -> Iterator[Path]:
-    for name in (".zarray", "zarr.json"):
+    for name in (".zgroup", ".zarray", "zarr.json"):
         yield from (path for path in (folder / name, *folder.glob(f"*/{name}")) if path.is_file())
 
 
