@@ -1,0 +1,378 @@
+"""What `gaia score` says of files that cannot be scored: each kind its own line, in every format it can come in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+from gaia.cli.main import app
+from tests.support.weather_files import LATITUDE, LONGITUDE, forecast, truth, write
+from tests.unit.tasks.weather.sources import synthetic_grib
+
+FORMATS = pytest.mark.parametrize("zarr_format", [None, 2, 3], ids=["NetCDF", "Zarr 2", "Zarr 3"])
+Change = Callable[[xr.Dataset], xr.Dataset]
+Words = tuple[Path | str, ...]
+Spoil = Callable[[Path, Path, Path], Words]
+"""(an empty folder, a good forecast, a good truth) -> the words of the command."""
+
+
+@pytest.fixture(scope="module", name="fc")
+def good_forecast(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(forecast(), tmp_path_factory.mktemp("good") / "fc")
+
+
+@pytest.fixture(scope="module", name="an")
+def good_truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(truth(), tmp_path_factory.mktemp("good") / "an")
+
+
+def _assert_refused(words: Words, expected: str, status: int) -> None:
+    """One line on stderr, and no traceback."""
+    done = CliRunner().invoke(app, ["score", *map(str, words)])
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert done.exit_code == status, done.stderr
+    said = done.stderr.strip().splitlines()
+    assert len(said) == 1, said
+    assert said[0].startswith("gaia: ")
+    assert re.search(expected, said[0]), said[0]
+
+
+def _with(name: str, value: float) -> Change:
+    return lambda data: data.assign({name: data[name] * np.float32(0) + np.float32(value)})
+
+
+def _one_value(name: str, value: float) -> Change:
+    def change(data: xr.Dataset) -> xr.Dataset:
+        data[name][1, 0, ..., 2, 3] = value
+        return data
+
+    return change
+
+
+def _in_unit(name: str, unit: str) -> Change:
+    return lambda data: data.assign({name: data[name].assign_attrs(units=unit)})
+
+
+def _usual(data: xr.Dataset) -> xr.Dataset:
+    return truth((0,)).isel(time=0, drop=True)
+
+
+BAD_FORECASTS: dict[str, tuple[Change, str, int]] = {
+    "empty store": (lambda _: xr.Dataset(), r"bad is empty: it holds no variable", 2),
+    "no variable": (lambda d: d[["time", "latitude"]], r"bad has 0 coordinates of longitude", 2),
+    "unknown variable": (
+        lambda d: d[["2m_temperature"]].rename({"2m_temperature": "rain"}),
+        r"bad has no variable of the table \(2t, msl, .*; it has .*rain",
+        2,
+    ),
+    "no instants": (lambda d: d.isel(time=slice(0, 0)), r"bad is empty: '\w+' has shape \(0, ", 2),
+    "no latitudes": (lambda d: d.isel(latitude=slice(0, 0)), r"bad, axis 'latitude' is empty; finite degrees", 2),
+    "latitudes in disorder": (
+        lambda d: d.assign_coords(latitude=LATITUDE[[0, 2, 1, 3, 4, 5, 6]]),
+        r"bad: latitude must rise or fall strictly",
+        2,
+    ),
+    "the same lead twice": (
+        lambda d: d.isel(prediction_timedelta=[0, 0]),
+        r"bad holds 2 fields started 2020-01-01T00:00Z \+12 h; one is expected",
+        2,
+    ),
+    "all NaN": (
+        _with("geopotential", np.nan),
+        r"bad: z500 started 2020-01-01T00:00Z \+12 h: the forecast is not finite .*84 of 84",
+        1,
+    ),
+    "infinite": (_one_value("2m_temperature", np.inf), r"bad: 2t started .*1 of 84 values are NaN or inf", 1),
+    "integers": (lambda d: d.astype("i4"), r"bad: '\w+' holds int32, not floating-point numbers, nor is it packed", 2),
+    "truth values": (lambda d: d > 0, r"bad: '\w+' holds bool, not floating-point", 2),
+    "strings": (
+        lambda d: d[["2m_temperature"]].isel(time=[0]).astype("U6"),
+        r"bad: '2m_temperature' holds <U6, not floating-point",
+        2,
+    ),
+    "unequal times": (
+        lambda d: d.assign_coords(time=d.time + np.timedelta64(1, "h")),
+        r"an holds 2020-01-01T00Z to 2020-01-02T12Z \(4\), and nothing valid at 2020-01-01T13:00Z, which .*bad",
+        2,
+    ),
+    "no lead axis": (
+        lambda d: d.isel(prediction_timedelta=0, drop=True),
+        r"bad holds 2 instants and no lead time; expected is an axis prediction_timedelta, lead_time or step",
+        2,
+    ),
+    "a time that is missing": (
+        lambda d: d.assign_coords(time=[np.datetime64("NaT", "ns"), np.datetime64("2020-01-01", "ns")]),
+        r"bad, axis 'time': a time is missing",
+        2,
+    ),
+    "levels that are words": (
+        lambda d: d.assign_coords(level=["low", "high"]),
+        r"bad, axis 'level': levels of type <U4 are not understood",
+        2,
+    ),
+    "a unit that is not understood": (
+        _in_unit("2m_temperature", "degC"),
+        r"bad: '2m_temperature': 2t in unit 'degC' is not understood; known are k, kelvin",
+        2,
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The data type")  # strings in Zarr 3 have no specification yet
+@FORMATS
+@pytest.mark.parametrize("kind", BAD_FORECASTS)
+def test_a_bad_forecast_has_its_own_error(tmp_path: Path, an: Path, kind: str, zarr_format: int | None) -> None:
+    change, expected, status = BAD_FORECASTS[kind]
+    bad = write(change(forecast()), tmp_path / "bad", zarr_format=zarr_format)
+    _assert_refused((bad, an), expected, status)
+
+
+_OTHER_GRID = r"bad lies on 4 x 12 points, latitude 90 to -90, longitude 0 to 330, expected 7 x 12 points"
+BAD_PARTNERS: dict[str, tuple[str, Change, str, int]] = {
+    "truth on another grid": (
+        "truth",
+        lambda _: truth().isel(lat=slice(None, None, 2)),
+        f"the truth .*{_OTHER_GRID}",
+        1,
+    ),
+    "truth all NaN": ("truth", lambda d: d * np.nan, r"bad: 2t, z500, z850 are missing \(NaN\)", 2),
+    "truth infinite": ("truth", _with("2t", np.inf), r"bad: 2t valid at .* is infinite at 84 of 84", 2),
+    "truth of something else": (
+        "truth",
+        lambda d: d[["2t"]].rename({"2t": "msl"}) * np.float32(360),
+        r"fc and .*bad have no field in common",
+        2,
+    ),
+    "climatology on another grid": (
+        "--climatology",
+        lambda d: _usual(d).isel(lat=slice(None, None, 2)),
+        f"the climatology .*{_OTHER_GRID}",
+        1,
+    ),
+    "climatology of another month": (
+        "--climatology",
+        lambda _: truth((0,)).rename(time="month").assign_coords(month=[2]),
+        r"the climatology .*bad has 0 fields for 2020-01-01T12:00Z; expected is one",
+        2,
+    ),
+    "reference of another start": (
+        "--reference",
+        lambda _: forecast((240,)),
+        r"the reference .*bad has none of the instants of .*fc",
+        2,
+    ),
+    "extremes that are a series": (
+        "--extremes",
+        lambda d: d,
+        r"the file of extremes .*bad has 0 fields for 2020-01-01T12:00Z; expected is one",
+        2,
+    ),
+    "mask on another grid": (
+        "--mask",
+        lambda _: xr.Dataset({"lsm": (("lat", "lon"), np.ones((4, 12)))}, {"lat": LATITUDE[::2], "lon": LONGITUDE}),
+        f"the mask .*{_OTHER_GRID}",
+        1,
+    ),
+    "mask that is none": ("--mask", lambda d: d, r"bad has no land-sea mask called lsm .*; it has 2t, z;", 2),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_PARTNERS)
+def test_what_does_not_fit_the_forecast_has_its_own_error(tmp_path: Path, fc: Path, an: Path, kind: str) -> None:
+    role, change, expected, status = BAD_PARTNERS[kind]
+    bad = write(change(truth()), tmp_path / "bad", zarr_format=2)
+    words: Words = (fc, bad) if role == "truth" else (fc, an, role, bad)
+    _assert_refused(words, expected, status)
+
+
+def _largest_chunk(store: Path) -> Path:
+    files = (path for path in (store / "2m_temperature").rglob("*") if path.is_file())
+    return max((path for path in files if not path.name.startswith((".z", "zarr"))), key=lambda p: p.stat().st_size)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("left", [40, 0])
+def test_a_truncated_chunk_is_told(tmp_path: Path, an: Path, zarr_format: int, left: int) -> None:
+    bad = write(forecast(), tmp_path / "bad", zarr_format=zarr_format)
+    chunk = _largest_chunk(bad)
+    chunk.write_bytes(chunk.read_bytes()[:left])
+    _assert_refused((bad, an), r"bad: 2t started .* cannot be read; is the file whole\?", 2)
+
+
+@pytest.mark.parametrize("kept", [0.99, 0.5, 0.02])
+@pytest.mark.parametrize("kind", ["NETCDF4", "NETCDF3_CLASSIC", "NETCDF3_64BIT"])
+def test_a_netcdf_file_that_was_cut_short_is_told(tmp_path: Path, an: Path, kind: Any, kept: float) -> None:
+    bad = tmp_path / "bad.nc"
+    forecast().to_netcdf(bad, format=kind)
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[: int(kept * len(whole))])
+    _assert_refused((bad, an), r"bad.nc (is|cannot be read as NetCDF, is it) .*cut short", 2)
+
+
+GRIB_TROUBLE: dict[str, tuple[Spoil, str, int]] = {
+    "cut short": (
+        lambda folder, *_: (_grib(folder, cut_bytes=30), _grib(folder)),
+        r"fc0.grib is cut short or damaged: field 2, from byte \d+ of \d+",
+        2,
+    ),
+    "missing variable": (
+        lambda folder, *_: (_grib(folder), _grib(folder), "--variables", "q500"),
+        r"fc0.grib has no field q500; it has t500",
+        2,
+    ),
+    "unequal times": (
+        lambda folder, *_: (_grib(folder), _grib(folder, dataTime=600)),
+        r"fc1.grib holds 2017-01-01T06Z .* nothing valid at 2017-01-01T00:00Z, which .*fc0.grib",
+        2,
+    ),
+    "another variable": (
+        lambda folder, *_: (_grib(folder), _grib(folder, shortName="q")),
+        r"fc0.grib and .*fc1.grib have no field in common: t500 there, q500 here",
+        2,
+    ),
+    "unknown variable": (
+        lambda folder, *_: (_grib(folder, shortName="r"), _grib(folder)),
+        r"fc0.grib has no field of the table \(2t, ",
+        2,
+    ),
+    "the same field twice": (
+        lambda folder, *_: (_grib(folder, times=2), _grib(folder)),
+        r"fc0.grib holds t500 started 2017-01-01T00:00Z \+0 h more than once",
+        2,
+    ),
+    "all missing": (
+        lambda folder, *_: (_grib(folder, missing=True), _grib(folder)),
+        r"fc0.grib: t500 started .*: the forecast is not finite .*84 of 84",
+        1,
+    ),
+    "climatology on another grid": (
+        lambda folder, *_: (_grib(folder), _grib(folder), "--climatology", _temperatures(folder / "cl")),
+        r"the climatology .*cl lies on 4 x 12 points",
+        1,
+    ),
+}
+
+
+def _temperatures(path: Path) -> Path:
+    return write(_usual(truth()).isel(lat=slice(None, None, 2))[["z"]].rename(z="t"), path)
+
+
+def _grib(folder: Path, *, times: int = 1, cut_bytes: int = 0, missing: bool = False, **keys: Any) -> Path:
+    """Temperatures at 500 hPa, so many messages of them."""
+    values = 240.0 + synthetic_grib.ramp() / 10
+    if missing:
+        keys |= {"bitmapPresent": 1, "missingValue": 1e20}
+        values = np.full_like(values, 1e20)
+    message = synthetic_grib.message(values, **keys)
+    file = folder / f"fc{len(list(folder.iterdir()))}.grib"
+    return synthetic_grib.write(file, *[message] * times, tail=b"" if cut_bytes == 0 else message[:cut_bytes])
+
+
+@pytest.mark.parametrize("kind", GRIB_TROUBLE)
+def test_grib_trouble_has_its_own_error(tmp_path: Path, fc: Path, an: Path, kind: str) -> None:
+    spoil, expected, status = GRIB_TROUBLE[kind]
+    _assert_refused(spoil(tmp_path, fc, an), expected, status)
+
+
+def _pressure(folder: Path, *_: Path) -> Words:
+    fc, an = forecast()[["2m_temperature"]], truth()[["2t"]]
+    fc = fc.rename({"2m_temperature": "msl"}) * 3.6
+    an = an.rename({"2t": "msl"}) * 360
+    fc["msl"].attrs["units"], an["msl"].attrs["units"] = "hPa", "Pa"
+    return write(fc, folder / "fc"), write(an, folder / "an")
+
+
+def _object_array(folder: Path, _: Path, an: Path) -> Words:
+    fc = write(forecast(), folder / "fc", zarr_format=2)
+    metadata = fc / "2m_temperature" / ".zarray"
+    metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"dtype": "|O", "filters": [{"id": "pickle"}]}))
+    return fc, an
+
+
+def _file(content: bytes) -> Spoil:
+    def arguments(folder: Path, _: Path, an: Path) -> Words:
+        (folder / "fc").write_bytes(content)
+        return folder / "fc", an
+
+    return arguments
+
+
+def _broken_metadata(folder: Path, _: Path, an: Path) -> Words:
+    fc = write(forecast(), folder / "fc", zarr_format=2)
+    (fc / ".zgroup").write_text("nonsense")
+    return fc, an
+
+
+OTHER_TROUBLE: dict[str, tuple[Spoil, str, int]] = {
+    "missing file": (lambda folder, *_: (folder / "no", folder / "an"), r"the forecast '.*no' does not exist", 2),
+    "missing truth": (lambda folder, fc, an: (fc, folder / "no"), r"the truth '.*no' does not exist", 2),
+    "missing climatology": (
+        lambda folder, fc, an: (fc, an, "--climatology", folder / "no"),
+        r"the climatology '.*no' does not exist",
+        2,
+    ),
+    "pattern without a match": (
+        lambda folder, *_: (f"{folder}/no*.nc", folder / "an"),
+        r"the forecast '.*no\*.nc' does not exist",
+        2,
+    ),
+    "folder that is no store": (lambda folder, *_: (folder, folder), r"is neither a flat store nor Zarr", 2),
+    "empty file": (_file(b""), r"fc is empty: it has no bytes", 2),
+    "text": (_file(b"lead,rmse\n24,3.4\n"), r"fc is neither NetCDF nor GRIB", 2),
+    "a pipe": (lambda folder, *_: ("/dev/null", folder), r"/dev/null is neither a file nor a folder", 2),
+    "objects": (_object_array, r"fc/2m_temperature/.zarray: arrays of type '\|O' are refused", 2),
+    "broken metadata": (_broken_metadata, r"fc/.zgroup is not JSON metadata", 2),
+    "missing variable": (
+        lambda folder, fc, an: (fc, an, "--variables", "q500"),
+        r"fc has no field q500; it has 2t, z500, z850",
+        2,
+    ),
+    "missing wind": (lambda folder, fc, an: (fc, an, "--variables", "wind850"), r"fc has no field u850", 2),
+    "lead not there": (
+        lambda folder, fc, an: (fc, an, "--leads", "12,48"),
+        r"fc has no lead 48 h; its leads are 12, 24 h",
+        2,
+    ),
+    "the same file twice": (
+        lambda folder, fc, an: (fc, fc, an),
+        r"fc and .*fc both hold z?\w+ started",
+        2,
+    ),
+    "different units": (_pressure, r"msl is in 'hPa' in .*fc and in 'Pa' in .*an, a factor of 100", 2),
+    "bad leads": (lambda folder, fc, an: (fc, an, "--leads", "soon"), r"leads must be hours", 2),
+    "bad region": (lambda folder, fc, an: (fc, an, "--region", "mars"), r"unknown region 'mars'", 2),
+    "land without a mask": (
+        lambda folder, fc, an: (fc, an, "--region", "tropics-land"),
+        r"region 'tropics-land' needs a land-sea mask: give --mask FILE",
+        2,
+    ),
+    "picture of nothing": (
+        lambda folder, fc, an: (fc, an, "--png", str(folder / "x.png")),
+        r"--png compares with a reference",
+        2,
+    ),
+    "two texts on stdout": (
+        lambda folder, fc, an: (fc, an, "--json", "-", "--csv", "-"),
+        r"only one of --json and --csv",
+        2,
+    ),
+    "unwritable file": (
+        lambda folder, fc, an: (fc, an, "--json", folder / "no" / "s.json"),
+        r"cannot write .*s.json: No such file or directory",
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_TROUBLE)
+def test_any_other_trouble_has_its_own_error(tmp_path: Path, fc: Path, an: Path, kind: str) -> None:
+    spoil, expected, status = OTHER_TROUBLE[kind]
+    _assert_refused(spoil(tmp_path, fc, an), expected, status)
