@@ -46,7 +46,7 @@ def test_a_killed_supervisor(loaded: LoadedStack) -> None:
     loaded.start()
     loaded.account()
     loaded.witness.recovered_s = gone_after_s
-    loaded.witness.saw("engine and both workers gone; the next start finished the 60 units")
+    loaded.witness.saw(f"{len(family)} children gone; the next start finished the {len(names)} units")
 
 
 @pytest.mark.fault(SUPERVISOR, "SIGTERM under load", must="running units finish; the others wait for the next start")
@@ -59,16 +59,20 @@ def test_a_supervisor_asked_to_stop_under_load(loaded: LoadedStack) -> None:
     family = loaded.family()
     os.kill(stack.pid, signal.SIGTERM)
     loaded.witness.strike()  # strikes no unit: all must run once
-    assert stack.exit_status() == 0
+    status = stack.exit_status()
+    assert status == 0
     loaded.gone(family, within_s=0.5)
     stopped_after_s = loaded.witness.recovered_s
-    assert stack.events("child_killed") == []
+    killed = len(stack.events("child_killed"))
+    assert killed == 0
     left = len(names) - loaded.finished(names)
     assert left > 0
     loaded.start()
     loaded.account()
     loaded.witness.recovered_s = stopped_after_s
-    loaded.witness.saw(f"exit status 0, nobody killed; {left} units left to the next start; each of 60 begun once")
+    loaded.witness.saw(
+        f"exit status {status}, {killed} killed; {left} units left to the next start; each of {len(names)} begun once"
+    )
 
 
 @pytest.mark.fault(
@@ -90,6 +94,7 @@ def test_control_c_twice(loaded: LoadedStack, tmp_path: Path) -> None:
     loaded.strike()
     assert stack.exit_status() == 0
     loaded.gone(family, within_s=2.0)
+    assert loaded.finished(["unit-00000"]) == 0
     stopped_after_s = loaded.witness.recovered_s
     release.touch()
     loaded.start()
@@ -111,9 +116,13 @@ def test_a_stop_with_a_worker_that_ignores_it(loaded: LoadedStack, tmp_path: Pat
     family = loaded.family()
     os.kill(stack.pid, signal.SIGTERM)
     loaded.witness.strike()
-    assert stack.exit_status() == 0
+    status = stack.exit_status()
+    assert status == 0
     loaded.gone(family, within_s=0.5)
-    loaded.witness.saw("exit status 0, no process left")
+    deaf, *_ = lines_of(tmp_path / "began")
+    (how,) = (event["how"] for event in stack.events("child_ended") if str(event["pid"]) == deaf)
+    assert how == "killed by signal 9"
+    loaded.witness.saw(f"it was {how}; exit status {status}, none of {len(family)} processes left")
 
 
 _ON_A_TERMINAL = "import os, sys; os.setsid(); os.open(sys.argv[1], os.O_RDWR); os.execv(sys.argv[2], sys.argv[2:])"
@@ -161,7 +170,9 @@ def test_a_terminal_that_is_closed(loaded: LoadedStack, through: tuple[str, ...]
     loaded.start()
     loaded.account()
     loaded.witness.recovered_s = stopped_after_s
-    loaded.witness.saw(f"all {len(family)} processes ended; {left} units left to the next start; each of 60 begun once")
+    loaded.witness.saw(
+        f"all {len(family)} processes ended; {left} units left to the next start; each of {len(names)} begun once"
+    )
 
 
 @pytest.mark.fault(

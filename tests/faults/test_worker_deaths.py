@@ -52,7 +52,10 @@ async def test_a_worker_killed_while_it_receives_a_large_unit(ledger: Ledger, wi
         result, *others = await here.account(large, *neighbours)
         assert (result.ok, result.attempt, ledger.runs("large")) == (True, 2, 1)
         assert all(other.attempt == 1 for other in others)
-        witness.saw("12 MiB half sent; attempt 2 received all of it; begun once")
+        witness.saw(
+            f"{LARGE_BYTES >> 20} MiB half sent; attempt {result.attempt} received all of it; "
+            f"begun {ledger.runs('large')} time"
+        )
 
 
 @pytest.mark.fault(WORKER, "SIGKILLed in mid-unit", must="the unit is done again elsewhere; bystanders run once")
@@ -70,7 +73,10 @@ async def test_a_worker_killed_in_mid_unit(ledger: Ledger, witness: Witness, tmp
         result, *others = await here.account(victim, *neighbours)
         assert (result.ok, result.attempt, ledger.runs("victim")) == (True, 2, 2)
         assert all(other.attempt == 1 for other in others)
-        witness.saw("begun twice, result applied once; 30 bystanders begun once each")
+        witness.saw(
+            f"begun {ledger.runs('victim')} times, result of attempt {result.attempt} applied once; {len(others)} "
+            "bystanders begun once each"
+        )
 
 
 @pytest.mark.fault(WORKER, "SIGKILLed while it sends a large result", must="half a result is none; done again")
@@ -88,7 +94,10 @@ async def test_a_worker_killed_while_it_sends_a_large_result(ledger: Ledger, wit
         assert (result.ok, result.attempt, ledger.runs("large")) == (True, 2, 2)
         assert result.value is not None
         assert len(result.value["bytes"]) == LARGE_BYTES
-        witness.saw("the part that had come was dropped; attempt 2 delivered 12 MiB")
+        witness.saw(
+            f"the part that had come was dropped; attempt {result.attempt} delivered "
+            f"{len(result.value['bytes']) >> 20} MiB"
+        )
 
 
 def _holder_of_a_full_socket(*pids: int | None) -> int:
@@ -127,7 +136,9 @@ async def test_a_unit_that_ends_every_worker(act: str, ledger: Ledger, witness: 
         assert not result.error.retryable
         assert all(other.ok for other in others)
         await here.account()
-        witness.saw("`poison_unit` after 3 workers; 30 bystanders done, each begun once")
+        witness.saw(
+            f"`{result.error.code}` after {result.attempt} workers; {len(others)} bystanders done, each begun once"
+        )
 
 
 @pytest.mark.fault(WORKER, "exits with status 0 in mid-unit, once", must="a clean exit is no result: done again")
@@ -138,7 +149,7 @@ async def test_a_worker_that_leaves_in_mid_unit(ledger: Ledger, witness: Witness
         result, *_ = await here.account(left, *here.bystanders(10))
         await here.serves_again()
         assert (result.ok, result.attempt, ledger.runs("left")) == (True, 2, 2)
-        witness.saw("done by attempt 2")
+        witness.saw(f"done by attempt {result.attempt}")
 
 
 @pytest.mark.fault(WORKER, "forks a child that holds the channel, and dies", must="its death counts, not the channel's")
@@ -178,7 +189,10 @@ async def test_a_worker_asked_to_stop_under_load(ledger: Ledger, witness: Witnes
         results = await here.account(*tasks)
         assert all(result.ok and result.attempt == 1 for result in results)
         assert here.pool.statistics().workers_lost == 0
-        witness.saw("both workers told to stop: 200 units done at the first attempt, no unit lost its worker")
+        witness.saw(
+            f"{len(pids)} workers told to stop: {len(results)} units done at the first attempt, "
+            f"{here.pool.statistics().workers_lost} lost their worker"
+        )
 
 
 @pytest.mark.fault(WORKER, "storm of SIGKILLs at random, recycling on", must="every unit done, none applied twice")

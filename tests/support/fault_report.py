@@ -72,6 +72,14 @@ class Ledger:
         """How often the unit was begun."""
         return self._counts("runs")[name]
 
+    def runs_of_all(self) -> int:
+        """How often any unit was begun."""
+        return self._counts("runs").total()
+
+    def units_applied(self) -> int:
+        """How many different units took effect."""
+        return len(self._counts("applied"))
+
     def check(self, names: Collection[str], *, struck: Collection[str] = ()) -> tuple[int, int]:
         """Units lost, and units applied twice. A unit that no fault struck counts as twice if it merely ran twice."""
         runs, applied = self._counts("runs"), self._counts("applied")

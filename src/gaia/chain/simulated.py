@@ -8,6 +8,7 @@ belongs to this module; nobody else reads it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -112,8 +113,11 @@ class SimulatedChain:
         return SimulatedChain(pool)
 
     async def close(self) -> None:
-        """Give the connections back. Idempotent."""
-        await self._pool.close()
+        """Give the connections back; after a while drop those that are still in use. Idempotent."""
+        try:
+            await asyncio.wait_for(self._pool.close(), _TIMEOUT_S)
+        except TimeoutError:
+            self._pool.terminate()
 
     async def block(self) -> int:
         async with self._transaction() as conn:
