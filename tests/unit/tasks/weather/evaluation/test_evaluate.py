@@ -249,7 +249,16 @@ def test_units_that_only_look_wrong_are_warned_of() -> None:
     assert any("climatology: 2t looks like degrees Celsius where kelvin are expected" in w for w in table.warnings)
     height = forecast()
     height["geopotential"] = height["geopotential"] / np.float32(9.80665)
-    assert any("looks like geopotential height" in w for w in _scored(height, truth()).warnings)
+    said = _scored(height, truth()).warnings
+    assert any("forecast: z500 looks like geopotential height" in w for w in said)
+    assert not any("truth: z500" in w for w in said)
+
+
+def test_the_truth_may_be_the_one_in_another_unit() -> None:
+    knots = with_winds(truth())
+    knots["v"] = knots["v"] * np.float32(3600 / 1852)
+    table = _scored(with_winds(forecast(wrong_z=0.0)), knots)
+    assert table.warnings == ("truth: v500 looks like knots where m s-1 are expected, next to forecast",)
 
 
 def test_fields_without_partner_are_told() -> None:

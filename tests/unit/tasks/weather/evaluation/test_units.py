@@ -34,6 +34,14 @@ def test_another_unit_is_suspected(field: FieldId, expected: Field, factor: floa
     assert words in (suspicion(field, values, expected) or "")
 
 
+@pytest.mark.parametrize(("level", "geopotential"), [(925, 7_500.0), (500, 54_000.0), (50, 200_000.0)])
+def test_of_geopotential_and_height_the_height_is_suspected(level: int, geopotential: float) -> None:
+    field, right = FieldId("z", level), _field(geopotential, geopotential / 100)
+    height = np.asarray(right / 9.80665, dtype=np.float32)
+    assert "height" in (suspicion(field, height, right) or "")
+    assert suspicion(field, right, height) is None
+
+
 def test_a_bad_forecast_is_no_suspicion() -> None:
     assert suspicion(T2, _field(290, 10), _field(280, 10)) is None
     assert suspicion(T2, np.full((2, 2), np.nan, np.float32), np.full((2, 2), np.nan, np.float32)) is None

@@ -148,12 +148,14 @@ class Summing:
                 yield name, _Rival(source=source, instant=instant, values=source.read(field, instant))
 
     def _suspect(self, field: FieldId, truth: Field, forecast: Field, rivals: Mapping[str, _Rival]) -> None:
-        """Once for each file and variable: do its numbers look like another unit?"""
+        """Once for each file and variable: do its numbers look like another unit? Either of two may be the odd one."""
         given = [(self._forecast, forecast)]
         given += [(rival.source, rival.values) for rival in rivals.values() if rival.source is not self._truth]
         for source, values in given:
-            looks = suspicion(field, values, truth)
-            if looks is not None:
-                self._warnings.add(
-                    f"{source.name}: {field} {looks}, next to {self._truth.name}", source.name, field.variable, "unit"
-                )
+            for suspect, looks, other in (
+                (source, suspicion(field, values, truth), self._truth),
+                (self._truth, suspicion(field, truth, values), source),
+            ):
+                if looks is not None:
+                    text = f"{suspect.name}: {field} {looks}, next to {other.name}"
+                    self._warnings.add(text, suspect.name, field.variable, "unit")

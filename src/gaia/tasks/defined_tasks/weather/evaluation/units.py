@@ -6,6 +6,7 @@ convert: that a file's own unit is the table's up to a factor is settled where i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -70,7 +71,8 @@ def height_remark(file: str, name: str) -> str:
 def suspicion(field: FieldId, values: Field, expected: Field) -> str | None:
     """What `values` look like if they would fit `expected` far better in another unit; None: nothing.
 
-    Compares mean squared errors over at most 20,000 points, both fields (nlat, nlon) in the table's unit.
+    Compares mean squared errors over at most 20,000 points, both fields (nlat, nlon) in the table's unit. Of a
+    geopotential and a height the one is suspected that is further from the standard atmosphere.
     """
     step = max(1, values.size // _SAMPLE)
     mine, theirs = (array.reshape(-1)[::step].astype(np.float64) for array in (values, expected))
@@ -79,12 +81,24 @@ def suspicion(field: FieldId, values: Field, expected: Field) -> str | None:
     if mine.size == 0:
         return None
     as_is = float(np.mean((mine - theirs) ** 2))
-    read = {
-        reading.words: float(np.mean((mine * reading.factor + reading.offset - theirs) ** 2))
-        for reading in _READINGS[VARIABLES[field.variable].unit]
-    }
-    best = min(read, key=read.__getitem__)
-    return f"looks like {best}" if _BETTER * read[best] < as_is else None
+    readings = _READINGS[VARIABLES[field.variable].unit]
+    errors = [float(np.mean((mine * reading.factor + reading.offset - theirs) ** 2)) for reading in readings]
+    best = readings[int(np.argmin(errors))]
+    if _BETTER * min(errors) >= as_is or (field.variable == "z" and _is_usual(field, float(mine.mean()), best.factor)):
+        return None
+    return f"looks like {best.words}"
+
+
+def _is_usual(field: FieldId, mean: float, factor: float) -> bool:
+    """Whether a geopotential is nearer to that of the standard atmosphere as it is than multiplied by `factor`.
+
+    Height below 11 km as in ICAO Doc 7488, h = 44,331 m (1 - (p / 1013.25 hPa)^0.19026); above it is too low by a
+    tenth, where factors of 9.8 are to be told apart.
+    """
+    if field.level_hpa is None or not 0 < field.level_hpa < 1000 or mean <= 0.0:
+        return False
+    usual = STANDARD_GRAVITY * 44_331.0 * (1.0 - (field.level_hpa / 1013.25) ** 0.19026)
+    return abs(math.log(mean / usual)) < abs(math.log(mean * factor / usual))
 
 
 def implausibility(field: FieldId, values: Field) -> str | None:
