@@ -151,7 +151,7 @@ def entries(
     return {
         **_models(start, trial),
         **_copies(start, policy, trial, rng),
-        **_hedges(start, fades),
+        **_hedges(start, fades, policy, trial, rng),
         **_omissions(start, trial),
         **_sybils(start, policy, trial, rng),
     }
@@ -194,7 +194,13 @@ def _copies(start: Start, policy: ScoringPolicy, trial: Trial, rng: np.random.Ge
     }
 
 
-def _hedges(start: Start, fades: Mapping[str, NDArray[np.float32]]) -> dict[str, Entry]:
+def _hedges(
+    start: Start,
+    fades: Mapping[str, NDArray[np.float32]],
+    policy: ScoringPolicy,
+    trial: Trial,
+    rng: np.random.Generator,
+) -> dict[str, Entry]:
     """Blends: with the climatology, and of two forecasts."""
     usual, reference, honest = start.climatology, start.reference, start.honest
     good, equal, poor = honest[BENCHMARK], honest["T42, error 0.3"], honest["T42, error 1.0"]
@@ -204,8 +210,10 @@ def _hedges(start: Start, fades: Mapping[str, NDArray[np.float32]]) -> dict[str,
     def faded(name: str, charts: Charts) -> Charts:
         return usual + fades[name] * (charts - usual)
 
+    hidden = _noisy(np.asarray(faded("reference", reference)), 1.1, policy, trial, rng)
     return {
         "reference, faded": Entry(kind="hedge", charts=faded("reference", reference)),
+        "reference, faded + noise 1.1 x": Entry(kind="hedge", charts=hidden),
         "reference, half climatology": Entry(kind="hedge", charts=half * (reference + usual)),
         "reference, smoothed to T15": Entry(kind="hedge", charts=start.smooth_reference),
         "T42, error 0.27, faded": Entry(kind="hedge", charts=faded(BENCHMARK, good)),

@@ -19,6 +19,7 @@ from gaia.protocol.messages import CommitmentMessage, decode_answer
 from gaia.tasks.defined_tasks.base import SET_WEIGHTS
 from gaia.tasks.defined_tasks.weather.sources.catalog import SourceSet
 from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, miner_job, run_job
+from gaia.tasks.defined_tasks.weather.validator.records.clone_searches import put_clone_search
 from gaia.tasks.defined_tasks.weather.validator.records.forecasts import Forecast, freeze, mark_verified
 from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     MinerState,
@@ -27,6 +28,7 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     RunState,
     load_miners,
 )
+from gaia.tasks.defined_tasks.weather.validator.score_payloads import ClonesResult
 from gaia.tasks.defined_tasks.weather.validator.weather_context import NoEndpoint
 from gaia.validator.db.embedded import EmbeddedPostgres
 from tests.support.small_world import SPEC, a_run
@@ -254,6 +256,27 @@ async def test_who_withholds_the_chunks_that_copies_are_found_by_does_not_escape
 
     found = (await miners_in(desk, run))[A]
     assert (found.state, found.reason_code, found.fault) == (MinerState.FAILED, "no_endpoint", Fault.MINER)
+
+
+async def test_a_lead_is_searched_for_copies_once_and_not_before_it_is_scored(desk: StepDesk) -> None:
+    """A miner without an address cannot be asked for any chunk: the combination is held up if it needs one."""
+    init_time = (datetime.now(UTC) - timedelta(hours=36 + 120 + 1)).replace(minute=0, second=0, microsecond=0)
+    run = a_run(sources=SourceSet(truth=desk.sources.truth, reference=desk.sources.truth), init_time=init_time)
+    await desk.insert(run, [neuron(A, 1)])
+    await desk.score(run, A, {24: 0.9})  # +36 h is due as well, and not scored yet
+    searched = [
+        ClonesResult(
+            lead_h=lead_h, clones=(), unreadable={}, uncompared=0, not_applicable=None, policy_digest=run.policy_digest
+        )
+        for lead_h in (12, 24)
+    ]
+    async with desk.context.database.acquire() as conn:
+        for result in searched:
+            await put_clone_search(conn, run.run_id, result)
+
+    await desk.do(run_job(Kind.COMBINE, run.run_id))
+
+    assert (await miners_in(desk, run))[A].state is MinerState.VERIFIED
 
 
 # ---- several runs at once

@@ -1,7 +1,7 @@
 """Part of step 7: have every forecast of a run compared with the others and with the reference, at each lead once.
 
-The gate's lead is searched before anybody is paid, each scored lead when its truth is due: its chunks are in the cache
-then. Who is found at one lead is out of the whole run. What was searched is written down with the verdicts.
+The gate's lead is searched before anybody is paid, each scored lead when everybody is scored there: its chunks are in
+the cache then. Who is found at one lead is out of the whole run. What was searched is written down with the verdicts.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     fail_miner,
     load_miners,
 )
+from gaia.tasks.defined_tasks.weather.validator.records.scores import load_lead_scores
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
     CloneFound,
     ClonesPayload,
@@ -61,10 +62,11 @@ async def compare_forecasts(job: Job, weather: WeatherContext, run: Run) -> Comp
         return Comparison()
     async with weather.core.database.acquire() as conn:
         miners = await _in_order_of_commitment(conn, run)
+        scored = await _scored_leads(conn, run, miners) & due_leads(run, weather)
         searched = await searched_leads(conn, run.run_id)
     results: list[ClonesResult] = []
     missing: dict[Hotkey, MinerFault] = {}
-    for lead_h in sorted({run.spec.gate_lead_h, *due_leads(run, weather)} - searched):
+    for lead_h in sorted({run.spec.gate_lead_h, *scored} - searched):
         at_hand, withheld = await _gather(weather, run, miners, lead_h)
         if withheld and job.attempt < _COMPARE_ATTEMPTS:
             raise withheld[min(withheld)]  # somebody still has to deliver: ask again, as a score job would
@@ -105,6 +107,16 @@ async def _in_order_of_commitment(conn: Connection, run: Run) -> Sequence[RunMin
     miners = [m for m in await load_miners(conn, run.run_id) if m.state in there]
     # Of a forecast that was put into the database by hand no commitment is known: it counts as the last.
     return sorted(miners, key=lambda m: (m.committed_at or run.reveal_deadline, m.uid))
+
+
+async def _scored_leads(conn: Connection, run: Run, miners: Sequence[RunMiner]) -> set[int]:
+    """The leads at which everybody is scored: of one that has fallen due since, the score jobs fetch the chunks, and
+    give the miners their time.
+    """
+    scored: dict[int, set[Hotkey]] = {}
+    for row in await load_lead_scores(conn, [run.run_id]):
+        scored.setdefault(row.lead_h, set()).add(row.hotkey)
+    return {lead_h for lead_h, hotkeys in scored.items() if hotkeys >= {miner.hotkey for miner in miners}}
 
 
 def _without(miners: Sequence[RunMiner], out: Collection[Hotkey]) -> Sequence[RunMiner]:
