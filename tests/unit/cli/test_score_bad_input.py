@@ -172,7 +172,7 @@ BAD_PARTNERS: dict[str, tuple[str, Change, str, int]] = {
     "extremes that are a series": (
         "--extremes",
         lambda d: d,
-        r"the file of extremes .*bad has 0 fields for 2020-01-01T12:00Z; expected is one",
+        r"the extremes .*bad has 0 fields for 2020-01-01T12:00Z; expected is one",
         2,
     ),
     "mask on another grid": (

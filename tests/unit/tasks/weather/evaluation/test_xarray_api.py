@@ -79,6 +79,30 @@ def test_what_cannot_be_compared_raises() -> None:
         scoring.rmse(FORECAST.astype("i8"), TRUTH)
 
 
+def test_what_is_given_must_be_of_one_kind() -> None:
+    with pytest.raises(BadRequest, match="the truth is a Dataset; a DataArray is expected"):
+        scoring.rmse(FORECAST, truth())
+    with pytest.raises(BadRequest, match="the truth is a DataArray; a Dataset is expected"):
+        scoring.rmse(forecast(), TRUTH)
+    with pytest.raises(BadRequest, match="the forecast is a ndarray; a DataArray or Dataset is expected"):
+        scoring.rmse(FORECAST.values, TRUTH)
+    with pytest.raises(BadRequest, match="the climatology is a NoneType; a DataArray is expected"):
+        scoring.acc(FORECAST, TRUTH, None)
+    with pytest.raises(BadRequest, match="the forecast is a DataArray; a Dataset is expected"):
+        scoring.score_table(FORECAST, truth())
+    with pytest.raises(BadRequest, match="the mask is a Dataset; a DataArray is expected"):
+        scoring.score_table(forecast(), truth(), mask=truth())  # type: ignore[arg-type]  # what is tested
+
+
+def test_times_that_do_not_fit_are_told() -> None:
+    with pytest.raises(UnmatchedTimes, match=r"^the truth holds 2020-01-01T01Z .* which the forecast forecasts"):
+        scoring.rmse(FORECAST, TRUTH.assign_coords(time=TRUTH.time + np.timedelta64(1, "h")))
+    with pytest.raises(UnmatchedTimes, match="the forecast holds no instant at all"):
+        scoring.rmse(FORECAST.isel(time=slice(0, 0)), TRUTH)
+    averaged = scoring.rmse(FORECAST, TRUTH, over="time")
+    assert averaged.dims == ("prediction_timedelta", "level")
+
+
 def test_a_table_of_datasets_is_what_the_command_prints() -> None:
     table = scoring.score_table(forecast(), truth(), variables=["z"])
     assert table.field.values.tolist() == ["z500", "z850"]

@@ -27,7 +27,7 @@ from gaia.tasks.defined_tasks.weather.evaluation.regridding import global_grid, 
 from gaia.tasks.defined_tasks.weather.evaluation.request import Area, Request
 from gaia.tasks.defined_tasks.weather.evaluation.rows import rows_of
 from gaia.tasks.defined_tasks.weather.evaluation.selection import chosen_fields
-from gaia.tasks.defined_tasks.weather.evaluation.series import Series
+from gaia.tasks.defined_tasks.weather.evaluation.series import Series, called
 from gaia.tasks.defined_tasks.weather.evaluation.summing import Progress, Summing
 from gaia.tasks.defined_tasks.weather.evaluation.table import ScoreTable
 from gaia.tasks.defined_tasks.weather.evaluation.units import require_same_unit
@@ -128,9 +128,9 @@ def _on_one_grid(
     sources = {}
     for what, (series, member) in opened.items():
         if request.grid_degrees is None:
-            points, regrid = points_of(series.grid, wanted, f"the {what} {series.name}", pick=request.pick_points), None
+            points, regrid = points_of(series.grid, wanted, called(what, series.name), pick=request.pick_points), None
             if points.change is not None:
-                warnings.add(f"the {what} {series.name}: {points.change}")
+                warnings.add(f"{called(what, series.name)}: {points.change}")
         else:
             points = points_of(series.grid, series.grid, series.name)
             regrid, how = regridder_to(wanted, series, what)
@@ -186,4 +186,4 @@ def _mention_absent(
         source = sources.get(what)
         absent = [str(f) for f in fields if source is not None and not source.has(f)]
         if source is not None and absent:
-            warnings.add(f"the {what} {source.name} has no {', '.join(absent[:20])}: scored without it")
+            warnings.add(f"{called(what, source.name)} has no {', '.join(absent[:20])}: scored without it")

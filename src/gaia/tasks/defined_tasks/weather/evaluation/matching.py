@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest, UnmatchedTimes
-from gaia.tasks.defined_tasks.weather.evaluation.series import Instant, hours
+from gaia.tasks.defined_tasks.weather.evaluation.series import Instant, called, hours
 
 
 class Case(Struct, frozen=True, kw_only=True):
@@ -57,6 +57,8 @@ def match(
     names: "forecast", "truth", "climatology", "reference" and "extremes" -> path, for messages. Raises
     UnmatchedTimes if a wanted lead, or everything, has no truth; BadRequest for a lead that the forecast does not have.
     """
+    if not forecast:
+        raise UnmatchedTimes(f"{names['forecast']} holds no instant at all; at least one start and lead is expected")
     chosen = _of_leads(forecast, wanted_leads, names["forecast"])
     by_time = _by_valid_time(truth)
     cases, without_truth, without_reference = [], [], []
@@ -69,10 +71,10 @@ def match(
         if reference is not None and rival is None:
             without_reference.append(instant)
         usual, threshold = (
-            None if fields is None else _usual(instant, verifying, fields, f"{what} {names[key]}")
-            for fields, key, what in (
-                (climatology, "climatology", "the climatology"),
-                (extremes, "extremes", "the file of extremes"),
+            None if fields is None else _usual(instant, verifying, fields, called(what, names[what]))
+            for fields, what in (
+                (climatology, "climatology"),
+                (extremes, "extremes"),
             )
         )
         start = _start(instant, by_time, names) if persistence else None
@@ -91,8 +93,8 @@ def match(
         raise _unmatched(without_truth, by_time, names, cases)
     if reference is not None and len(without_reference) == len(cases):
         raise UnmatchedTimes(
-            f"the reference {names['reference']} has none of the instants of {names['forecast']}, such as the one "
-            f"{without_reference[0]}"
+            f"{called('reference', names['reference'])} has none of the instants of {names['forecast']}, such as the "
+            f"one {without_reference[0]}"
         )
     return Matching(cases=tuple(cases), without_truth=tuple(without_truth), without_reference=tuple(without_reference))
 
@@ -217,6 +219,6 @@ def _unmatched(
     wanted = f"{first.valid_time:%Y-%m-%dT%H:%MZ}" if first.valid_time else "an unknown time"
     hint = "" if first.valid_time else "; give its start with --init-time"
     return UnmatchedTimes(
-        f"the truth {names['truth']} holds {there}, and nothing valid at {wanted}, which {names['forecast']} "
+        f"{called('truth', names['truth'])} holds {there}, and nothing valid at {wanted}, which {names['forecast']} "
         f"forecasts ({first}){hint}"
     )

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
+from gaia.tasks.defined_tasks.weather.evaluation.series import called
 from gaia.tasks.defined_tasks.weather.scoring.grid import BadGrid, Grid
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 from gaia.tasks.defined_tasks.weather.scoring.regrid import ConservativeRegridder
@@ -42,11 +43,11 @@ def regridder_to(target: Grid, series: OnGrid, what: str) -> tuple[Callable[[Fie
     """What regrids the fields of a series, and its name. Raises BadRequest where the series is no whole globe."""
     if series.grid.shape[0] < target.shape[0] or series.grid.shape[1] < target.shape[1]:
         raise BadRequest(
-            f"the {what} {series.name} has {series.grid.shape[0]} x {series.grid.shape[1]} points, fewer than the "
+            f"{called(what, series.name)} has {series.grid.shape[0]} x {series.grid.shape[1]} points, fewer than the "
             f"{target.shape[0]} x {target.shape[1]} of --grid; nothing is refined"
         )
     try:
         regridder = ConservativeRegridder.between(series.grid, target)
     except BadGrid as error:
-        raise BadRequest(f"the {what} {series.name} cannot be regridded: {error}") from None
+        raise BadRequest(f"{called(what, series.name)} cannot be regridded: {error}") from None
     return regridder.regrid, regridder.name

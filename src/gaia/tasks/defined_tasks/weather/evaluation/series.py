@@ -79,6 +79,15 @@ class Series(Protocol):
         ...
 
 
+def called(what: str, name: str) -> str:
+    """A file by its part in the evaluation and its name; what has no name but its part is not called so twice.
+
+    >>> called("truth", "an.nc"), called("truth", "the truth")
+    ('the truth an.nc', 'the truth')
+    """
+    return name if name == f"the {what}" else f"the {what} {name}"
+
+
 def hours(lead: timedelta) -> float:
     """A lead time in hours."""
     return lead / timedelta(hours=1)

@@ -77,7 +77,9 @@ def score(
     (array([1., 3.]), array([ 1., -3.]))
     """
     given = {FORECAST: forecast, TRUTH: truth, CLIMATOLOGY: climatology, REFERENCE: reference}
+    _require(xr.DataArray, {FORECAST: forecast, TRUTH: truth}, {**given, _MASK: mask})
     inputs = {what: _Input.of(array, what) for what, array in given.items() if array is not None}
+    over = (over,) if isinstance(over, str) else over
     kept = [dim for dim in inputs[FORECAST].outer if dim not in over]
     absent = [name for name in over if name not in inputs[FORECAST].outer]
     if absent:
@@ -137,6 +139,7 @@ def acc(forecast: Data, truth: Data, climatology: Data, *, region: str = "global
     >>> float(acc(forecast, truth, usual))
     -1.0
     """
+    _require(type(forecast), {CLIMATOLOGY: climatology}, {})
     return _one("acc", forecast, truth, climatology=climatology, region=region, over=over)
 
 
@@ -191,6 +194,8 @@ def score_table(
     0.5
     """
     given = {FORECAST: forecast, TRUTH: truth, CLIMATOLOGY: climatology, REFERENCE: reference, EXTREMES: extremes}
+    _require(xr.Dataset, {FORECAST: forecast, TRUTH: truth}, given)
+    _require(xr.DataArray, {}, {_MASK: mask})
     opened = {what: (XarraySeries(d, _NAMES[what]), None) for what, d in given.items() if d is not None}
     request = Request(
         forecast=(_NAMES[FORECAST],),
@@ -240,19 +245,27 @@ class _Input:
         return np.ascontiguousarray(picked.transpose(*order).values, dtype=np.float32).reshape(self.grid.shape)
 
 
+def _require(kind: type | tuple[type, ...], needed: Mapping[str, object], optional: Mapping[str, object]) -> None:
+    """Raise BadRequest for what is of another kind, or is needed and not there."""
+    for what, value in {**{k: v for k, v in optional.items() if v is not None}, **needed}.items():
+        if not isinstance(value, kind):
+            kinds = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
+            raise BadRequest(f"the {what} is a {type(value).__name__}; a {kinds} is expected")
+
+
 def _one(metric: str, forecast: Data, truth: Data, **options: Any) -> Data:
     """One metric, of an array or of each variable that all datasets have."""
+    _require((xr.DataArray, xr.Dataset), {FORECAST: forecast}, {})
+    baselines: dict[str, Any] = {k: options[k] for k in (CLIMATOLOGY, REFERENCE) if options.get(k) is not None}
+    _require(type(forecast), {TRUTH: truth}, baselines)
     if isinstance(forecast, xr.DataArray):
         found = score(forecast, truth, **options)[metric]
         return found.rename(forecast.name)
-    baselines: dict[str, xr.Dataset] = {
-        k: options.pop(k) for k in (CLIMATOLOGY, REFERENCE) if options.get(k) is not None
-    }
     shared = [name for name in forecast.data_vars if all(name in other for other in (truth, *baselines.values()))]
     if not shared:
         raise BadRequest(f"the datasets share no variable; the forecast has {list(forecast.data_vars)}")
     each = {
-        name: _one(metric, forecast[name], truth[name], **options, **{k: b[name] for k, b in baselines.items()})
+        name: _one(metric, forecast[name], truth[name], **options | {k: b[name] for k, b in baselines.items()})
         for name in shared
     }
     return xr.Dataset(each)
