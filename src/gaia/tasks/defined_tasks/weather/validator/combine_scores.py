@@ -3,49 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from gaia.contracts.errors import Fault
-from gaia.contracts.ids import Hotkey
 from gaia.contracts.job import Connection, Job, NewJob
 from gaia.tasks.defined_tasks.base import MinerScore, TaskResult, set_weights_job
-from gaia.tasks.defined_tasks.weather.scoring.window import RunOutcome, Zeroed, is_void, window_scores
-from gaia.tasks.defined_tasks.weather.validator.compare_forecasts import (
-    CLONE_OF_MINER,
-    CLONE_OF_REFERENCE,
-    compare_forecasts,
-    put_out_found,
-)
+from gaia.tasks.defined_tasks.weather.scoring.window import is_void, window_scores
+from gaia.tasks.defined_tasks.weather.validator.compare_forecasts import compare_forecasts, put_out_found
 from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, run_job
 from gaia.tasks.defined_tasks.weather.validator.progress import due_leads
 from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     MinerState,
     Run,
-    RunMiner,
     RunState,
     fail_miner,
     load_miners,
     load_run,
-    load_window,
     set_run_state,
     void_run,
 )
 from gaia.tasks.defined_tasks.weather.validator.records.scores import (
     load_gates,
-    load_lead_scores,
     newest_combined_after,
     put_combined,
 )
 from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherContext
-
-_RUNS_ON_THE_WAY = 16
-"""So many daily runs are open at once: the longest lead, 10 days, and ERA5's 5 days behind. Each lead has its own
-window.
-"""
-
-GATE_FAILED = "day1_gate_failed"
-_DELIVERED_CODES = (GATE_FAILED, CLONE_OF_REFERENCE, CLONE_OF_MINER)
-"""Zeros of miners who did deliver: they do not make a run void."""
+from gaia.tasks.defined_tasks.weather.validator.window_outcomes import GATE_FAILED, load_outcomes
 
 _ENDED = (MinerState.SCORED, MinerState.FAILED)
 
@@ -101,9 +84,8 @@ async def _put_out_gated(conn: Connection, run: Run) -> None:
 async def _window(conn: Connection, weather: WeatherContext, run: Run) -> Sequence[MinerScore] | None:
     """The scores of this run's miners after it; None if it is void."""
     policy = weather.settings.policy
-    registered = {m.hotkey: m.registered_block for m in await load_miners(conn, run.run_id)}
-    runs = [run, *await load_window(conn, run, policy.window.runs + _RUNS_ON_THE_WAY)]
-    outcomes = [await _outcome(conn, weather, each, registered) for each in runs]
+    registered = {m.hotkey for m in await load_miners(conn, run.run_id)}
+    outcomes = await load_outcomes(conn, run, policy, now=weather.core.clock.now())
     if is_void(outcomes[0], policy):
         return None
     # 0.2 s for 256 miners and 26 runs: too long for the event loop.
@@ -113,37 +95,3 @@ async def _window(conn: Connection, weather: WeatherContext, run: Run) -> Sequen
         for hotkey, score in combined.items()
         if hotkey in registered
     ]
-
-
-async def _outcome(conn: Connection, weather: WeatherContext, run: Run, registered: Mapping[Hotkey, int]) -> RunOutcome:
-    """One run as the window sees it. A hotkey that has registered anew since starts with a clean sheet."""
-    everybody = await load_miners(conn, run.run_id)
-    miners = [m for m in everybody if registered.get(m.hotkey, m.registered_block) == m.registered_block]
-    due = due_leads(run, weather)
-    # A due lead without a score waits for us or for a source: whose own fault it is, is zeroed already.
-    scores: dict[Hotkey, dict[int, float | None]] = {m.hotkey: dict.fromkeys(due) for m in miners}
-    for row in await load_lead_scores(conn, [run.run_id]):
-        scores.setdefault(row.hotkey, {})[row.lead_h] = row.lead_score
-    return RunOutcome(
-        run_id=run.run_id,
-        asked=frozenset(m.hotkey for m in miners if not _lost_by_us(m)),
-        due_lead_h=frozenset(due),
-        lead_scores=scores,
-        zeroed=_zeroed(miners),
-    )
-
-
-def _lost_by_us(miner: RunMiner) -> bool:
-    return miner.state is MinerState.FAILED and miner.fault is not Fault.MINER
-
-
-def _zeroed(miners: Sequence[RunMiner]) -> Mapping[Hotkey, Zeroed]:
-    return {
-        miner.hotkey: Zeroed(
-            reason_code=miner.reason_code,
-            reason=miner.reason or "",
-            delivered=miner.reason_code in _DELIVERED_CODES,
-        )
-        for miner in miners
-        if miner.state is MinerState.FAILED and miner.fault is Fault.MINER and miner.reason_code
-    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from gaia.contracts.errors import Fault, GaiaError
 from gaia.contracts.job import Connection, Job
 from gaia.tasks.defined_tasks.base import TaskResult
@@ -36,7 +38,12 @@ async def combine_if_complete(conn: Connection, weather: WeatherContext, run_id:
 
 def due_leads(run: Run, weather: WeatherContext) -> set[int]:
     """The scored leads whose truth exists in the run's world by now."""
-    now = weather.world(run).now()
+    return leads_due_at(run, weather.core.clock.now())
+
+
+def leads_due_at(run: Run, wall_time: datetime) -> set[int]:
+    """The same at any time on the wall clock."""
+    now = wall_time - run.world_offset
     return {lead for lead in run.spec.scored_lead_h if available_at(Role.TRUTH, run.valid_time(lead)) <= now}
 
 

@@ -124,6 +124,7 @@ _FAIL = """
 UPDATE run_miner SET state = 'failed', reason_code = $3, reason = $4, fault = $5, updated_at = now()
 WHERE run_id = $1 AND hotkey = $2 AND state <> 'failed' RETURNING hotkey
 """
+_FAILED_AFTER = "SELECT hotkey FROM run_miner WHERE run_id = $1 AND state = 'failed' AND updated_at > $2"
 _REASON_LIMIT = 500
 """Reasons may quote a miner or a driver; PostgreSQL refuses a text with a NUL in it."""
 
@@ -190,6 +191,11 @@ async def note_trouble(conn: Connection, run_id: str, hotkey: str, error: GaiaEr
 async def fail_miner(conn: Connection, run_id: str, hotkey: str, *, code: str, reason: str, fault: Fault) -> bool:
     """Put a miner out of a run, with the reason it will read; the first reason stands."""
     return await conn.fetchval(_FAIL, run_id, hotkey, code, printable(reason, _REASON_LIMIT), fault) is not None
+
+
+async def failed_after(conn: Connection, run_id: str, at: datetime) -> frozenset[Hotkey]:
+    """Who was put out of a run later than this, on the database's clock."""
+    return frozenset(Hotkey(row["hotkey"]) for row in await conn.fetch(_FAILED_AFTER, run_id, at))
 
 
 async def set_polled(conn: Connection, run_id: str, at: datetime) -> None:

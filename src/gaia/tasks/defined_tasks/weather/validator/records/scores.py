@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -48,7 +49,8 @@ ON CONFLICT (run_id, hotkey) DO UPDATE SET result = excluded.result, score = exc
 """
 _LEAD_SCORES = """
 SELECT s.run_id, s.hotkey, s.lead_h, s.lead_score FROM score s
-WHERE s.run_id = ANY($1::text[]) ORDER BY s.run_id, s.hotkey, s.lead_h
+WHERE s.run_id = ANY($1::text[]) AND ($2::timestamptz IS NULL OR s.scored_at <= $2)
+ORDER BY s.run_id, s.hotkey, s.lead_h
 """
 # Of a verified miner whether every one of some leads, and the gate if there is one, has been scored.
 _COMPLETE = """
@@ -105,9 +107,11 @@ async def load_gates(conn: Connection, run_id: str) -> Mapping[Hotkey, Day1Resul
     return {Hotkey(row["hotkey"]): msgspec.convert(row["result"], Day1Result) for row in rows}
 
 
-async def load_lead_scores(conn: Connection, run_ids: Sequence[str]) -> Sequence[LeadScore]:
-    """All lead scores of some runs."""
-    return [LeadScore(**dict(row)) for row in await conn.fetch(_LEAD_SCORES, list(run_ids))]
+async def load_lead_scores(
+    conn: Connection, run_ids: Sequence[str], *, known_by: datetime | None = None
+) -> Sequence[LeadScore]:
+    """All lead scores of some runs; with `known_by`, on the database's clock, without those written later."""
+    return [LeadScore(**dict(row)) for row in await conn.fetch(_LEAD_SCORES, list(run_ids), known_by)]
 
 
 async def mark_scored(conn: Connection, run_id: str, leads_h: Collection[int], *, has_gate: bool) -> None:
