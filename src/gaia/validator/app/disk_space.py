@@ -12,6 +12,8 @@ from typing import Final, Protocol
 
 LEAST_FREE_BYTES: Final = 128 * 1024 * 1024
 """Below it no new work is begun: PostgreSQL needs a few segments of its log (16 MiB each) to come up after a crash."""
+LEAST_FREE_FILES: Final = 1_000
+"""Inodes: a cache of many small files can use them up first, and the error is the same."""
 _ENOUGH_AGAIN: Final = 1.25
 """Times that, so that a disk at the border does not start and stop the work with every file."""
 
@@ -38,27 +40,24 @@ class DiskSpace:
 
     def look(self) -> bool:
         """Ask the file system now; whether it `is_short`. Says when that changes."""
-        self.free_bytes = _free_bytes(self._folder)
-        if self.free_bytes is None:
+        try:
+            found = os.statvfs(self._folder)
+        except OSError:  # the disk is not there; whoever needs it says so
+            self.free_bytes = None
             return self.is_short
-        bound = self._least_free_bytes * (_ENOUGH_AGAIN if self.is_short else 1.0)
-        short = self.free_bytes < bound
-        if short and not self.is_short:
-            self._log.error(
-                "data_folder_full",
-                folder=str(self._folder),
-                free_mib=self.free_bytes >> 20,
-                least_mib=self._least_free_bytes >> 20,
-            )
-        elif self.is_short and not short:
-            self._log.info("data_folder_has_room", folder=str(self._folder), free_mib=self.free_bytes >> 20)
+        self.free_bytes = found.f_bavail * found.f_frsize
+        factor = _ENOUGH_AGAIN if self.is_short else 1.0
+        out_of_files = found.f_files > 0 and found.f_favail < factor * LEAST_FREE_FILES  # 0: it has no such bound
+        short = out_of_files or self.free_bytes < factor * self._least_free_bytes
+        if short != self.is_short:
+            self._say(short, found.f_favail)
         self.is_short = short
         return short
 
-
-def _free_bytes(folder: Path) -> int | None:
-    try:
-        found = os.statvfs(folder)
-    except OSError:  # the disk is not there; whoever needs it says so
-        return None
-    return found.f_bavail * found.f_frsize
+    def _say(self, short: bool, free_files: int) -> None:
+        facts = {"folder": str(self._folder), "free_mib": (self.free_bytes or 0) >> 20, "free_files": free_files}
+        if short:
+            least = {"least_mib": self._least_free_bytes >> 20, "least_files": LEAST_FREE_FILES}
+            self._log.error("data_folder_full", **facts, **least)
+        else:
+            self._log.info("data_folder_has_room", **facts)

@@ -37,6 +37,13 @@ def test_a_disk_that_fills_is_short_until_there_is_room_to_spare(tmp_path: Path)
     assert said.events == ["data_folder_full", "data_folder_has_room"]
 
 
+def test_a_disk_without_inodes_is_full_however_many_bytes_are_free(tmp_path: Path) -> None:
+    said = Said()
+    with tmpfs_of(tmp_path / "disk", "size=8m,nr_inodes=900") as folder:
+        assert DiskSpace(folder, said, least_free_bytes=MIB).look()
+    assert said.events == ["data_folder_full"]
+
+
 def test_a_folder_that_cannot_be_asked_changes_nothing(tmp_path: Path) -> None:
     said = Said()
     disk = DiskSpace(tmp_path / "nothing", said)
