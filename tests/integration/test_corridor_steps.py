@@ -338,15 +338,16 @@ async def test_a_lead_that_became_due_while_the_combination_waited_is_unknown_an
 # ---- the window
 
 
-async def test_two_runs_count_each_by_how_hard_it_was(desk: StepDesk) -> None:
-    older = await inserted(desk, a_run(0, spec=ONE_LEAD, sources=desk.sources), A, B)
-    run = await inserted(desk, a_run(1, spec=ONE_LEAD, sources=desk.sources), A, B)
-    await desk.score(older, A, {24: 0.8})
-    await desk.score(older, B, {24: 0.4})
-    await desk.score(run, A, {24: 0.4})
-    await desk.score(run, B, {24: 0.4})
-    # By hand: the fields' means are 0.6 and 0.4, the level 0.5. So A: (0.8 / 0.6 + 0.4 / 0.4) / 2 * 0.5.
-    assert await combined(desk, run) == pytest.approx({A: 0.58333333, B: 0.41666667}, abs=1e-7)
+async def test_a_newcomer_s_run_counts_by_how_hard_it_was_to_those_who_know_more(desk: StepDesk) -> None:
+    others = [f"miner-{number}" for number in range(8)]
+    older = await inserted(desk, a_run(0, spec=ONE_LEAD, sources=desk.sources), *others)
+    run = await inserted(desk, a_run(1, spec=ONE_LEAD, sources=desk.sources), *others, A)
+    for name in others:
+        await desk.score(older, Hotkey(name), {24: 0.8})
+        await desk.score(run, Hotkey(name), {24: 0.4})
+    await desk.score(run, A, {24: 0.3})
+    # By hand: the runs' eases are 0.8 and 0.4 by their mean, 4/3 and 2/3. So A has 0.3 / (2/3), the others 1.2 / 2.
+    assert await combined(desk, run) == pytest.approx({A: 0.45, **dict.fromkeys(map(Hotkey, others), 0.6)}, abs=1e-7)
 
 
 async def test_a_hotkey_that_registered_anew_starts_with_a_clean_sheet(desk: StepDesk) -> None:
