@@ -7,6 +7,7 @@ import typer
 from gaia import __version__
 from gaia.cli.config import config
 from gaia.cli.demo import demo
+from gaia.cli.explain import explain
 from gaia.cli.key import key
 from gaia.cli.miner import miner
 from gaia.cli.register import register
@@ -30,7 +31,7 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
         raise typer.Exit
 
 
-for command in (up, demo, runs, leaderboard, score, miner, key, register, config):
+for command in (up, demo, runs, leaderboard, explain, score, miner, key, register, config):
     app.command()(command)
 
 if __name__ == "__main__":

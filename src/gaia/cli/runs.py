@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
+from gaia.cli.database import ask_database, open_database
 from gaia.cli.exit import plain_errors
 from gaia.contracts.errors import ValidatorFault
 from gaia.contracts.job import Connection
-
-if TYPE_CHECKING:
-    from gaia.validator.db.pool import DatabasePool
-
-T = TypeVar("T")
 
 _OPEN_WITHIN_S = 15.0
 _LOOK_EVERY_S = 0.2
@@ -42,7 +37,7 @@ def runs(
     with plain_errors():
         if open_init_time is not None:
             asyncio.run(_open(open_init_time))
-        found = asyncio.run(_ask(lambda conn: results.runs(conn, limit)))
+        found = asyncio.run(ask_database(lambda conn: results.runs(conn, limit)))
     _print(found, as_json, ("run_id", "state", "commit_deadline", "miners", "scored", "void_reason"))
 
 
@@ -59,32 +54,8 @@ def leaderboard(
         return await results.leaderboard(conn, run_id)
 
     with plain_errors():
-        found = asyncio.run(_ask(ask))
+        found = asyncio.run(ask_database(ask))
     _print(found, as_json, ("rank", "uid", "hotkey", "score", "emission_weight", "status", "reason"))
-
-
-async def _ask(question: Callable[[Connection], Awaitable[T]]) -> T:
-    async with _database() as database, database.acquire() as conn:
-        return await question(conn)
-
-
-@asynccontextmanager
-async def _database() -> AsyncIterator[DatabasePool]:
-    import asyncpg
-
-    from gaia.contracts.errors import ConfigurationError
-    from gaia.validator.db.pool import DatabasePool
-    from gaia.validator.utils.config import load_settings
-
-    database = await DatabasePool.connect(
-        load_settings().database_dsn, min_size=1, max_size=1, connect_timeout_s=5.0, command_timeout_s=30.0
-    )
-    try:
-        yield database
-    except asyncpg.UndefinedTableError as error:
-        raise ConfigurationError("this database holds no validator's tables: start `gaia up` on it first") from error
-    finally:
-        await database.close()
 
 
 async def _open(init_time: datetime) -> None:
@@ -96,7 +67,7 @@ async def _open(init_time: datetime) -> None:
 
     run_id = run_id_for(load_settings().netuid, init_time.replace(tzinfo=UTC))
     job = run_job(Kind.OPEN_RUN, run_id)
-    async with _database() as database:
+    async with open_database() as database:
         await PostgresQueue(database, owner="cli", lease=timedelta(seconds=30)).put(job)
         for _ in range(round(_OPEN_WITHIN_S / _LOOK_EVERY_S)):
             async with database.acquire() as conn:

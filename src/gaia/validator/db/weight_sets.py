@@ -31,6 +31,7 @@ INSERT INTO weight_set (netuid, run_id, emission, submitted, submitted_at, alarm
 RETURNING id
 """
 _SELECT = f"SELECT {_COLUMNS} FROM weight_set WHERE id = $1"  # noqa: S608  constant columns
+_NEWEST_OF = f"SELECT {_COLUMNS} FROM weight_set WHERE run_id = $1 ORDER BY id DESC LIMIT 1"  # noqa: S608
 _LAST_GOOD = f"""
 SELECT {_COLUMNS} FROM weight_set WHERE netuid = $1 AND read_back_at IS NOT NULL ORDER BY id DESC LIMIT 1
 """  # noqa: S608
@@ -57,6 +58,12 @@ async def insert_weight_set(
 async def load_weight_set(conn: Connection, weight_set_id: int) -> WeightSet:
     """One row; it exists, for a job that names it was put in the transaction that wrote it."""
     return _weight_set(await conn.fetchrow(_SELECT, weight_set_id))
+
+
+async def newest_of_run(conn: Connection, run_id: str) -> WeightSet | None:
+    """What was submitted last after a run; None: nothing yet."""
+    row = await conn.fetchrow(_NEWEST_OF, run_id)
+    return None if row is None else _weight_set(row)
 
 
 async def last_good(conn: Connection, netuid: int) -> WeightSet | None:

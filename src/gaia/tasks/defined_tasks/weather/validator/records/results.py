@@ -1,14 +1,21 @@
-"""What came of a run, for people and machines: leaderboard, components, progress. Read-only SQL and typed rows."""
+"""What came of a run, for people and machines: leaderboard, components, progress, all that is stored of one miner.
+Read-only SQL and typed rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from gaia.contracts.ids import Hotkey, RunId
 from gaia.contracts.job import Connection
+from gaia.tasks.defined_tasks.weather.validator.score_payloads import ClonesResult, Day1Result
+
+T = TypeVar("T", bound=Struct)
 
 
 class Standing(Struct, frozen=True, kw_only=True):
@@ -63,6 +70,49 @@ class RunSummary(Struct, frozen=True, kw_only=True):
     void_reason: str | None
 
 
+class StoredGate(Struct, frozen=True, kw_only=True):
+    """One row of `gate_score`; `score` and `passed` stand in `result` as well."""
+
+    result: Day1Result
+    score: float | None
+    passed: bool | None
+    policy_digest: str
+    scored_at: datetime
+
+
+class StoredLead(Struct, frozen=True, kw_only=True):
+    """One row of `score` with its field set. The tuples run along the fields, in single precision."""
+
+    lead_h: int
+    variable: tuple[str, ...]
+    level_hpa: tuple[int, ...]
+    """0: a surface field."""
+    field_set_digest: str
+    bias: tuple[float, ...]
+    mae: tuple[float, ...]
+    rmse: tuple[float, ...]
+    acc: tuple[float | None, ...]
+    skill_clim: tuple[float | None, ...]
+    skill_ref: tuple[float | None, ...]
+    component: tuple[float | None, ...]
+    lead_score: float
+    policy_digest: str
+    truth: str
+    climatology: str | None
+    reference: str | None
+    scored_at: datetime
+
+
+class StoredScore(Struct, frozen=True, kw_only=True):
+    """One row of `run_score`."""
+
+    score: float | None
+    reason_code: str | None
+    reason: str | None
+    policy_digest: str
+    combined_at: datetime
+
+
 _LEADERBOARD = """
 SELECT row_number() OVER (ORDER BY rs.score DESC NULLS LAST, m.uid)::int AS rank, m.hotkey, m.uid, rs.score,
        coalesce((w.emission ->> m.hotkey)::double precision, 0) AS emission_weight, m.state AS status,
@@ -76,6 +126,17 @@ _COMPONENTS = """
 SELECT hotkey, lead_h, variable, level_hpa AS level, rmse, mae, bias, acc, skill_clim, skill_ref
 FROM score_component WHERE run_id = $1 ORDER BY hotkey, lead_h, position
 """
+_GATE = "SELECT result, score, passed, policy_digest, scored_at FROM gate_score WHERE run_id = $1 AND hotkey = $2"
+_LEADS = """
+SELECT s.lead_h, f.variable, f.level_hpa, f.digest AS field_set_digest, s.bias, s.mae, s.rmse, s.acc, s.skill_clim,
+       s.skill_ref, s.component, s.lead_score, s.policy_digest, s.truth, s.climatology, s.reference, s.scored_at
+FROM score s JOIN field_set f ON f.id = s.field_set_id
+WHERE s.run_id = $1 AND s.hotkey = $2 ORDER BY s.lead_h
+"""
+_SCORE = """
+SELECT score, reason_code, reason, policy_digest, combined_at FROM run_score WHERE run_id = $1 AND hotkey = $2
+"""
+_CLONES = "SELECT result FROM clone_search WHERE run_id = $1 ORDER BY lead_h"
 _PROGRESS = """
 SELECT m.hotkey, m.uid, m.state, m.reason, count(s.lead_h)::int AS leads_scored
 FROM run_miner m LEFT JOIN score s ON s.run_id = m.run_id AND s.hotkey = m.hotkey
@@ -124,3 +185,28 @@ async def runs(conn: Connection, limit: int) -> Sequence[RunSummary]:
 async def weights_state(conn: Connection, run_id: str) -> WeightsState:
     """Whether a run's weights were set and read back."""
     return WeightsState(**dict(await conn.fetchrow(_WEIGHTS, run_id)))
+
+
+async def stored_gate(conn: Connection, run_id: str, hotkey: str) -> StoredGate | None:
+    """The gate's verdict on a miner; None: there is none."""
+    return _typed(await conn.fetchrow(_GATE, run_id, hotkey), StoredGate)
+
+
+async def stored_leads(conn: Connection, run_id: str, hotkey: str) -> Sequence[StoredLead]:
+    """Every lead of a miner that has been scored, the shortest first."""
+    rows = await conn.fetch(_LEADS, run_id, hotkey)
+    return [msgspec.convert(dict(row), StoredLead) for row in rows]
+
+
+async def stored_score(conn: Connection, run_id: str, hotkey: str) -> StoredScore | None:
+    """The score that followed from a run; None: it has not been combined with this miner."""
+    return _typed(await conn.fetchrow(_SCORE, run_id, hotkey), StoredScore)
+
+
+async def clone_searches(conn: Connection, run_id: str) -> Sequence[ClonesResult]:
+    """What the searches for clones found, the shortest lead first."""
+    return [msgspec.convert(row["result"], ClonesResult) for row in await conn.fetch(_CLONES, run_id)]
+
+
+def _typed(row: Any, kind: type[T]) -> T | None:
+    return None if row is None else msgspec.convert(dict(row), kind)

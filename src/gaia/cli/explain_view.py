@@ -1,0 +1,294 @@
+"""How `gaia explain` reads: an explanation in words and small tables, at most 100 columns wide.
+
+Owns the wording and the rounding, six decimals for every published score. Never computes one.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from gaia.contracts.errors import Fault
+from gaia.tasks.defined_tasks.weather.validator.explanation import (
+    Check,
+    CloneEvidence,
+    Explanation,
+    FieldShare,
+    Gate,
+    LeadShare,
+    Window,
+)
+from gaia.validator.explain_pay import Pay
+
+WIDTH = 100
+
+
+class Explained(Struct, frozen=True, kw_only=True):
+    """Score and pay, and the checks of `score.checks` that failed."""
+
+    score: Explanation
+    pay: Pay | None
+    differing: tuple[Check, ...]
+
+
+def lines_of(explained: Explained, lead_h: int | None = None) -> list[str]:
+    """The whole explanation; with a lead also each of its fields. The lead must be among `score.leads`."""
+    score = explained.score
+    lines = [*_headline(explained), *_standing(score), *_gate(score.gate)]
+    for evidence in score.clones:
+        lines += _clone(evidence)
+    lines += _leads(score)
+    for lead in score.leads:
+        if lead.lead_h == lead_h:
+            lines += _fields(lead)
+    if explained.pay is not None:
+        lines += _pay(explained.pay)
+    return [*lines, *_identities(score), *_verdict(explained)]
+
+
+def _headline(explained: Explained) -> Iterator[str]:
+    score, pay = explained.score, explained.pay
+    window = score.window
+    yield f"{score.run_id}, uid {score.uid}, {score.hotkey}"
+    if score.void_reason is not None:
+        yield "No score: the run is void, and counts for nobody."
+    elif window is None:
+        yield "No score has been combined with this miner yet."
+    elif window.score is None:
+        yield "Score unknown: nothing that counts is known of this miner yet. That is not zero."
+    elif window.score == 0.0:
+        yield f"Score 0, because of {window.reason_code}."
+    else:
+        yield f"Score {window.score:.6f}" + (f", rank {pay.better + 1} of {pay.miners}." if pay else ".")
+    if pay is not None and pay.weight_stored is not None:
+        yield f"Pay: {pay.weight_stored:.6f} of the emission."
+
+
+def _standing(score: Explanation) -> Iterator[str]:
+    """What became of the run and of the miner in it."""
+    yield ""
+    yield from _wrapped(
+        f"The run started from {_time(score.init_time)} and is {score.run_state}"
+        + (f": {score.void_reason}. No weights follow from it." if score.void_reason else ".")
+    )
+    if score.committed_at is not None:
+        yield f"The miner committed at {_time(score.committed_at)}; the deadline was {_time(score.commit_deadline)}."
+    if score.failed_at is not None:
+        yield from _wrapped(f"It was put out of the run {score.failed_at} ({score.reason_code}): {score.reason}.")
+        yield from _wrapped(_whose(score.fault))
+    else:
+        yield f"It is {score.miner_state}; {len(score.leads)} of {len(score.scored_lead_h)} leads are scored."
+        if score.reason is not None:
+            yield from _wrapped(f"Last trouble, which has cost it nothing so far ({score.reason_code}): {score.reason}")
+    window = score.window
+    if window is not None and window.reason is not None and window.reason != score.reason:
+        yield from _wrapped(f"Why the score is what it is ({window.reason_code}): {window.reason}.")
+
+
+def _whose(fault: Fault | None) -> str:
+    if fault is Fault.MINER:
+        return "That is the miner's own fault: this run counts zero for it, at every lead and at once."
+    owner = "a source's" if fault is Fault.SOURCE else "the validator's"
+    return f"That is {owner} fault and not the miner's: this run is unknown for it, and costs it nothing."
+
+
+def _gate(gate: Gate | None) -> Iterator[str]:
+    if gate is None:
+        return
+    yield from _title(f"Day-1 gate, +{gate.lead_h} h")
+    if gate.not_applicable is not None:
+        yield f"  Not applicable: {gate.not_applicable}."
+        return
+    verdict = "passed" if gate.passed else "failed, so that the whole run counts zero"
+    if gate.minimum is None or gate.mean_skill is None or gate.mean_acc is None:
+        yield f"  Score {_six(gate.score)}: {verdict}."
+        return
+    skill, acc = f"{gate.skill_ref_share:g}", f"{gate.acc_share:g}"
+    yield f"  {skill} mean(max(0, skill ref)) + {acc} mean((ACC + 1)/2)"
+    yield f"    = {skill} x {gate.mean_skill:.6f} + {acc} x {gate.mean_acc:.6f} = {_six(gate.score)}"
+    yield f"  At least {gate.minimum:g} is asked for: {verdict}."
+    yield from _table(("field", "skill ref", "ACC"), [(f.field, _four(f.skill_ref), _four(f.acc)) for f in gate.fields])
+
+
+def _clone(evidence: CloneEvidence) -> Iterator[str]:
+    what = "the operational reference" if evidence.original is None else "that of another miner, who committed earlier"
+    yield from _title(f"Comparison at +{evidence.lead_h} h: the forecast is {what}")
+    if evidence.original is not None:
+        yield f"  The earlier one: {evidence.original}"
+    near = sum(field.is_near for field in evidence.fields)
+    yield (
+        f"  Nearer than the threshold in {near} of {len(evidence.fields)} fields; "
+        f"{evidence.agreement:.0%} of them make two forecasts one."
+    )
+    if evidence.is_found_besides:
+        yield "  It was out already when this was found: this is not why."
+    yield from _table(
+        ("field", "mean squared difference", "threshold", "unit", ""),
+        [
+            (f.field, f"{f.mean_squared_difference:.4g}", f"{f.threshold:.4g}", f.unit, "near" if f.is_near else "far")
+            for f in evidence.fields
+        ],
+    )
+
+
+def _leads(score: Explanation) -> Iterator[str]:
+    """What this run gave at each lead, beside the standing over the window that the score is the mean of."""
+    own = {lead.lead_h: lead for lead in score.leads}
+    standings = {lead.lead_h: lead for lead in score.window.leads} if score.window else {}
+    if not own and not standings:
+        return
+    yield from _title("Leads")
+    if score.window is not None and not own and not any(lead.standing for lead in standings.values()):
+        runs = max(lead.run_count for lead in standings.values())
+        yield f"  None is scored in this run. Over the window all stand at 0 (runs that count: {runs})."
+        return
+    rows = []
+    for lead_h in sorted(own.keys() | standings.keys()):
+        lead, standing = own.get(lead_h), standings.get(lead_h)
+        weight = standing.lead_weight if standing else lead.lead_weight if lead else None
+        rows.append(
+            (
+                f"+{lead_h} h",
+                "" if weight is None else f"{weight:g}",
+                _six(lead.lead_score) if lead else "",
+                _six(standing.standing) if standing else "",
+                "" if standing is None else str(standing.run_count or "0, unknown"),
+                _six(standing.contribution) if standing else "",
+            )
+        )
+    yield from _table(("lead", "lead weight", "this run", "over the window", "runs", "adds to the score"), rows)
+    if score.window is not None and standings:
+        yield from _sum(score.window)
+
+
+def _sum(window: Window) -> Iterator[str]:
+    yield (
+        f"  Sum of (lead weight x standing) over the sum of the lead weights = {_six(window.score_recomputed)} = score"
+    )
+    runs = window.run_ids
+    what = f"{len(runs)} runs from {runs[-1]} on" if len(runs) > 1 else "this run alone"
+    yield f"  The window is {what}, combined {_time(window.combined_at)}."
+
+
+def _fields(lead: LeadShare) -> Iterator[str]:
+    yield from _title(f"Fields at +{lead.lead_h} h")
+    names = (
+        ("field", "RMSE", "bias", "MAE", "ACC"),
+        ("skill clim", "skill ref", "beyond ref", "component", "weight", "adds"),
+    )
+    yield from _table(tuple(name for part in names for name in part), [_field_row(field) for field in lead.fields])
+    if (terms := lead.terms) is not None:
+        yield (
+            f"  component = {terms.skill_clim:g} skill clim + {terms.skill_ref:g} beyond ref + {terms.acc:g} ACC + "
+            f"{terms.closeness:g} / (1 + RMSE / RMSE clim), each 0 to 1"
+        )
+    yield f"  All that the fields add is {_six(lead.lead_score_recomputed)}; the lead score is {lead.lead_score:.6f}."
+    units = dict.fromkeys(field.unit for field in lead.fields)
+    by_unit = [f"{' '.join(f.field for f in lead.fields if f.unit == unit)} in {unit}" for unit in units]
+    yield from _wrapped(f"RMSE, bias and MAE of {'; '.join(by_unit)}.", "  ")
+    yield "  Scored against"
+    yield f"    truth        {lead.truth}"
+    yield f"    climatology  {lead.climatology or 'none'}"
+    yield f"    reference    {lead.reference or 'none'}"
+
+
+def _field_row(field: FieldShare) -> tuple[str, ...]:
+    errors = (f"{field.rmse:.4g}", f"{field.bias:.3g}", f"{field.mae:.4g}")
+    skills = (_four(field.acc), _four(field.skill_clim), _four(field.skill_ref), _four(field.skill_base))
+    return (field.field, *errors, *skills, _six(field.component), _four(field.field_weight), _six(field.contribution))
+
+
+def _pay(pay: Pay) -> Iterator[str]:
+    yield from _title("Pay")
+    if pay.weight_recomputed is None or pay.powered_sum is None:
+        yield "  Nobody has a score above zero, or the miner had left the chain: nothing follows for it."
+    else:
+        yield (
+            f"  score^{pay.sharpness:g} over the sum of all {pay.miners} miners' = {pay.powered:.6f} / "
+            f"{pay.powered_sum:.6f} = {pay.weight_recomputed:.6f}"
+        )
+    if pay.submitted_at is not None and pay.weight_stored is not None:
+        seen = f"read back from the chain {_time(pay.read_back_at)}" if pay.read_back_at else "not read back yet"
+        yield f"  Set: {pay.weight_stored:.6f}, submitted {_time(pay.submitted_at)}, {seen}."
+    if pay.not_comparable is not None:
+        yield from _wrapped(f"Not compared: {pay.not_comparable}.", "  ")
+    elif pay.alarm is not None:
+        yield from _wrapped(f"Alarm: {pay.alarm}.", "  ")
+
+
+def _identities(score: Explanation) -> Iterator[str]:
+    known = score.identities
+    grid = known.grid
+    yield from _title("To check and to repeat it")
+    yield f"  policy         version {known.program_policy_version} of this program"
+    yield f"                 {known.program_policy_digest}"
+    yield (
+        f"  resolution     {grid.latitude_count} x {grid.longitude_count} points, {abs(grid.latitude_step):g} x "
+        f"{abs(grid.longitude_step):g} degrees"
+    )
+    yield from _wrapped(f"fields         {' '.join(known.fields)}", "  ", " " * 17)
+    yield f"  specification  {known.spec_digest}"
+    yield f"  commitment     {known.commitment or 'none'}"
+    yield f"  manifest       {known.manifest_digest or 'none'}"
+    if score.gate is not None:
+        yield f"  At the gate, analysis     {score.gate.truth}"
+        yield f"               climatology  {score.gate.climatology or 'none'}"
+        yield f"               reference    {score.gate.reference or 'none'}"
+    yield "  Truth, climatology and reference of a lead: --lead HOURS, or --json."
+
+
+def _verdict(explained: Explained) -> Iterator[str]:
+    score = explained.score
+    yield ""
+    for reason in score.not_recomputed:
+        yield from _wrapped(f"NOT RECOMPUTED: {reason}.", "", "  ")
+    for check in explained.differing:
+        yield from _wrapped(
+            f"DIFFERS: {check.what}: stored {check.stored}, recomputed {check.recomputed}"
+            + (f" (allowed: {check.allowed:.2g})" if check.allowed else "")
+            + ".",
+            "",
+            "  ",
+        )
+    agree = len(score.checks) - len(explained.differing)
+    yield from _wrapped(
+        f"Recomputed with the validator's own functions: {agree} of {len(score.checks)} values agree (relative 1e-12; "
+        "where the metrics are kept in single precision, what that leaves)."
+    )
+
+
+def _title(text: str) -> Iterator[str]:
+    yield ""
+    yield text
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The first column to the left, the others to the right, each as wide as it must be."""
+    widths = [max(len(cell) for cell in column) for column in zip(names, *rows, strict=True)]
+    for row in (names, *rows):
+        first, *others = (
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield "  " + "  ".join((first, *others)).rstrip()
+
+
+def _wrapped(text: str, first: str = "", then: str | None = None) -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=first, subsequent_indent=first if then is None else then, break_on_hyphens=False
+    )
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _six(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"
+
+
+def _four(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
