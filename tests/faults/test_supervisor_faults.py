@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.faults.loaded_stack import LoadedStack
@@ -125,8 +126,13 @@ def test_a_stop_with_a_worker_that_ignores_it(loaded: LoadedStack, tmp_path: Pat
     loaded.witness.saw(f"it was {how}; exit status {status}, none of {len(family)} processes left")
 
 
-_ON_A_TERMINAL = "import os, sys; os.setsid(); os.open(sys.argv[1], os.O_RDWR); os.execv(sys.argv[2], sys.argv[2:])"
-"""Whoever leads a session without a terminal gets the first one that it opens: open(2), O_NOCTTY."""
+_ON_A_TERMINAL = (
+    "import os, signal, sys; signal.signal(signal.SIGHUP, signal.Handlers[sys.argv[1]]); os.setsid(); "
+    "os.open(sys.argv[2], os.O_RDWR); os.execv(sys.argv[3], sys.argv[3:])"
+)
+"""Whoever leads a session without a terminal gets the first one that it opens: open(2), O_NOCTTY. What is done about
+SIGHUP goes on to the program, as `nohup` has it; a test run may have been started with that itself.
+"""
 _SHELL = shutil.which("sh") or "/bin/sh"
 
 
@@ -153,7 +159,7 @@ def test_a_terminal_that_is_closed(loaded: LoadedStack, through: tuple[str, ...]
     with contextlib.ExitStack() as window:
         kept_open, terminal = os.openpty()
         window.callback(os.close, kept_open)
-        loaded.start(through=[sys.executable, "-c", _ON_A_TERMINAL, os.ttyname(terminal), *through])
+        loaded.start(through=[sys.executable, "-c", _ON_A_TERMINAL, "SIG_DFL", os.ttyname(terminal), *through])
         os.close(terminal)
         names = loaded.give(60, **PAUSE)
         until(lambda: loaded.finished(names) >= 5, "units flow")
@@ -173,6 +179,31 @@ def test_a_terminal_that_is_closed(loaded: LoadedStack, through: tuple[str, ...]
     loaded.witness.saw(
         f"all {len(family)} processes ended; {left} units left to the next start; each of {len(names)} begun once"
     )
+
+
+@pytest.mark.fault(SUPERVISOR, "its terminal is closed, it was started with nohup", must="goes on; no unit disturbed")
+def test_a_terminal_that_is_closed_on_one_that_is_to_outlive_it(loaded: LoadedStack) -> None:
+    stack = loaded.stack
+    settings = msgspec.json.encode(stack.settings).decode()
+    stack.settings_program = (sys.executable, "-c", f"print({settings!r})")
+    with contextlib.ExitStack() as window:
+        kept_open, terminal = os.openpty()
+        window.callback(os.close, kept_open)
+        loaded.start(through=[sys.executable, "-c", _ON_A_TERMINAL, "SIG_IGN", os.ttyname(terminal)])
+        os.close(terminal)
+        names = loaded.give(60, **PAUSE)
+        until(lambda: loaded.finished(names) >= 5, "units flow")
+        workers = {stack.pid_of("compute_worker", slot) for slot in (0, 1)}
+    loaded.witness.strike()  # strikes no unit: all must run once
+    until(lambda: stack.events("rolling_restart_done"), "it took the SIGHUP for one that renews its workers")
+    loaded.serves_again()
+    loaded.account()
+    assert not workers & {stack.pid_of("compute_worker", slot) for slot in (0, 1)}
+    os.kill(stack.pid, signal.SIGTERM)
+    status = stack.exit_status()
+    assert status == 0
+    loaded.witness.saw(f"{len(names)} units, each begun once, while {len(workers)} workers were renewed; exit status "
+                       f"{status} after SIGTERM")  # fmt: skip
 
 
 @pytest.mark.fault(
