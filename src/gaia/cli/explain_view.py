@@ -175,15 +175,13 @@ def _sum(window: Window) -> Iterator[str]:
 
 def _fields(lead: LeadShare) -> Iterator[str]:
     yield from _title(f"Fields at +{lead.lead_h} h")
-    names = (
-        ("field", "RMSE", "bias", "MAE", "ACC"),
-        ("skill clim", "skill ref", "beyond ref", "component", "weight", "adds"),
-    )
-    yield from _table(tuple(name for part in names for name in part), [_field_row(field) for field in lead.fields])
+    names = ("field", "RMSE", "bias", "MAE", "ACC", "clim", "ref", "base", "component", "weight", "adds")
+    yield from _table(names, [_field_row(field) for field in lead.fields])
+    yield "  clim, ref: skill against climatology and reference; base: skill beyond the reference."
     if (terms := lead.terms) is not None:
         yield (
-            f"  component = {terms.skill_clim:g} skill clim + {terms.skill_ref:g} beyond ref + {terms.acc:g} ACC + "
-            f"{terms.closeness:g} / (1 + RMSE / RMSE clim), each 0 to 1"
+            f"  component = {terms.skill_clim:g} clim + {terms.skill_ref:g} base + {terms.acc:g} ACC + "
+            f"{terms.closeness:g} / (1 + RMSE / RMSE_clim), each 0 to 1."
         )
     yield f"  All that the fields add is {_six(lead.lead_score_recomputed)}; the lead score is {lead.lead_score:.6f}."
     units = dict.fromkeys(field.unit for field in lead.fields)
@@ -196,7 +194,7 @@ def _fields(lead: LeadShare) -> Iterator[str]:
 
 
 def _field_row(field: FieldShare) -> tuple[str, ...]:
-    errors = (f"{field.rmse:.4g}", f"{field.bias:.3g}", f"{field.mae:.4g}")
+    errors = (f"{field.rmse:.4g}", f"{field.bias:.3g}", f"{field.mae:.3g}")
     skills = (_four(field.acc), _four(field.skill_clim), _four(field.skill_ref), _four(field.skill_base))
     return (field.field, *errors, *skills, _six(field.component), _four(field.field_weight), _six(field.contribution))
 
@@ -256,7 +254,8 @@ def _verdict(explained: Explained) -> Iterator[str]:
     agree = len(score.checks) - len(explained.differing)
     yield from _wrapped(
         f"Recomputed with the validator's own functions: {agree} of {len(score.checks)} values agree (relative 1e-12; "
-        "where the metrics are kept in single precision, what that leaves)."
+        "where the metrics are kept in single precision, what that leaves). The metrics themselves follow from the "
+        "files alone: `gaia score`."
     )
 
 
@@ -268,12 +267,13 @@ def _title(text: str) -> Iterator[str]:
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """The first column to the left, the others to the right, each as wide as it must be."""
     widths = [max(len(cell) for cell in column) for column in zip(names, *rows, strict=True)]
+    gap = "  " if sum(widths) + 2 * len(widths) <= WIDTH else " "
     for row in (names, *rows):
         first, *others = (
             cell.ljust(width) if i == 0 else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
-        yield "  " + "  ".join((first, *others)).rstrip()
+        yield f"  {gap.join((first, *others))}".rstrip()
 
 
 def _wrapped(text: str, first: str = "", then: str | None = None) -> list[str]:
@@ -291,4 +291,6 @@ def _six(value: float | None) -> str:
 
 
 def _four(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if abs(value) < 10.0 else f"{value:.3g}"
