@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,45 @@ def test_spoilt_code_is_never_run(spoil: Any) -> None:
     path.write_bytes(spoil(whole))
     assert _sum(np.ones((2, 2), np.float32)) == 8.0
     assert len(path.read_bytes()) == len(whole)
+
+
+def _give_away(path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only the superuser can give a file away")
+    os.chown(path, 12345, -1)
+
+
+def _link(path: Path) -> None:
+    path.rename(path.with_suffix(".elsewhere"))
+    path.symlink_to(path.with_suffix(".elsewhere"))
+
+
+@pytest.mark.parametrize(
+    "expose",
+    [lambda path: path.chmod(0o664), lambda path: path.chmod(0o646), _give_away, _link],
+    ids=["group may write", "others may write", "another's", "a link"],
+)
+def test_code_that_somebody_else_may_have_put_there_is_never_run(expose: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[bytes] = []
+    compile_kernel = native_kernel._compile
+
+    def watched(*arguments: Any) -> bytes:
+        compiled.append(compile_kernel(*arguments))
+        return compiled[-1]
+
+    monkeypatch.setattr(native_kernel, "_compile", watched)
+    _sum(np.ones((2, 2), np.float32))
+    expose(_kept())
+    assert _sum(np.ones((2, 2), np.float32)) == 8.0
+    assert len(compiled) == 2
+    assert _sum(np.ones((2, 2), np.float32)) == 8.0
+    assert len(compiled) == 2, "what took its place is this user's own"
+
+
+def test_a_pipe_in_the_place_of_kept_code_is_not_waited_for() -> None:
+    _kept().parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(_kept())
+    assert _sum(np.ones((2, 2), np.float32)) == 8.0
 
 
 def test_another_function_or_other_types_have_other_code() -> None:

@@ -3,7 +3,8 @@
 Importing numba and taking up its own cache costs seconds a process and 100 MB resident; linking the object code
 that it once made costs milliseconds on top of llvmlite. Owns the compiler's settings, where the code lies and
 when it is stale. Never holds a formula, and never runs code that was compiled from another source, by another
-compiler or for another processor: all of them are in the file's name, and its digest is in the file.
+compiler or for another processor: all of them are in the file's name, and its digest is in the file. Nor code that
+a user could have put there who cannot change the source itself.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import importlib.util
 import inspect
 import os
 import secrets
-from collections.abc import Callable, Sequence
+import stat
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 from gaia.contracts.errors import ValidatorFault
 
 _DIGEST_BYTES = 32
+_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 MAY_REORDER = {"reassoc", "contract", "nsz", "arcp", "afn"}
 """Sums may be reordered into vector lanes; "nnan" and "ninf" stay off, for NaN must be seen."""
 
@@ -54,7 +57,8 @@ def native(function: Call, parameters: Sequence[Parameter]) -> Call:
     nothing and call only arithmetic. Raises KernelUnlinkable; its calls raise KernelMisused and KernelFailed.
     """
     paths = code_paths(function, parameters)
-    code = next((found for path in paths if (found := _read(path)) is not None), None)
+    owners = {0, os.geteuid(), Path(inspect.getfile(function)).stat().st_uid}
+    code = next((found for path in paths if (found := _read(path, owners)) is not None), None)
     if code is None:
         code = _compile(function, parameters)
         any(_write(path, code) for path in paths)  # the first that takes it is enough
@@ -64,8 +68,6 @@ def native(function: Call, parameters: Sequence[Parameter]) -> Call:
 def code_paths(function: Call, parameters: Sequence[Parameter]) -> list[Path]:
     """Where its machine code may lie: where Python keeps the compiled form of its source file, then, for installations
     that cannot be written, in the folder that workers are told to keep numba's cache in, or else in the user's.
-
-    Never in a folder that others may write to: what lies there is run.
     """
     compiled = Path(importlib.util.cache_from_source(inspect.getfile(function)))
     name = f"{compiled.stem}.{function.__name__}.{_key(function, parameters)}.o"
@@ -184,10 +186,16 @@ def _link(code: bytes) -> tuple[Any, int]:
     return engine, int(engine.get_function_address(name))
 
 
-def _read(path: Path) -> bytes | None:
-    """The code, if it is there and whole."""
+def _read(path: Path, owners: Collection[int]) -> bytes | None:
+    """The code, if it is there and whole, and one of these users wrote it and nobody else may: it will be run."""
     try:
-        stored = path.read_bytes()
+        # a link is nobody's own file, and a pipe would be waited for
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_uid not in owners or status.st_mode & _OTHERS_MAY_WRITE:
+                return None
+            stored = file.read()
     except OSError:
         return None
     code = stored[_DIGEST_BYTES:]
@@ -199,7 +207,9 @@ def _write(path: Path, code: bytes) -> bool:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(hashlib.sha256(code).digest() + code)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(hashlib.sha256(code).digest() + code)
         temporary.replace(path)
     except OSError:
         with suppress(OSError):
