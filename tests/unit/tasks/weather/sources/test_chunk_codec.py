@@ -24,6 +24,7 @@ from gaia.tasks.defined_tasks.weather.sources.chunk_faults import (
     ImplausibleValue,
     NonFiniteValue,
 )
+from gaia.tasks.defined_tasks.weather.variables import VARIABLES
 
 CHUNK = Chunk(key="2t/c/1/0/0", field=FieldId("2t"), lead_h=12)
 LEVEL_CHUNK = Chunk(key="z/c/0/1/0/0", field=FieldId("z", 850), lead_h=6)
@@ -151,6 +152,16 @@ def test_value_not_of_this_earth_is_named_with_its_limits(bad: float, shown: str
 def test_values_at_the_limits_are_accepted() -> None:
     values = np.array([[150.0, 350.0]], dtype=np.float32)
     assert range_of(values, CHUNK) == ValueRange(minimum=150.0, maximum=350.0)
+
+
+def test_a_field_clipped_to_limits_that_float32_cannot_express_is_accepted() -> None:
+    limits = VARIABLES["q"].plausible
+    values = np.clip(np.array([[-1.0, 1.0]], dtype=np.float32), *limits)
+    chunk = Chunk(key="q/c/0/0/0/0", field=FieldId("q", 500), lead_h=6)
+    assert range_of(values, chunk) == ValueRange(minimum=float(np.float32(-0.005)), maximum=float(np.float32(0.1)))
+    values[0, 1] = np.nextafter(values[0, 1], np.float32(1.0))
+    with pytest.raises(ImplausibleValue, match=r"latitude index 0, longitude index 1; plausible is -0\.005 to 0\.1"):
+        range_of(values, chunk)
 
 
 def test_refusal_names_level_and_lead() -> None:

@@ -99,7 +99,7 @@ def range_of(values: Field, chunk: Chunk) -> ValueRange:
             f" every value must be finite"
         )
     known = VARIABLES[chunk.field.variable]
-    low, high = known.plausible
+    low, high = (float(np.float32(limit)) for limit in known.plausible)  # what a field clipped to them holds
     if found.minimum < low or found.maximum > high:
         row, column = np.argwhere((values < low) | (values > high))[0]
         raise ImplausibleValue(
