@@ -285,11 +285,11 @@ def test_the_order_of_merging_changes_no_digit() -> None:
 def test_a_forecast_beyond_its_limits_is_refused_wherever_that_is(
     forecast: Field, truth: Field, *, by_point: bool
 ) -> None:
-    # Row 1 weighs nothing. 0.1 rounded to float32 is beyond 0.1.
+    # Row 1 weighs nothing. 0.1 as a float32 is above 0.1, and what a forecast that was clipped to it holds.
     truth[0, 0] = 1.0
     weights = np.array([0.5, 0.0, 0.5])
     area_weights = point_weights(weights, truth.shape) if by_point else weights
-    within = (forecast.astype(np.float64) >= -2.0) & (forecast.astype(np.float64) <= 0.1)
+    within = (forecast >= np.float32(-2.0)) & (forecast <= np.float32(0.1))
     if within.all():
         field_moments((-2.0, 0.1), forecast=forecast, truth=truth, area_weights=area_weights)
     else:
@@ -310,6 +310,26 @@ def test_a_gap_takes_out_its_point_and_no_other(gap_in: int, gap: float) -> None
         assert getattr(sums, name) == pytest.approx(getattr(without, name), rel=1e-12), name
     assert sums.finite_area == pytest.approx(without.area, rel=1e-14)
     assert sums.truth_eddy_variation == pytest.approx(without.truth_eddy_variation, rel=1e-12)
+
+
+@pytest.mark.parametrize("by_point", [False, True])
+@pytest.mark.parametrize("placeholder", [1e20, 9.96921e36, -9999.0])
+def test_what_stands_for_a_missing_value_where_nothing_counts_costs_no_digit(
+    placeholder: float, *, by_point: bool
+) -> None:
+    fields, filled = _fields(280.0, 10.0), _fields(280.0, 10.0)
+    weights = _WEIGHTS * np.array([0.0, 1.0, 1.0, 1.0, 1.0])
+    area_weights = point_weights(weights, _SHAPE) if by_point else weights
+    filled[1][0] = placeholder
+    assert _moments(filled, area_weights) == _moments(fields, area_weights)
+
+
+def test_a_truth_without_climatology_costs_no_digit() -> None:
+    # About the mean of 1, 3 and 8, which is 4: 9 + 1 + 16. The placeholder has no climatology and does not count.
+    truth = np.array([[1e20, 1, 3, 8]], dtype=np.float32)
+    climatology = np.array([[np.nan, 0, 0, 0]], dtype=np.float32)
+    sums = field_moments(forecast=truth, truth=truth, climatology=climatology, area_weights=np.full(1, 4.0))
+    assert sums.truth_variation == 26.0
 
 
 @pytest.mark.parametrize("by_point", [False, True])

@@ -108,7 +108,8 @@ def field_moments(
     weighs 0 is not looked at. A point where truth, climatology or reference is not finite is left out, and
     `finite_area` says so. Rows are added in their order, so a field's sums never depend on who computes them
     or what else is computed. limits: the least and the greatest value that the forecast may hold, in its unit,
-    anywhere, at points that do not count as well.
+    anywhere, at points that do not count as well; a limit is the float32 next to it, so that a forecast clipped
+    to it passes.
 
     Raises OutsideLimits (NaN is outside), NonFiniteForecast, NoFiniteTruth, GridMismatch (shapes differ) and
     BadField (not float32, or not 2-d).
@@ -121,28 +122,33 @@ def field_moments(
     # The truth stands in for an absent field: it is in the cache already, and those sums are dropped.
     f, c, r = (t if array is None else np.ascontiguousarray(array) for array in (forecast, climatology, reference))
     sums = np.zeros(_SUMS, dtype=np.float64)
-    origin = first_finite(t)
-    low, high = limits or (-math.inf, math.inf)
+    origin = _some_truth(t, c, r, area_weights)
+    low, high = (float(np.float32(limit)) for limit in limits or (-math.inf, math.inf))
     if area_weights.ndim == 1:
         _accumulate(f, t, c, r, area_weights / shape[1], origin, low, high, sums)
     else:
         _accumulate_points(f, t, c, r, area_weights, origin, low, high, sums)
     if limits is not None and sums[_WITHIN] != f.size:
         raise OutsideLimits(f"{f.size - int(sums[_WITHIN])} of {f.size} values are not from {low:g} to {high:g}")
-    if sums[_FINITE_AREA] == 0.0:
-        raise NoFiniteTruth("truth, climatology and reference have no finite point in common")
     if not math.isfinite(sums[_ABSOLUTE_ERROR]):
         raise blame_forecast(forecast)
     return _moments(sums, origin, has_climatology=climatology is not None, has_reference=reference is not None)
 
 
-def first_finite(truth: Field) -> float:
-    """Some value of the field, to be subtracted before squaring, so that variances keep their digits."""
-    for row in truth:
-        finite = row[np.isfinite(row)]
-        if finite.size:
-            return float(finite[0])
-    raise NoFiniteTruth("the truth has not one finite value in this field")
+def _some_truth(truth: Field, climatology: Field, reference: Field, area_weights: NDArray[np.float64]) -> float:
+    """The truth at the first point that counts, to be subtracted before squaring, so that variances keep their digits.
+
+    Only there: what stands for a missing value where nothing counts, such as 1e20, would cost all digits.
+    """
+    for j in np.flatnonzero(area_weights.reshape(truth.shape[0], -1).any(axis=1)):
+        counts = (
+            (area_weights[j] > 0.0) & np.isfinite(truth[j]) & np.isfinite(climatology[j]) & np.isfinite(reference[j])
+        )
+        if counts.any():
+            return float(truth[j, counts.argmax()])
+    if not np.isfinite(truth).any():
+        raise NoFiniteTruth("the truth has not one finite value in this field")
+    raise NoFiniteTruth("truth, climatology and reference have no finite point in common where points count")
 
 
 def _moments(sums: NDArray[np.float64], origin: float, *, has_climatology: bool, has_reference: bool) -> Moments:
@@ -166,7 +172,7 @@ def _moments(sums: NDArray[np.float64], origin: float, *, has_climatology: bool,
 
 
 _SUMS = 14
-_FINITE_AREA, _ABSOLUTE_ERROR, _WITHIN = 0, 2, 13
+_ABSOLUTE_ERROR, _WITHIN = 2, 13
 
 
 def _accumulate_rows(  # type: ignore[no-untyped-def]  # noqa: PLR0917  numba takes positions only
