@@ -24,6 +24,7 @@ from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
 from gaia.tasks.defined_tasks.weather.sources.catalog import SourceRef, SourceSet
 from gaia.tasks.defined_tasks.weather.validator.explain import MinerUnknown, NothingToExplain, explain
 from gaia.tasks.defined_tasks.weather.validator.explanation import Explanation
+from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, run_job
 from gaia.tasks.defined_tasks.weather.validator.records.clone_searches import put_clone_search
 from gaia.tasks.defined_tasks.weather.validator.records.forecasts import Forecast, freeze, mark_verified
 from gaia.tasks.defined_tasks.weather.validator.records.runs import Run, RunUnknown, record_commitment, void_run
@@ -35,9 +36,11 @@ from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
     Era5Result,
     ScoredAgainst,
 )
+from gaia.validator.db.embedded import EmbeddedPostgres
 from gaia.validator.db.pool import DatabasePool
 from gaia.validator.db.weight_sets import insert_weight_set
 from tests.support.small_world import NETUID, SPEC, a_run, insert_run_at
+from tests.support.step_desk import step_desk
 
 pytestmark = pytest.mark.database
 
@@ -266,6 +269,17 @@ async def test_what_came_after_the_combination_is_not_held_against_it(database: 
     assert differing(found) == []
 
 
+async def test_what_a_combination_may_have_seen_or_not_accuses_nobody(database: DatabasePool, run: Run) -> None:
+    await put_out(database, run, SECOND, ("chunk_missing", "gone"))
+    async with database.acquire() as conn:
+        await conn.execute("UPDATE run_score SET score = score / 2 WHERE hotkey = $1", GOOD)
+    found = await explained(database, run)
+    assert differing(found) == []
+    assert "NOT RECOMPUTED: the score over the window: 1 rows of its runs, scores or failures, were written" in text_of(
+        found
+    )
+
+
 async def test_scores_of_another_policy_are_shown_and_not_made_again(database: DatabasePool, run: Run) -> None:
     async with database.acquire() as conn:
         for table in ("score", "gate_score", "run_score"):
@@ -281,6 +295,26 @@ async def test_scores_of_another_policy_are_shown_and_not_made_again(database: D
     assert f"made under the policy an older one, and this program's is version {DEFAULT_POLICY.version}" in text_of(
         found
     )
+
+
+async def test_a_window_of_two_runs_is_made_again_as_the_validator_combined_it(
+    migrated_server: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    ungated = replace(SPEC, gate_lead_h=None, scored_lead_h=(24,))
+    async with step_desk(migrated_server, tmp_path) as desk:
+        for day, own in enumerate((0.8, 0.4)):
+            run = a_run(day, spec=ungated, sources=desk.sources)
+            await desk.insert(run, neurons(GOOD, SECOND))
+            await desk.score(run, GOOD, {24: own})
+            await desk.score(run, SECOND, {24: OTHER})
+            await desk.do(run_job(Kind.COMBINE, run.run_id))
+        async with desk.context.database.acquire() as conn:
+            found = await explain(conn, run.run_id, GOOD)
+    assert differing(found) == []
+    assert found.window is not None
+    assert found.window.score_recomputed == pytest.approx((0.8 + 0.4) / 2.0, rel=1e-12)
+    assert [(lead.lead_h, lead.run_count) for lead in found.window.leads] == [(24, 2)]
+    assert "The window is 2 runs from sn57-20170101T00Z on" in text_of(found)
 
 
 # ---- a zero, and no score at all

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from datetime import timedelta
 
 import msgspec
 
@@ -49,6 +50,8 @@ from gaia.tasks.defined_tasks.weather.validator.window_outcomes import GATE_FAIL
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES
 
 _NAMED_AT_MOST = 12
+_COMBINED_WITHIN = timedelta(seconds=10)
+"""A combination is dated by its beginning, and reads one run after the other, each as it is then."""
 
 
 class MinerUnknown(ConfigurationError):
@@ -250,30 +253,50 @@ def _clone_checks(found: CloneFound, lead_h: int, run: Run, policy: ScoringPolic
 
 
 async def _window(conn: Connection, run: Run, miner: RunMiner, policy: ScoringPolicy, notes: _Notes) -> Window | None:
-    """The combination once more, of what was known when it was made."""
+    """The score over the window as stored, and once more of what was known when it was made."""
     stored = await results.stored_score(conn, run.run_id, miner.hotkey)
     if stored is None:
         return None
-    counted: Sequence[RunOutcome] = ()
+    outcomes: Sequence[RunOutcome] = ()
     found: HotkeyScore | None = None
     if run.state is RunState.VOID:
         notes.not_recomputed.append(f"the score: the run is void now, {run.void_reason}")
     elif notes.can_redo("the score over the window", stored.policy_digest, policy):
         outcomes = await load_outcomes(conn, run, policy, now=stored.combined_at, known_by=stored.combined_at)
-        counted = [outcome for outcome in outcomes if not is_void(outcome, policy)]
         scores = await asyncio.to_thread(window_scores, outcomes, policy)
         found = scores.get(miner.hotkey, HotkeyScore(score=None))
-        notes.checks.append(checked("the score over the window", stored.score, found.score))
-        notes.checks.append(identical("the score's reason", stored.reason_code, found.reason_code))
+        await _check_window(conn, stored, found, outcomes, notes)
     return Window(
         combined_at=stored.combined_at,
-        run_ids=tuple(outcome.run_id for outcome in counted),
+        run_ids=tuple(outcome.run_id for outcome in outcomes if not is_void(outcome, policy)),
         leads=_window_leads(found, policy) if found else (),
         score=stored.score,
         score_recomputed=found.score if found else None,
         reason_code=stored.reason_code,
         reason=stored.reason,
         policy_digest=stored.policy_digest,
+    )
+
+
+async def _check_window(
+    conn: Connection, stored: results.StoredScore, found: HotkeyScore, outcomes: Sequence[RunOutcome], notes: _Notes
+) -> None:
+    checks = [
+        checked("the score over the window", stored.score, found.score),
+        identical("the score's reason", stored.reason_code, found.reason_code),
+    ]
+    if all(check.agrees for check in checks):
+        notes.checks += checks
+        return
+    run_ids = [outcome.run_id for outcome in outcomes]
+    until = stored.combined_at + _COMBINED_WITHIN
+    meanwhile = await results.written_between(conn, run_ids, stored.combined_at, until)
+    if meanwhile == 0:
+        notes.checks += checks
+        return
+    notes.not_recomputed.append(
+        f"the score over the window: {meanwhile} rows of its runs, scores or failures, were written while it was "
+        "combined, and it may have seen them or not; the next combination settles it"
     )
 
 

@@ -137,6 +137,11 @@ _SCORE = """
 SELECT score, reason_code, reason, policy_digest, combined_at FROM run_score WHERE run_id = $1 AND hotkey = $2
 """
 _CLONES = "SELECT result FROM clone_search WHERE run_id = $1 ORDER BY lead_h"
+_WRITTEN = """
+SELECT (SELECT count(*) FROM score WHERE run_id = ANY($1::text[]) AND scored_at > $2 AND scored_at <= $3)
+     + (SELECT count(*) FROM run_miner
+        WHERE run_id = ANY($1::text[]) AND state = 'failed' AND updated_at > $2 AND updated_at <= $3)
+"""
 _PROGRESS = """
 SELECT m.hotkey, m.uid, m.state, m.reason, count(s.lead_h)::int AS leads_scored
 FROM run_miner m LEFT JOIN score s ON s.run_id = m.run_id AND s.hotkey = m.hotkey
@@ -206,6 +211,12 @@ async def stored_score(conn: Connection, run_id: str, hotkey: str) -> StoredScor
 async def clone_searches(conn: Connection, run_id: str) -> Sequence[ClonesResult]:
     """What the searches for clones found, the shortest lead first."""
     return [msgspec.convert(row["result"], ClonesResult) for row in await conn.fetch(_CLONES, run_id)]
+
+
+async def written_between(conn: Connection, run_ids: Sequence[str], after: datetime, until: datetime) -> int:
+    """How many scores and failures of some runs were written in a time on the database's clock."""
+    count: int = await conn.fetchval(_WRITTEN, list(run_ids), after, until)
+    return count
 
 
 def _typed(row: Any, kind: type[T]) -> T | None:
