@@ -1,7 +1,7 @@
 """What the IO-Engine and a compute worker say to each other, and nothing else.
 
 Each frame is one tagged struct, as an array: smaller and faster than a map. A new worker may face an engine older than
-itself (SIGHUP replaces workers only), so what an array holds changes only with a restart of the whole.
+itself (SIGHUP replaces the engine only where settings have changed), so an array changes only with a restart.
 
 A worker says `Hello` once per connection; then every `Dispatch` is answered by one `Result`, with any number of
 `Progressed` before it. `Leaving` is a worker's wish to go, `Retire` the engine's word that nothing more will come.
