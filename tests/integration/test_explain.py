@@ -392,6 +392,18 @@ async def test_forecasts_without_any_skill_have_a_zero_that_says_so(database: Da
     assert f"Why the score is what it is (no_skill): {reason}." in text_of(found)
 
 
+async def test_without_any_baseline_it_is_said_what_a_component_rests_on(database: DatabasePool) -> None:
+    run = await new_run(database, [GOOD])
+    none = (None, None)
+    async with database.transaction() as conn:
+        await put_era5(conn, run.run_id, GOOD, replace(lead(24), acc=none, skill_clim=none, skill_ref=none), POLICY)
+    found = await explained(database, run)
+    assert differing(found) == []
+    text = text_of(found, 24)
+    assert "component = 1 / (1 + RMSE / eddy), for want of climatology and reference" in text
+    assert "NOT RECOMPUTED: the components at +24 h: without climatology and reference they rest on" in text
+
+
 async def test_a_void_run_gives_nobody_a_score(database: DatabasePool) -> None:
     run = await new_run(database)
     async with database.transaction() as conn:
