@@ -18,6 +18,7 @@ from gaia.protocol.manifest import ChunkDigest, Manifest, canonical_bytes
 from gaia.protocol.messages import CommitmentMessage, decode_answer
 from gaia.tasks.defined_tasks.base import SET_WEIGHTS
 from gaia.tasks.defined_tasks.weather.sources.catalog import SourceSet
+from gaia.tasks.defined_tasks.weather.validator.compare_forecasts import Comparison, put_out_found
 from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, miner_job, run_job
 from gaia.tasks.defined_tasks.weather.validator.records.clone_searches import put_clone_search
 from gaia.tasks.defined_tasks.weather.validator.records.forecasts import Forecast, freeze, mark_verified
@@ -28,7 +29,7 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     RunState,
     load_miners,
 )
-from gaia.tasks.defined_tasks.weather.validator.score_payloads import ClonesResult
+from gaia.tasks.defined_tasks.weather.validator.score_payloads import CloneFound, ClonesResult
 from gaia.tasks.defined_tasks.weather.validator.weather_context import NoEndpoint
 from gaia.validator.db.embedded import EmbeddedPostgres
 from tests.support.small_world import SPEC, a_run
@@ -277,6 +278,29 @@ async def test_a_lead_is_searched_for_copies_once_and_not_before_it_is_scored(de
     await desk.do(run_job(Kind.COMBINE, run.run_id))
 
     assert (await miners_in(desk, run))[A].state is MinerState.VERIFIED
+
+
+async def test_of_two_searches_of_a_lead_at_once_the_first_one_written_decides(desk: StepDesk) -> None:
+    run = a_run(sources=desk.sources)
+    await desk.insert(run, [neuron(A, 1), neuron(B, 2)])
+    first, second = (
+        ClonesResult(
+            lead_h=12,
+            clones=(CloneFound(hotkey=copy, original=own, mse={"2t": 0.0}, threshold={"2t": 0.04}),),
+            unreadable={},
+            uncompared=0,
+            not_applicable=None,
+            policy_digest=run.policy_digest,
+        )
+        for copy, own in ((A, B), (B, A))
+    )
+    for result in (first, second):
+        async with desk.context.database.acquire() as conn:
+            await put_out_found(conn, run, Comparison(results=[result]))
+
+    found = await miners_in(desk, run)
+    assert (found[A].state, found[A].reason_code) == (MinerState.FAILED, "clone_of_miner")
+    assert found[B].state is not MinerState.FAILED
 
 
 # ---- several runs at once

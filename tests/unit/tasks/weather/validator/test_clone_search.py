@@ -165,6 +165,21 @@ def test_a_crowd_that_is_alike_in_outline_costs_a_bounded_number_of_comparisons(
     assert (_originals(result), result.uncompared) == ({}, 1 + 2)
 
 
+def test_no_crowd_of_decoys_hides_a_copy_of_the_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each decoy has the copy's outline to the last digit, and the reference has not; in full they are far apart."""
+    monkeypatch.setattr("gaia.tasks.defined_tasks.weather.scoring.clones._BANDS", 1)
+    monkeypatch.setattr("gaia.tasks.defined_tasks.weather.scoring.clones._SECTORS", 1)
+    monkeypatch.setattr(clone_search, "_IN_FULL", 2)
+    forecasts = {}
+    for name, turned in (("decoy1", 2), ("decoy2", 4), ("decoy3", 6), ("copy", 0)):
+        writer = ForecastWriter(tmp_path / name, SPEC, INIT_TIME)
+        for _, field, lead_h in SPEC.chunks():
+            writer.write(field, lead_h, np.roll(_weather()[field], turned, axis=1))
+        forecasts[name] = freeze(tmp_path / name, writer.finish(), SPEC)
+    result = _search(forecasts, reference_path=_reference(tmp_path / "reference", _weather(0.1)))
+    assert _originals(result) == {"copy": None}
+
+
 def test_a_run_without_gate_variables_compares_nothing() -> None:
     spec = RunSpec(
         variables=(VariableSpec(name="z", levels_hpa=(850,)),),

@@ -7,8 +7,9 @@ hand in: a copy is compared no further, and no forecast in full with more than s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,8 @@ class _Original:
     """A forecast, or the reference (`hotkey` None), that the later ones are compared with."""
 
     hotkey: Hotkey | None
-    store: FieldStore
+    open: Callable[[], FieldStore]
+    """Anew each time: an open forecast holds its manifest and a buffer, up to 5 MB, and there may be 256 of them."""
     sketches: NDArray[np.float64]
     """(field, block)."""
 
@@ -98,16 +100,13 @@ class _Search:
         if fields and request.reference_path is not None:
             reference = open_store(request.reference_path)
             grid.require_same(Grid.of(reference.latitude, reference.longitude), f"the reference {reference.name}")
-            search.originals.append(search._sketched(None, reference))
+            search.originals.append(search._sketched(None, lambda: reference))
         return search
 
     def add(self, forecast: ForecastRef, request: ClonesPayload) -> None:
         """Compare one more forecast with the originals; if it is none of them it becomes one."""
         try:
-            reader = ForecastReader.open(
-                Path(forecast.path), spec=request.spec, manifest_digest=forecast.manifest_digest
-            )
-            mine = self._sketched(forecast.hotkey, reader.at_lead(self.lead_h))
+            mine = self._sketched(forecast.hotkey, partial(_open, forecast, request))
         except GaiaError as error:
             if error.fault is not Fault.MINER:
                 raise
@@ -119,20 +118,22 @@ class _Search:
         else:
             self.clones.append(found)
 
-    def _sketched(self, hotkey: Hotkey | None, store: FieldStore) -> _Original:
+    def _sketched(self, hotkey: Hotkey | None, open_it: Callable[[], FieldStore]) -> _Original:
         """Read each field once, and keep its sketch; of a field that the store lacks nothing is known."""
+        store = open_it()
         unknown = np.full(self.blocks.areas.size, np.nan)
         held = set(store.fields())
         sketches = [self.blocks.sketch(store.read(f)) if f in held else unknown for f in self.fields]
-        return _Original(hotkey=hotkey, store=store, sketches=np.stack(sketches))
+        return _Original(hotkey=hotkey, open=open_it, sketches=np.stack(sketches))
 
     def _clone(self, hotkey: Hotkey, mine: _Original) -> CloneFound | None:
-        """The likest original that this forecast is, with the evidence."""
+        """The reference, or else the likest original, if this forecast is one of them; with the evidence."""
         alike = self._alike(mine)
         self.uncompared += len(alike[_IN_FULL:])
+        store = mine.open()
         read: dict[FieldId, Field] = {}
         for other in alike[:_IN_FULL]:
-            mse = self._differences(mine.store, other.store, read)
+            mse = self._differences(store, other.open(), read)
             if mse is not None:
                 thresholds = {str(f): self.policy.clone_threshold(f, self.lead_h) or 0.0 for f in mse}
                 return CloneFound(
@@ -144,15 +145,18 @@ class _Search:
         return None
 
     def _alike(self, mine: _Original) -> list[_Original]:
-        """The originals that the sketches do not tell apart from this forecast, the likest first."""
-        alike: list[tuple[float, _Original]] = []
+        """The originals that the sketches do not tell apart from this forecast, the likest first.
+
+        Before them all the reference, so that no crowd of decoys can crowd it out of those that are compared in full.
+        """
+        alike: list[tuple[bool, float, _Original]] = []
         for other in self.originals:
             least = self.blocks.least_distances(other.sketches, mine.sketches)
             by_field = dict(zip(self.fields, least.tolist(), strict=True))
             if are_clones(by_field, self.policy, self.lead_h):
                 in_thresholds = (d / (self.policy.clone_threshold(f) or 1.0) for f, d in by_field.items())
-                alike.append((sum(in_thresholds), other))
-        return [other for _, other in sorted(alike, key=lambda pair: pair[0])]
+                alike.append((other.hotkey is not None, sum(in_thresholds), other))
+        return [other for *_, other in sorted(alike, key=lambda entry: entry[:2])]
 
     def _differences(
         self, mine: FieldStore, other: FieldStore, read: dict[FieldId, Field]
@@ -167,3 +171,8 @@ class _Search:
             if not are_clones(mse, self.policy, self.lead_h):
                 return None
         return mse or None
+
+
+def _open(forecast: ForecastRef, request: ClonesPayload) -> FieldStore:
+    reader = ForecastReader.open(Path(forecast.path), spec=request.spec, manifest_digest=forecast.manifest_digest)
+    return reader.at_lead(request.lead_h)

@@ -80,14 +80,19 @@ async def compare_forecasts(job: Job, weather: WeatherContext, run: Run) -> Comp
 
 
 async def put_out_found(conn: Connection, run: Run, comparison: Comparison) -> None:
-    """Copies of the reference earn nothing, nor does a copy of a forecast that was committed earlier."""
+    """Copies of the reference earn nothing, nor does a copy of a forecast that was committed earlier.
+
+    The run is locked. Of two combinations that searched a lead at once the first stands, with its verdicts: the other
+    may have found other originals, and nobody is put out without the evidence that is kept.
+    """
     for hotkey, error in comparison.missing.items():
         await fail_miner(
             conn, run.run_id, hotkey, code=error.code, fault=Fault.MINER,
             reason=f"the forecast could not be compared with the others: {error}",
         )  # fmt: skip
     for result in comparison.results:
-        await put_clone_search(conn, run.run_id, result)
+        if not await put_clone_search(conn, run.run_id, result):
+            continue
         for found in result.clones:
             await fail_miner(
                 conn, run.run_id, found.hotkey, fault=Fault.MINER, reason=_reason(found, result.lead_h),
@@ -187,4 +192,6 @@ async def _search(
     result = msgspec.convert(value_of(await weather.core.compute(unit)), ClonesResult)
     if result.uncompared:
         weather.core.log.warning("pairs_not_compared", run_id=run.run_id, lead_h=lead_h, pairs=result.uncompared)
+    for hotkey, code in result.unreadable.items():
+        weather.core.log.warning("forecast_not_compared", hotkey=hotkey, code=code, lead_h=lead_h)
     return result

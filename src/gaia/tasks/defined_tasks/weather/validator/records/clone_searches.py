@@ -9,13 +9,14 @@ from gaia.tasks.defined_tasks.weather.validator.score_payloads import ClonesResu
 
 _PUT = """
 INSERT INTO clone_search (run_id, lead_h, result, policy_digest) VALUES ($1, $2, $3, $4)
-ON CONFLICT (run_id, lead_h) DO NOTHING
+ON CONFLICT (run_id, lead_h) DO NOTHING RETURNING lead_h
 """
 
 
-async def put_clone_search(conn: Connection, run_id: str, result: ClonesResult) -> None:
-    """Write what was found at one lead; the first search of a lead stands."""
-    await conn.execute(_PUT, run_id, result.lead_h, msgspec.to_builtins(result), result.policy_digest)
+async def put_clone_search(conn: Connection, run_id: str, result: ClonesResult) -> bool:
+    """Write what was found at one lead; False if a search of that lead is written already, which stands."""
+    row = await conn.fetchval(_PUT, run_id, result.lead_h, msgspec.to_builtins(result), result.policy_digest)
+    return row is not None
 
 
 async def searched_leads(conn: Connection, run_id: str) -> frozenset[int]:
