@@ -34,9 +34,9 @@ from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
 )
 
 _IN_FULL = 8
-"""With so many others, the likest first, a forecast is compared in full. At 0.25 degrees, of fields that do not compress
-and differ in the last ones only, that takes 75 ms; 256 forecasts that are all alike in outline would be 33,000
-comparisons, 40 minutes, for whoever wants to keep us busy, and the unit is killed after ten.
+"""With so many others, the likest first, a forecast is compared in full. At 0.25 degrees that takes 75 ms if fields do
+not compress and differ in the last ones only; 256 forecasts that are all alike in outline would be 33,000 comparisons,
+40 minutes, for whoever wants to keep us busy, and the unit is killed after ten.
 """
 
 
