@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest, UnmatchedTimes
-from gaia.tasks.defined_tasks.weather.evaluation.matching import Matching, match, require_leads, started_at
+from gaia.tasks.defined_tasks.weather.evaluation.matching import Matching, match, require_leads
 from gaia.tasks.defined_tasks.weather.evaluation.series import Instant
 
 START = datetime(2020, 2, 28, tzinfo=UTC)
@@ -70,17 +70,6 @@ def test_several_instants_without_leads_are_refused() -> None:
     with pytest.raises(UnmatchedTimes, match="fc holds 2 instants and no lead time"):
         require_leads(_at(0, 12), "fc")
     require_leads(_at(0), "fc")
-
-
-def test_a_start_makes_leads_of_valid_times() -> None:
-    assert [i.lead for i in started_at(_at(6, 12), START, "fc")] == [timedelta(hours=6), timedelta(hours=12)]
-    with pytest.raises(BadRequest, match="fc says itself"):
-        started_at(_forecast(6), START + timedelta(hours=1), "fc")
-
-
-def test_a_start_gives_bare_leads_their_valid_times() -> None:
-    (found,) = started_at([Instant(lead=timedelta(hours=6))], START, "fc")
-    assert found.valid_time == START + timedelta(hours=6)
 
 
 def test_the_reference_has_the_same_start_and_lead() -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.weather.evaluation.land_mask import LandMask, read_land_mask
-from gaia.tasks.defined_tasks.weather.evaluation.matching import Matching, match, require_leads, started_at
+from gaia.tasks.defined_tasks.weather.evaluation.matching import Matching, match, require_leads
 from gaia.tasks.defined_tasks.weather.evaluation.opening import (
     CLIMATOLOGY,
     EXTREMES,
@@ -28,6 +28,7 @@ from gaia.tasks.defined_tasks.weather.evaluation.request import Area, Request
 from gaia.tasks.defined_tasks.weather.evaluation.rows import rows_of
 from gaia.tasks.defined_tasks.weather.evaluation.selection import chosen_fields
 from gaia.tasks.defined_tasks.weather.evaluation.series import Series, called
+from gaia.tasks.defined_tasks.weather.evaluation.started_series import StartedSeries
 from gaia.tasks.defined_tasks.weather.evaluation.summing import Progress, Summing
 from gaia.tasks.defined_tasks.weather.evaluation.table import ScoreTable
 from gaia.tasks.defined_tasks.weather.evaluation.units import require_same_unit
@@ -61,6 +62,9 @@ def evaluate_series(
 ) -> ScoreTable:
     """Score series that are open already: FORECAST, TRUTH, and CLIMATOLOGY, REFERENCE, EXTREMES if there are any."""
     warnings = Warnings()
+    if request.init_time is not None:
+        series, member = opened[FORECAST]
+        opened = {**opened, FORECAST: (StartedSeries(series, request.init_time), member)}
     matching = _matched(opened, request, warnings)
     sources, grid, grid_words = _on_one_grid(opened, request, warnings)
     forecast, truth = sources[FORECAST], sources[TRUTH]
@@ -93,8 +97,6 @@ def evaluate_series(
 def _matched(opened: Mapping[str, Opened], request: Request, warnings: Warnings) -> Matching:
     instants = {what: series.instants() for what, (series, _) in opened.items()}
     names = {what: series.name for what, (series, _) in opened.items()}
-    if request.init_time is not None:
-        instants[FORECAST] = started_at(instants[FORECAST], request.init_time, names[FORECAST])
     require_leads(instants[FORECAST], names[FORECAST])
     found = match(
         instants[FORECAST],

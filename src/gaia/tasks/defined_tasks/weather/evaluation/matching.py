@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest, UnmatchedTimes
 from gaia.tasks.defined_tasks.weather.evaluation.series import Instant, called, hours
@@ -106,21 +105,6 @@ def require_leads(forecast: Sequence[Instant], name: str) -> None:
             f"{name} holds {len(forecast)} instants and no lead time; expected is an axis prediction_timedelta, "
             "lead_time or step, or an initial time (--init-time)"
         )
-
-
-def started_at(instants: Sequence[Instant], init_time: datetime, name: str) -> tuple[Instant, ...]:
-    """The same instants of a file that does not say when its forecast started."""
-    if any(instant.init_time not in (None, init_time) for instant in instants):
-        raise BadRequest(f"{name} says itself when it started: {instants[0].init_time}; leave out the initial time")
-    return tuple(_started(instant, init_time) for instant in instants)
-
-
-def _started(instant: Instant, init_time: datetime) -> Instant:
-    if instant.lead is not None:
-        return replace(instant, init_time=init_time, valid_time=init_time + instant.lead)
-    if instant.valid_time is not None:
-        return replace(instant, init_time=init_time, lead=instant.valid_time - init_time)
-    return replace(instant, init_time=init_time)
 
 
 def _of_leads(forecast: Sequence[Instant], wanted: Iterable[timedelta] | None, name: str) -> list[Instant]:
