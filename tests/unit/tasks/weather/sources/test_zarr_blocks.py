@@ -85,6 +85,13 @@ def test_other_arrays_are_left_to_zarr_python(tmp_path: Path) -> None:
         assert ZarrBlocks.open(path) is None
 
 
+def test_the_metadata_of_another_format_beside_it_are_not_those_of_an_array(tmp_path: Path) -> None:
+    gzipped = _store(tmp_path / "a", (1, 3, 13, 20), 3, compressors=zarr.codecs.GzipCodec())
+    older = _store(tmp_path / "b", (1, 3, 13, 20), 2)
+    (gzipped / ".zarray").write_bytes((older / ".zarray").read_bytes())
+    assert ZarrBlocks.open(gzipped) is None
+
+
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
     [

@@ -67,9 +67,9 @@ class ZarrBlocks:
         """The array in `folder`, or None if it is not of the kind that is read here."""
         for name, layout_of in (("zarr.json", _layout_v3), (".zarray", _layout_v2)):
             metadata = _metadata(folder / name)
-            layout = None if metadata is None else layout_of(metadata)
-            if layout is not None and layout.is_sound:
-                return cls(folder, layout)
+            if metadata is not None:  # of two formats side by side zarr-python reads the newer one, too
+                layout = layout_of(metadata)
+                return cls(folder, layout) if layout is not None and layout.is_sound else None
         return None
 
     @property
