@@ -107,6 +107,27 @@ def test_at_a_long_lead_more_noise_hides_no_copy(tmp_path: Path) -> None:
     assert found.clones[0].threshold["2t"] == pytest.approx(0.04 * 2.7)
 
 
+def test_who_has_faded_to_the_climatology_is_nobodys_copy(tmp_path: Path) -> None:
+    # At +240 h the thresholds are 2.7 times 0.04 K2 and 250 m4/s4; fields nearer to the climatology than 4 of them,
+    # 0.66 K and 52 m2/s2 of root mean square, count for nothing. The two are 0.1 apart, in every field.
+    forecasts = {"mine": _frozen(tmp_path / "mine", 0.5), "late": _frozen(tmp_path / "late", 0.6)}
+    assert _originals(_search(forecasts, 240)) == {"late": "mine"}
+    near = _reference(tmp_path / "near", _weather())
+    assert _originals(_search(forecasts, 240, climatology_path=near)) == {}
+    far = _reference(tmp_path / "far", _weather(-100.0))
+    assert _originals(_search(forecasts, 240, climatology_path=far)) == {"late": "mine"}
+
+
+def test_fields_that_have_faded_do_not_count_among_those_that_agree(tmp_path: Path) -> None:
+    # 2t is the climatology's and the same in both; z500 agrees too, but one field of two is not three of five.
+    forecasts = {"mine": _frozen(tmp_path / "mine"), "late": _frozen(tmp_path / "late")}
+    climatology = _reference(
+        tmp_path / "climatology", _weather() | {FieldId("z", 500): _weather(900.0)[FieldId("z", 500)]}
+    )
+    assert _originals(_search(forecasts, 240)) == {"late": "mine"}
+    assert _originals(_search(forecasts, 240, climatology_path=climatology)) == {}
+
+
 def test_a_copy_of_a_copy_is_compared_with_the_original(tmp_path: Path) -> None:
     # Each is 0.15 K from the one before it (0.0225 K2), so the third is 0.3 K from the first: no clone of it.
     forecasts = {name: _frozen(tmp_path / name, added) for name, added in (("a", 0.0), ("b", 0.15), ("c", 0.3))}

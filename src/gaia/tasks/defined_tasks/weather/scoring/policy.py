@@ -156,6 +156,9 @@ class ScoringPolicy(Struct, frozen=True, kw_only=True):
     )
     clone_agreement: float = 0.6
     """Two forecasts are one if they are in at least this share of the gate fields: noise in one hides no copy."""
+    clone_faded: float = 4.0
+    """A field nearer to the climatology than so many clone thresholds says nothing of whose it is: all who fade there
+    meet. In root mean square that is twice a threshold, the furthest that two may be apart who are both within one."""
     clone_growth: tuple[CloneGrowth, ...] = (
         CloneGrowth(lead_h=120, factor=1.25),
         CloneGrowth(lead_h=168, factor=1.7),
@@ -175,6 +178,8 @@ class ScoringPolicy(Struct, frozen=True, kw_only=True):
             raise BadPolicy("a clone threshold must be above zero")
         if not 0.0 < self.clone_agreement <= 1.0:
             raise BadPolicy(f"the clone agreement must be above 0 and at most 1, got {self.clone_agreement:g}")
+        if not 0.0 <= self.clone_faded < math.inf:
+            raise BadPolicy(f"the clone check's bound on faded fields must not be negative, got {self.clone_faded:g}")
         leads, factors = [step.lead_h for step in self.clone_growth], [step.factor for step in self.clone_growth]
         if leads != sorted(set(leads)) or factors != sorted(factors) or not all(1.0 <= f < math.inf for f in factors):
             raise BadPolicy("the clone growth must be given by ascending lead, its factors not falling and at least 1")

@@ -7,6 +7,7 @@ hand in: a copy is compared no further, and no forecast in full with more than e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -79,6 +80,7 @@ class _Search:
     policy: ScoringPolicy
     area_weights: NDArray[np.float64]
     blocks: Blocks
+    climatology: FieldStore | None
     originals: list[_Original] = field(default_factory=list)
     clones: list[CloneFound] = field(default_factory=list)
     unreadable: dict[Hotkey, str] = field(default_factory=dict)
@@ -91,7 +93,12 @@ class _Search:
         fields = request.policy.gate_fields(spec.fields())
         grid = Grid.of(*coordinates(spec.grid))
         area_weights = grid.area_weights(request.policy.area_weighting)
+        climatology = None
+        if fields and request.climatology_path is not None:
+            climatology = open_store(request.climatology_path)
+            grid.require_same(Grid.of(climatology.latitude, climatology.longitude), f"{climatology.name}")
         search = cls(
+            climatology=climatology,
             fields=fields,
             lead_h=request.lead_h,
             policy=request.policy,
@@ -162,16 +169,27 @@ class _Search:
     def _differences(
         self, mine: FieldStore, other: FieldStore, read: dict[FieldId, Field]
     ) -> dict[FieldId, float] | None:
-        """The full distances of all fields that both hold; None as soon as the forecasts cannot be one any more."""
+        """The full distances of all fields that both hold and that tell whose they are; None as soon as the forecasts
+        cannot be one any more.
+        """
         shared = [f for f in self.fields if f in set(other.fields())]
         mse = dict.fromkeys(shared, 0.0)
         for f in shared:
             if f not in read:
                 read[f] = mine.read(f)
-            mse[f] = distance(read[f], other.read(f), self.area_weights)
+            mse[f] = math.inf if self._has_faded(f, read[f]) else distance(read[f], other.read(f), self.area_weights)
             if not are_clones(mse, self.policy, self.lead_h):
                 return None
-        return mse or None
+        return {f: found for f, found in mse.items() if math.isfinite(found)} or None
+
+    def _has_faded(self, f: FieldId, mine: Field) -> bool:
+        """Whether this forecast's field is hardly more than the climatology, which is nobody's and where all who fade
+        with the lead time meet.
+        """
+        if self.climatology is None or f not in set(self.climatology.fields()):
+            return False
+        bound = self.policy.clone_faded * (self.policy.clone_threshold(f, self.lead_h) or 0.0)
+        return distance(mine, self.climatology.read(f), self.area_weights) < bound
 
 
 def _open(forecast: ForecastRef, request: ClonesPayload) -> FieldStore:

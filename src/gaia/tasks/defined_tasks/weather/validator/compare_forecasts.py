@@ -183,6 +183,7 @@ async def _search(
         lead_h=lead_h,
         forecasts=tuple(forecasts),
         reference_path=await weather.fields.path(run, Role.REFERENCE, lead_h, weather.world(run)),
+        climatology_path=await weather.fields.path(run, Role.CLIMATOLOGY, lead_h, weather.world(run)),
     )
     unit = WorkUnit(
         handler="weather.clones",

@@ -56,6 +56,8 @@ class ClonesPayload(Struct, frozen=True, kw_only=True):
     forecasts: tuple[ForecastRef, ...]
     """In the order of commitment: of forecasts that are one, the first is the original."""
     reference_path: str | None = None
+    climatology_path: str | None = None
+    """Of the lead's time. Fields that have faded to it tell nobody apart; None: no field is taken to have."""
 
 
 class ScoredAgainst(Struct, frozen=True, kw_only=True):
