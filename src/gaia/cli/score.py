@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gaia.cli.exit import fail, plain_errors
+from gaia.cli.exit import MISUSED, fail, plain_errors
 
 if TYPE_CHECKING:
     from gaia.tasks.defined_tasks.weather.evaluation.request import Request
@@ -61,9 +63,10 @@ def score(  # noqa: PLR0917  typer reads its options from here
 ) -> None:
     """Score a forecast against the weather, by variable and lead, with the validator's own functions."""
     if json_file == csv_file == _STDOUT:
-        fail("only one of --json and --csv can go to stdout", 2)
+        fail("only one of --json and --csv can go to stdout", MISUSED)
     if png_file is not None and reference is None and climatology is None:
-        fail("--png compares with a reference: give --reference, or at least --climatology", 2)
+        fail("--png compares with a reference: give --reference, or at least --climatology", MISUSED)
+    from gaia.tasks.defined_tasks.weather.evaluation.report import require_pyarrow
     from gaia.tasks.defined_tasks.weather.evaluation.request import (
         Request,
         parse_areas,
@@ -73,6 +76,9 @@ def score(  # noqa: PLR0917  typer reads its options from here
     )
 
     with plain_errors():
+        _refuse_unwritable(json_file, csv_file, parquet_file, png_file)
+        if parquet_file is not None:
+            require_pyarrow()
         request = Request(
             forecast=tuple(forecast),
             truth=truth,
@@ -92,6 +98,17 @@ def score(  # noqa: PLR0917  typer reads its options from here
         for warning in table.warnings:
             print(f"gaia: warning: {warning}", file=sys.stderr)
         _write(table, json_file, csv_file, parquet_file, png_file)
+
+
+def _refuse_unwritable(*paths: Path | None) -> None:
+    """Before anything is scored, so that an hour's work does not end at a folder that is not there."""
+    for path in paths:
+        if path is None or path == _STDOUT:
+            continue
+        if path.is_dir() or not path.parent.is_dir():
+            fail(f"cannot write {path}: {os.strerror(errno.EISDIR if path.is_dir() else errno.ENOENT)}", MISUSED)
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            fail(f"cannot write {path}: {os.strerror(errno.EACCES)}", MISUSED)
 
 
 def _evaluate(request: Request) -> ScoreTable:

@@ -72,6 +72,17 @@ def test_files_and_picture_are_written(files: tuple[Path, Path], tmp_path: Path)
     assert "-50.0 %" in done.stdout
 
 
+@pytest.mark.parametrize("option", ["--json", "--csv", "--png"])
+def test_where_nothing_can_be_written_nothing_is_scored(
+    files: tuple[Path, Path], tmp_path: Path, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gaia.cli.score._evaluate", lambda _: pytest.fail("scored"))
+    for path, why in ((tmp_path / "absent" / "out", "No such file or directory"), (tmp_path, "Is a directory")):
+        done = _run(*files, "--climatology", files[1], option, path)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert done.stderr == f"gaia: cannot write {path}: {why}\n"
+
+
 def test_what_looks_wrong_is_said_on_stderr(files: tuple[Path, Path], tmp_path: Path) -> None:
     celsius = truth()
     celsius["2t"] = celsius["2t"] - np.float32(273.15)

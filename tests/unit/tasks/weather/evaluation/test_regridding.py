@@ -16,7 +16,7 @@ def test_one_and_a_half_degrees_is_weatherbench_grid() -> None:
     assert (grid.latitude[0], grid.latitude[-1], grid.longitude[-1]) == (-90.0, 90.0, 358.5)
 
 
-@pytest.mark.parametrize("degrees", [0.0, -1.0, 7.0, 180.0])
+@pytest.mark.parametrize("degrees", [0.0, -1.0, 7.0, 180.0, 1e-9, float("nan")])
 def test_a_spacing_must_divide_the_globe(degrees: float) -> None:
     with pytest.raises(BadRequest, match="must divide 180"):
         global_grid(degrees)

@@ -16,6 +16,9 @@ from gaia.tasks.defined_tasks.weather.scoring.grid import BadGrid, Grid
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 from gaia.tasks.defined_tasks.weather.scoring.regrid import ConservativeRegridder
 
+_FINEST_DEGREES = 0.01
+"""Finer than any global archive; without a bound, a slip of the finger asks for terabytes of coordinates."""
+
 
 class OnGrid(Protocol):
     """Fields of one file."""
@@ -30,11 +33,13 @@ class OnGrid(Protocol):
 def global_grid(degrees: float) -> Grid:
     """Both poles, south to north, 0 E eastward; 121 x 240 points for 1.5, as WeatherBench evaluates.
 
-    Raises BadRequest unless the poles are a whole number of steps apart.
+    Raises BadRequest unless the poles are a whole number of steps apart, of at least `_FINEST_DEGREES`.
     """
-    steps = 180.0 / degrees if 0.0 < degrees <= 90.0 else 0.5
+    steps = 180.0 / degrees if _FINEST_DEGREES <= degrees <= 90.0 else 0.5
     if abs(steps - round(steps)) > 1e-9:
-        raise BadRequest(f"--grid {degrees:g}: the spacing must divide 180 degrees, such as 1.5")
+        raise BadRequest(
+            f"--grid {degrees:g}: the spacing must divide 180 degrees, such as 1.5, and be {_FINEST_DEGREES:g} or more"
+        )
     rows = round(steps) + 1
     return Grid.of(np.linspace(-90.0, 90.0, rows), np.arange(2 * round(steps)) * (180.0 / round(steps)))
 

@@ -6,6 +6,7 @@ Owns the columns and their order, which are the same in all forms. Never rounds 
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -90,13 +91,18 @@ def to_csv(table: ScoreTable) -> str:
     return text.getvalue()
 
 
+def require_pyarrow() -> None:
+    """Raise BadRequest where pyarrow is not installed; it is 170 MB and so not installed with Gaia."""
+    if importlib.util.find_spec("pyarrow") is None:
+        raise BadRequest("Parquet needs pyarrow: pip install pyarrow, or write --csv or --json instead")
+
+
 def to_parquet(table: ScoreTable, path: Path) -> None:
-    """One column group; needs pyarrow, which is 170 MB and so not installed with Gaia. Raises BadRequest."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise BadRequest("Parquet needs pyarrow: pip install pyarrow, or write --csv or --json instead") from None
+    """One column group. Raises BadRequest where pyarrow is not installed."""
+    require_pyarrow()
+    import pyarrow
+    import pyarrow.parquet
+
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(records(table))), path)
 
 
