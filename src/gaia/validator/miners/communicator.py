@@ -50,7 +50,9 @@ from gaia.validator.miners.failures import (
     RefusedByMiner,
     WrongChunkSize,
     failure_of,
+    lacks_route,
 )
+from gaia.validator.miners.reachability import Reachability
 
 _PIECE_BYTES = 65_536
 
@@ -66,8 +68,6 @@ class ClientLimits(Struct, frozen=True, kw_only=True):
     max_exchanges: int = 64
     max_exchanges_per_miner: int = 8
     """One slow miner holds no more than these."""
-    reachable_for_s: float = 900.0
-    """So long after some miner's answer, an unreachable one is not our network's fault."""
 
 
 class _Exchange(Struct, frozen=True, kw_only=True):
@@ -100,8 +100,8 @@ class MinerCommunicator:
         self._slots = asyncio.Semaphore(self._limits.max_exchanges)
         self._miner_slots: WeakValueDictionary[Hotkey, asyncio.Semaphore] = WeakValueDictionary()
         self._last_nonce_ns = 0
-        self._last_answer_s: float | None = None
         self._resolver = GuardedResolver(allow_private=allow_private_endpoints)
+        self._network = Reachability(clock, self._resolver, dial_timeout_s=self._limits.connect_timeout_s)
         self._session = aiohttp.ClientSession(
             # our own slots bound the connections: waiting in a pool would count against the miner's timeout
             connector=aiohttp.TCPConnector(limit=0, resolver=self._resolver, use_dns_cache=False),
@@ -190,10 +190,11 @@ class MinerCommunicator:
                 async with AsyncExitStack() as stack:
                     async with asyncio.timeout(self._limits.message_timeout_s):
                         response = await stack.enter_async_context(self._send(miner, base, request, body))
-                    self._last_answer_s = self._clock.monotonic()
+                    self._network.answered(miner.hotkey, base)
                     yield _Exchange(request=request, response=response)
             except (TimeoutError, OSError, aiohttp.ClientError) as error:
-                raise failure_of(error, others_reachable=self._others_reachable()) from error
+                others = not lacks_route(error) or await self._network.reaches_others_than(miner.hotkey)
+                raise failure_of(error, others_reachable=others) from error
 
     def _send(
         self, miner: MinerAddress, base: URL, request: RequestIdentity, body: bytes
@@ -221,10 +222,6 @@ class MinerCommunicator:
         """The wall clock, never the same twice."""
         self._last_nonce_ns = max(unix_ns(self._clock.now()), self._last_nonce_ns + 1)
         return self._last_nonce_ns
-
-    def _others_reachable(self) -> bool:
-        last = self._last_answer_s
-        return last is not None and self._clock.monotonic() - last < self._limits.reachable_for_s
 
     async def _read(self, response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
         """The body; raises AnswerTooLarge without reading further than the bound."""

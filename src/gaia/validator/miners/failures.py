@@ -85,8 +85,7 @@ class ChunkNotStored(ValidatorFault):
 
 
 def failure_of(error: Exception, *, others_reachable: bool) -> GaiaError:
-    """Whose fault a failed exchange is. `others_reachable`: some miner has answered lately, so our network
-    works.
+    """Whose fault a failed exchange is. `others_reachable`: other miners are, so our network works.
 
     `error` is a TimeoutError, an OSError or an aiohttp.ClientError.
     """
@@ -102,6 +101,11 @@ def failure_of(error: Exception, *, others_reachable: bool) -> GaiaError:
     if isinstance(error, aiohttp.ClientResponseError):
         return MalformedAnswer(f"the miner does not speak HTTP: {printable(error.message)}")
     return ConnectionBroken(f"the connection to the miner broke: {printable(str(error))}")
+
+
+def lacks_route(error: Exception) -> bool:
+    """Whether the way to the miner failed, which may be the miner's doing or ours."""
+    return _errno_of(error) in _NO_ROUTE
 
 
 def _errno_of(error: Exception) -> int | None:
