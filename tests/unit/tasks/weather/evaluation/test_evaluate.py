@@ -133,6 +133,19 @@ def test_wind_components_with_unlike_gaps_are_left_out_of_the_vector_and_told() 
     assert "u500 and v500 are not there at the same points at all times: wind has fewer cases" in table.warnings
 
 
+def test_wind_components_that_lack_different_points_of_one_area_are_no_vector() -> None:
+    an = with_winds(truth())
+    an["u"][1, :, 3, 0] = np.nan
+    an["v"][1, :, 3, 5] = np.nan  # as large, in the same row
+    an["u"][2, :, 4, 6] = np.nan
+    an["v"][2, :, 4, 6] = np.nan
+    table = _scored(with_winds(forecast(wrong_z=0.0), added_u=3.0, added_v=-4.0), an)
+    assert [_row(table, name, 12).cases for name in ("u500", "v500", "wind500")] == [2, 2, 1]
+    assert _row(table, "u500", 12).metrics.coverage == _row(table, "v500", 12).metrics.coverage
+    assert [_row(table, name, 24).cases for name in ("u500", "v500", "wind500")] == [2, 2, 2]
+    assert _row(table, "wind500", 24).metrics.coverage < 1.0
+
+
 def test_land_and_sea_are_scored_apart() -> None:
     fc = forecast(wrong_k=0.0)
     fc["2m_temperature"][..., :6] += 2.0  # the land of this mask

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.weather.evaluation.reading import Warnings
+from gaia.tasks.defined_tasks.weather.evaluation.series import Instant
 from gaia.tasks.defined_tasks.weather.evaluation.summing import Key, Sums
 from gaia.tasks.defined_tasks.weather.evaluation.table import WINDS, ScoreRow
 from gaia.tasks.defined_tasks.weather.scoring.ensemble import EnsembleSums, ensemble_metrics
 from gaia.tasks.defined_tasks.weather.scoring.evaluate import FieldStatistics, all_metrics
-from gaia.tasks.defined_tasks.weather.scoring.metrics import NothingToScore, require_same_area
 from gaia.tasks.defined_tasks.weather.scoring.wind import wind_metrics
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES
 
@@ -53,10 +53,10 @@ def _row(sums: Sums, key: Key) -> ScoreRow:
 
 
 def _wind_row(sums: Sums, wind: str, u_key: Key, v_key: Key, warnings: Warnings) -> ScoreRow | None:
-    """Of the instants at which both components cover the same area; None where there are none."""
+    """Of the instants at which both components are there at the same points; None where there are none."""
     u, v = sums.statistics[u_key], sums.statistics[v_key]
     field, lead_h, area = u_key
-    both = [instant for instant in u if instant in v and _same_area(u[instant], v[instant])]
+    both = [instant for instant in u if instant in v and _same_points(sums, u_key, v_key, instant)]
     if len(both) < max(len(u), len(v)):
         warnings.add(
             f"{u_key[0]} and {v_key[0]} are not there at the same points at all times: {wind} has fewer cases",
@@ -76,9 +76,5 @@ def _wind_row(sums: Sums, wind: str, u_key: Key, v_key: Key, warnings: Warnings)
     )
 
 
-def _same_area(u: FieldStatistics, v: FieldStatistics) -> bool:
-    try:
-        require_same_area(u.moments, v.moments, "u", "v")
-    except NothingToScore:
-        return False
-    return True
+def _same_points(sums: Sums, u_key: Key, v_key: Key, instant: Instant) -> bool:
+    return sums.gaps.get((u_key, instant), b"") == sums.gaps.get((v_key, instant), b"")

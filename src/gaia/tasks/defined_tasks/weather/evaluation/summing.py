@@ -6,8 +6,9 @@ formula.
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as data_field
 from itertools import groupby
@@ -38,6 +39,8 @@ class Sums:
 
     statistics: dict[Key, dict[Instant, FieldStatistics]] = data_field(default_factory=lambda: defaultdict(dict))
     ensembles: dict[Key, list[EnsembleSums]] = data_field(default_factory=lambda: defaultdict(list))
+    gaps: dict[tuple[Key, Instant], bytes] = data_field(default_factory=dict)
+    """A digest of which points of the area are left out, where any are."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -131,6 +134,7 @@ class Summing:
             self._sums.ensembles[key].append(ensemble_sums(members=members, truth=truth, area_weights=weights))
         self._sums.statistics[key][case.forecast] = statistics
         if statistics.moments.finite_area < statistics.moments.area:
+            self._sums.gaps[key, case.forecast] = _gaps(weights, [truth, *(rival.values for rival in rivals.values())])
             self._truth.refuse_infinity(field, case.truth, truth)
             for rival in rivals.values():
                 rival.source.refuse_infinity(field, rival.instant, rival.values)
@@ -159,3 +163,10 @@ class Summing:
                 if looks is not None:
                     text = f"{suspect.name}: {field} {looks}, next to {other.name}"
                     self._warnings.add(text, suspect.name, field.variable, "unit")
+
+
+def _gaps(weights: NDArray[np.float64], fields: Sequence[Field]) -> bytes:
+    """A digest of the points that weigh something and are missing in any of the fields; empty if there are none."""
+    missing = ~np.logical_and.reduce([np.isfinite(field) for field in fields])
+    missing &= weights.reshape(missing.shape[0], -1) > 0.0
+    return hashlib.sha256(np.packbits(missing).data).digest() if missing.any() else b""
