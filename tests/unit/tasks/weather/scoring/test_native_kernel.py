@@ -115,6 +115,13 @@ def test_another_function_or_other_types_have_other_code() -> None:
     assert len(paths) == 3
 
 
+@pytest.mark.parametrize("setting", ["NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT"])
+def test_a_compiler_told_otherwise_has_other_code(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = _kept()
+    monkeypatch.setenv(setting, "1")
+    assert _kept() != usual
+
+
 @pytest.mark.parametrize(
     "field",
     [np.ones((2, 2)), np.ones(4, np.float32), np.ones((4, 4), np.float32)[:, ::2]],

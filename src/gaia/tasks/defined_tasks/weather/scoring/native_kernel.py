@@ -89,6 +89,7 @@ def _key(function: Call, parameters: Sequence[Parameter]) -> str:
         repr(parameters),
         Path(__file__).read_text(encoding="utf-8"),
         *(importlib.metadata.version(package) for package in ("numba", "llvmlite")),
+        *(os.environ.get(f"NUMBA_{setting}", "") for setting in ("CPU_NAME", "CPU_FEATURES", "OPT")),
         llvm.get_process_triple(),
         llvm.get_host_cpu_name(),
         llvm.get_host_cpu_features().flatten(),
