@@ -72,7 +72,8 @@ def role_of(pid: int) -> str:
 
 
 def _look(role: str, pids: Sequence[int], at_s: float) -> Look:
-    usages = [(pid, usage) for pid in pids if (usage := process_usage(pid)) is not None]
+    # One that has ended and waits to be collected has no memory.
+    usages = [(pid, usage) for pid in pids if (usage := process_usage(pid)) is not None and usage.resident_bytes]
     return Look(
         at_s=at_s,
         role=role,
