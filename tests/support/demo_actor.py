@@ -8,14 +8,18 @@ import sys
 
 
 def main(part: str) -> int:
-    """`wait` for a signal, `fail` with last words, or say the `settings` that it sees."""
-    if part == "wait":
-        signal.pause()
+    """`fail` with last words; or, for `settings`, say what it sees of ours; then `wait` for a signal.
+
+    Where the stage ends it, it does not end by itself: a SIGTERM amidst its exit would make coverage, which
+    measures it, write its data a second time from within the first, and complain into the log.
+    """
     if part == "fail":
         print("gaia: the port is taken", file=sys.stderr)
         return 3
-    ours = sorted(name for name in os.environ if name.startswith("GAIA_") or name == "DATABASE_URL")
-    print(" ".join(f"{name}={os.environ[name]}" for name in ours))
+    if part == "settings":
+        ours = sorted(name for name in os.environ if name.startswith("GAIA_") or name == "DATABASE_URL")
+        print(" ".join(f"{name}={os.environ[name]}" for name in ours), flush=True)
+    signal.pause()
     return 0
 
 
