@@ -38,16 +38,24 @@ def folder() -> Iterator[Path]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def given() -> Iterator[Path]:
+    """What no test changes: a folder with the truth's `archive` and a `key.json`."""
+    with public_folder("gaia-up-given-") as made:
+        write_archive(made / "archive")
+        assert run_gaia("key", str(made / "key.json")).returncode == 0
+        yield made
+
+
 @pytest.fixture
-def settings(folder: Path) -> dict[str, str]:
+def settings(given: Path, folder: Path) -> dict[str, str]:
     """Of a validator that could run."""
-    archive = write_archive(folder / "archive")
-    assert run_gaia("key", str(folder / "key.json")).returncode == 0
+    shutil.copy(given / "key.json", folder)
     (folder / "run_spec.json").write_bytes(msgspec.json.encode(SPEC))
     return {
         "GAIA_DATA_DIR": str(folder / "data"),
         "GAIA_HOTKEY_FILE": str(folder / "key.json"),
-        "GAIA_TRUTH": f"archive:{archive}",
+        "GAIA_TRUTH": f"archive:{given / 'archive'}",
         "GAIA_RUN_SPEC_FILE": str(folder / "run_spec.json"),
         "GAIA_COMPUTE_WORKERS": "1",
         "GAIA_METRICS_PORT": "0",
