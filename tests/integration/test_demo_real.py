@@ -1,8 +1,13 @@
-"""`gaia demo` on real analyses: the errors that the data's own manifest lists, and a model that beats persistence."""
+"""`gaia demo` on real analyses: the errors that the data's own manifest lists, and a model that beats persistence.
+
+And that a real SIGKILL of its workers or of its IO-Engine changes no score: here, to share the undisturbed one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +23,8 @@ pytestmark = [
     pytest.mark.timeout(420),
 ]
 
+WORKER = "gaia.validator.app.compute_worker"
+ENGINE = "gaia.validator.app.io_engine"
 STANDARD_GRAVITY = 9.80665
 LEADS_H = (12, 24, 36)
 PERSISTENCE_RMSE = {  # ../shared/data/MANIFEST.md; z in gpm, t in K
@@ -26,6 +33,14 @@ PERSISTENCE_RMSE = {  # ../shared/data/MANIFEST.md; z in gpm, t in K
     ("t", 500): (2.29, 3.37, 3.87),
     ("t", 850): (2.28, 2.94, 3.50),
 }
+
+
+@pytest.fixture(scope="module")
+def real_demo() -> Iterator[Demo]:
+    """An undisturbed one, ended."""
+    with demo_of(*REAL_INPUT) as demo:
+        assert demo.wait() == 0, demo.output + demo.validator_log[-4000:]
+        yield demo
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +132,46 @@ def test_climatology_miner_has_no_skill_against_its_own_climatology(with_climato
     for (variable, *_), component in components_of(with_climatology.report(), "climatology").items():
         if variable == "z":
             assert component["skill_clim"] == pytest.approx(0.0, abs=1e-4)
+
+
+def outcome(report: dict[str, Any]) -> dict[str, Any]:
+    """All scores and components by model, hotkeys and waiting times apart: those differ from run to run."""
+    model_of = {row["hotkey"]: row["model"] for row in report["leaderboard"]}
+    return {
+        "spec": report["spec"],
+        "leaderboard": [
+            (row["rank"], row["model"], row["score"], row["emission_weight"], row["status"])
+            for row in report["leaderboard"]
+        ],
+        "components": sorted(
+            (model_of[c["hotkey"]], c["lead_h"], c["variable"], c["level"], c["rmse"], c["mae"], c["bias"])
+            for c in report["components"]
+        ),
+        "weights": report["weights"],
+    }
+
+
+def kill_workers_while_scoring(demo: Demo) -> None:
+    """All of them, so that those which have a unit are among them."""
+    demo.wait_for_event("forecast_verified")
+    for pid in demo.pids_of(WORKER):
+        os.kill(pid, signal.SIGKILL)
+
+
+def kill_engine_while_scoring(demo: Demo) -> None:
+    demo.wait_for_event("forecast_verified")
+    for pid in demo.pids_of(ENGINE):
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("disturb", "role"), [(kill_workers_while_scoring, "compute_worker"), (kill_engine_while_scoring, "io_engine")]
+)
+def test_killed_process_changes_no_score(disturb: Callable[[Demo], None], role: str, real_demo: Demo) -> None:
+    with demo_of(*REAL_INPUT) as demo:
+        disturb(demo)
+        assert demo.wait() == 0, demo.output + demo.validator_log[-4000:]
+        unexpected = [event for event in demo.events("child_ended") if event["level"] == "warning"]
+        assert {(event["role"], event["how"]) for event in unexpected} == {(role, "killed by signal 9")}
+        assert outcome(demo.report()) == outcome(real_demo.report())
+        demo.assert_nothing_left()
