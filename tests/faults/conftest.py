@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from tests.support.demo_process import COVERAGE_SETTING
 from tests.support.fault_report import FaultRow, Ledger, Witness, put_between_marks, table
 
 _witness = pytest.StashKey[Witness]()
@@ -23,6 +24,15 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], AbstractEventLoop]]:
     """The loop of every async test in this folder."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def _children_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault tests start and kill hundreds of processes; what these run is measured in the integration tests.
+
+    To begin takes coverage 0.2 s of each, and one that is killed while it writes its data leaves a broken file.
+    """
+    monkeypatch.delenv(COVERAGE_SETTING, raising=False)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.database, pytest.mark.timeout(4
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
-    with demo_of() as running:
+    with demo_of(measured=True) as running:
         assert running.wait() == 0, running.output + running.validator_log[-4000:]
         yield running
 
