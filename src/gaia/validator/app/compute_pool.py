@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
 from gaia.contracts.errors import ConfigurationError, ValidatorFault
 from gaia.contracts.progress import Progress
 from gaia.contracts.unit import ResultUnit, UnitError, WorkUnit
@@ -98,6 +96,7 @@ class ComputePool:
             expiry = self._loop.call_at(submitted_at + unit.deadline_s, self._expire, pending)
         if idle and not line.waiting:
             self._hand_out(pending, idle.pop())
+            line.admit()  # it has not used the place that it may have waited for
         else:
             line.push(pending)
             self._pump()
@@ -237,15 +236,17 @@ class ComputePool:
 
     def _hand_out(self, pending: PendingUnit, link: WorkerLink) -> None:
         """Send a unit to a worker that was idle until now; one that cannot be sent fails, and the worker stays idle."""
+        handler = pending.unit.handler
         try:
             _refuse_unfit(pending.unit)
             link.dispatch(pending.unit, pending.attempt)
-        except (FrameTooLarge, PayloadUnserialisable) as error:
+        except (FrameTooLarge, PayloadUnserialisable, UnitTimedOut) as error:
             self._crew.idle.append(link)
+            self._timed_out += isinstance(error, UnitTimedOut)
             self._fail(pending, error)
-        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        except Exception as error:  # noqa: BLE001  a payload's objects are anybody's code: it must not cost us the worker
             self._crew.idle.append(link)
-            self._fail(pending, PayloadUnserialisable(f"the payload of {pending.unit.handler}: {error}"))
+            self._fail(pending, PayloadUnserialisable(f"the payload of {handler}: {type(error).__name__}: {error}"))
         else:
             link.pending, pending.link = pending, link
             link.started_at = now = self._loop.time()
@@ -430,6 +431,8 @@ def _deadline_passed(unit: WorkUnit) -> DeadlinePassed:
 
 
 def _refuse_unfit(unit: WorkUnit) -> None:
+    if not unit.timeout_s > 0.0:  # nor is NaN: the worker's own timer takes neither
+        raise UnitTimedOut(f"{unit.handler} was given {unit.timeout_s:g} s; no worker saw it")
     for key, value in unit.payload.items():
         if type(key) is not str:  # MessagePack would carry it, but the worker could not take it in
             raise PayloadUnserialisable(f"the payload of {unit.handler} has the key {key!r}; keys are text")

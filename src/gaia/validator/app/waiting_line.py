@@ -58,6 +58,8 @@ class WaitingLine:
         self.waiting = 0
         """Units in the line. Read by others, changed here only."""
         self._submitters: deque[asyncio.Future[None]] = deque()
+        self._called = 0
+        """Submitters who have been told of their place and have not come yet: it is theirs."""
 
     @property
     def submitters(self) -> int:
@@ -67,20 +69,22 @@ class WaitingLine:
     @property
     def is_full(self) -> bool:
         """Whether a submitter has to wait: no place, or others were here before."""
-        return self.waiting >= self.capacity or bool(self._submitters)
+        return self.waiting + self._called >= self.capacity or bool(self._submitters)
 
     async def room(self) -> None:
-        """Wait, in order of arrival, until the line has a place."""
+        """Wait, in order of arrival, until the line has a place. Then `push`, or `admit` who comes next."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._submitters.append(turn)
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._admit()  # pass the turn on
-            else:
+            if not turn.cancelled():
+                self._called -= 1
+                self.admit()  # pass the turn on
+            elif turn in self._submitters:  # else it was passed over meanwhile
                 self._submitters.remove(turn)
             raise
+        self._called -= 1
 
     def push(self, pending: PendingUnit) -> None:
         """Join the line; coming back after a lost worker may exceed the bound by the number of workers."""
@@ -95,7 +99,7 @@ class WaitingLine:
             if not pending.future.done():
                 pending.waits = False
                 self.waiting -= 1
-                self._admit()
+                self.admit()
                 return pending
         return None
 
@@ -108,20 +112,21 @@ class WaitingLine:
         if len(self._heap) > 2 * self.capacity:
             self._heap = [entry for entry in self._heap if entry[2].waits]
             heapq.heapify(self._heap)
-        self._admit()
+        self.admit()
 
     def clear(self) -> Iterator[PendingUnit]:
         """Empty the line, and let every submitter go on (they find the pool closed)."""
         while (pending := self.pop()) is not None:
             yield pending
         while self._submitters:
-            self._release(self._submitters.popleft())
+            self._call(self._submitters.popleft())
 
-    def _admit(self) -> None:
-        if self._submitters and self.waiting < self.capacity:
-            self._release(self._submitters.popleft())
+    def admit(self) -> None:
+        """Call so many submitters as there are places; one that was cancelled this moment uses up none."""
+        while self._submitters and self.waiting + self._called < self.capacity:
+            self._call(self._submitters.popleft())
 
-    @staticmethod
-    def _release(turn: asyncio.Future[None]) -> None:
+    def _call(self, turn: asyncio.Future[None]) -> None:
         if not turn.done():
             turn.set_result(None)
+            self._called += 1

@@ -181,6 +181,7 @@ class WorkerLink(asyncio.Protocol):
                 assert_never(message)
 
     def _exited(self) -> None:
+        self.leaving = True  # its last words may be a result, for which the dead must not get the next unit
         self.read_now()
         self.close()
         self._owner.worker_gone(self)

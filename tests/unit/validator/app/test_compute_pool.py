@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import Struct
 
 from gaia.contracts.errors import ConfigurationError
 from gaia.contracts.unit import WorkUnit
 from gaia.validator.app.compute_pool import ComputePool
 from gaia.validator.app.pool_settings import PoolSettings
 from tests.support.pools import running_pool
-from tests.support.waiting import until_async
+from tests.support.waiting import lines_of, until_async
 
 MIB = 1024 * 1024
+
+
+class HalfMade(Struct):
+    """One of its fields is taken away, so that encoding it raises AttributeError."""
+
+    value: int = 0
+
+
+def half_made() -> HalfMade:
+    made = HalfMade()
+    del made.value
+    return made
 
 
 async def test_a_socket_folder_that_others_can_enter_is_refused(tmp_path: Path) -> None:
@@ -105,3 +120,40 @@ async def test_a_swollen_worker_waits_for_a_spare_until_its_memory_cannot_wait(l
         result = await running.pool.run(WorkUnit(handler="leak", payload={"bytes": leaked_mib * MIB}))
         assert result.ok
         assert running.pool.statistics().retired == int(goes)
+
+
+@pytest.mark.processes
+async def test_two_workers_free_in_one_turn_leave_nobody_waiting_beside_an_empty_line(tmp_path: Path) -> None:
+    release, began = tmp_path / "release", tmp_path / "began"
+    async with running_pool(workers=2, settings=PoolSettings(queue_capacity=1)) as running:
+        wait = {"began": str(began), "until": str(release)}
+        blockers = [
+            asyncio.create_task(running.pool.run(WorkUnit(handler="wait_for_file", payload=wait))) for _ in "ab"
+        ]
+        await until_async(lambda: len(lines_of(began)) == 2, "both workers are busy")
+        others = [asyncio.create_task(running.pool.run(WorkUnit(handler="echo", payload={}))) for _ in range(4)]
+        await until_async(lambda: running.pool.statistics().submitters == 3, "three wait for a place")
+        release.touch()
+        time.sleep(0.3)  # the loop is busy meanwhile, and both answers wait for it
+        async with asyncio.timeout(20):
+            assert all(result.ok for result in await asyncio.gather(*blockers, *others))
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("payload", [None, {"unset": half_made()}])
+async def test_a_payload_that_breaks_while_it_is_encoded_costs_its_unit_and_no_worker(payload: Any) -> None:
+    async with running_pool(workers=1) as running, asyncio.timeout(20):
+        error = (await running.pool.run(WorkUnit(handler="echo", payload=payload))).error
+        assert error is not None
+        assert error.code == "payload_unserialisable"
+        assert (await running.pool.run(WorkUnit(handler="echo", payload={}))).ok
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("timeout_s", [0.0, -100.0, float("nan")])
+async def test_a_unit_that_has_no_time_at_all_is_late_and_no_poison(timeout_s: float) -> None:
+    async with running_pool(workers=1) as running, asyncio.timeout(20):
+        result = await running.pool.run(WorkUnit(handler="echo", payload={}, timeout_s=timeout_s))
+        assert result.error is not None
+        assert (result.error.code, result.attempt) == ("unit_timed_out", 1)
+        assert running.pool.statistics().workers_lost == 0

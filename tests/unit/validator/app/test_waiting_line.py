@@ -125,3 +125,32 @@ async def test_clearing_gives_back_all_units_and_lets_all_submitters_go_on() -> 
     await asyncio.sleep(0)
     assert [unit.order for unit in line.clear()] == [1, 2]
     await asyncio.wait_for(asyncio.gather(*submitters), 5)
+
+
+async def test_a_submitter_cancelled_at_the_moment_a_place_is_free_uses_it_up_for_nobody() -> None:
+    line = WaitingLine(1)
+    line.push(pending(1))
+    doomed, behind = (asyncio.create_task(line.room()) for _ in range(2))
+    await asyncio.sleep(0)
+    doomed.cancel()  # it has not run since
+    assert popped(line) == 1
+    async with asyncio.timeout(5):
+        await behind
+    with pytest.raises(asyncio.CancelledError):
+        await doomed
+    assert line.submitters == 0
+
+
+async def test_a_place_belongs_to_who_was_called_and_goes_on_if_it_does_not_use_it() -> None:
+    line = WaitingLine(1)
+    line.push(pending(1))
+    called, behind = (asyncio.create_task(line.room()) for _ in range(2))
+    await asyncio.sleep(0)
+    assert popped(line) == 1
+    assert line.is_full  # nobody who comes now goes ahead, or into a place too many
+    await called
+    assert not behind.done()
+    line.admit()  # its unit went to a worker without the line
+    async with asyncio.timeout(5):
+        await behind
+    assert not line.is_full
