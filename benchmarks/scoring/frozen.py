@@ -18,7 +18,7 @@ from gaia.contracts.ids import Hotkey, RunId
 from gaia.protocol.manifest import Manifest, canonical_bytes
 from gaia.protocol.run_spec import GridSpec, RunSpec, VariableSpec
 from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
-from gaia.tasks.defined_tasks.weather.sources.field_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
 from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import Era5Payload
 

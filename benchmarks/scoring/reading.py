@@ -24,7 +24,7 @@ from benchmarks.measuring import Figure, Report, Size, Timings, interleaved
 from benchmarks.scoring.fields import Cube, Field, Sample, area_weights, samples, turned
 from benchmarks.scoring.frozen import Frozen, freeze
 from gaia.tasks.defined_tasks.weather.scoring.moments import field_moments
-from gaia.tasks.defined_tasks.weather.sources.field_store import open_store
+from gaia.tasks.defined_tasks.weather.sources.open_store import open_store
 from gaia.tasks.defined_tasks.weather.sources.zarr_blocks import ZarrBlocks
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import Era5Payload
 from gaia.tasks.defined_tasks.weather.validator.scoring import handle_era5_unit

@@ -24,7 +24,7 @@ from gaia.simulation.initial_error import random_anomaly
 from gaia.simulation.nature import rest_state
 from gaia.simulation.structure import ChartMaker
 from gaia.tasks.defined_tasks.weather.sources.catalog import ARCHIVE_HEADER, Role, archive_store
-from gaia.tasks.defined_tasks.weather.sources.field_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
 
 NETUID = 57
 INIT = datetime(2017, 1, 1, tzinfo=UTC)

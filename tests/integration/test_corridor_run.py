@@ -32,7 +32,7 @@ from gaia.tasks.defined_tasks.weather.sources.catalog import (
     SourceSet,
     archive_store,
 )
-from gaia.tasks.defined_tasks.weather.sources.field_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
 from gaia.tasks.defined_tasks.weather.validator.draw_picture import picture_path
 from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, run_job
 from gaia.tasks.defined_tasks.weather.validator.records import results

@@ -16,7 +16,7 @@ from gaia.contracts.ids import Hotkey, RunId
 from gaia.contracts.unit import WorkUnit, value_of
 from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
 from gaia.tasks.defined_tasks.weather.scoring.window import RunOutcome, window_scores
-from gaia.tasks.defined_tasks.weather.sources.field_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
 from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
     ClonesPayload,

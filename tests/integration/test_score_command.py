@@ -18,7 +18,7 @@ from gaia.cli.main import app
 from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.weather.evaluation.grib_series import GribSeries
 from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
-from gaia.tasks.defined_tasks.weather.sources.field_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
 from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import Era5Payload, Era5Result
 from gaia.tasks.defined_tasks.weather.validator.scoring import handle_era5_unit

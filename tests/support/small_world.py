@@ -37,7 +37,7 @@ from gaia.protocol.keys import HotkeySigner
 from gaia.protocol.run_spec import FieldId, GridSpec, RunSpec, VariableSpec
 from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
 from gaia.tasks.defined_tasks.weather.sources.catalog import ARCHIVE_HEADER, Role, SourceSet, archive_store
-from gaia.tasks.defined_tasks.weather.sources.field_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
 from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
 from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     Run,

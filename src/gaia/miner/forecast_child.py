@@ -36,8 +36,9 @@ from gaia.protocol.run_spec import RunSpec
 from gaia.tasks.defined_tasks.weather.sources.catalog import Role, SourceRef, parse_source
 from gaia.tasks.defined_tasks.weather.sources.decode import decode
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField, StoreMissing
-from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore, open_store
+from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore
 from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
+from gaia.tasks.defined_tasks.weather.sources.open_store import open_store
 from gaia.tasks.defined_tasks.weather.sources.payloads import DecodePayload, cache_path
 
 

@@ -14,7 +14,7 @@ from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
 from gaia.tasks.defined_tasks.weather.evaluation.opening import CLIMATOLOGY, FORECAST, TRUTH, open_series
 from gaia.tasks.defined_tasks.weather.sources.embedded import build_archive
 from gaia.tasks.defined_tasks.weather.sources.errors import BadSource, MissingMember, StoreMissing, UnusableStore
-from gaia.tasks.defined_tasks.weather.sources.field_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
 from tests.support.weather_files import truth, write
 from tests.unit.tasks.weather.sources import synthetic_grib
 

@@ -16,7 +16,7 @@ from gaia.tasks.defined_tasks.weather.evaluation.opening import FORECAST, open_s
 from gaia.tasks.defined_tasks.weather.evaluation.series import Series
 from gaia.tasks.defined_tasks.weather.evaluation.started_series import StartedSeries
 from gaia.tasks.defined_tasks.weather.evaluation.xarray_series import XarraySeries
-from gaia.tasks.defined_tasks.weather.sources.field_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
 from tests.support.weather_files import forecast, truth, weather
 
 _START = datetime(2020, 1, 1, tzinfo=UTC)

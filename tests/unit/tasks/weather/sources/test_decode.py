@@ -34,7 +34,7 @@ from gaia.tasks.defined_tasks.weather.sources.errors import (
     StoreMissing,
     UnusableStore,
 )
-from gaia.tasks.defined_tasks.weather.sources.field_store import FlatStore, write_flat_store
+from gaia.tasks.defined_tasks.weather.sources.flat_store import FlatStore, write_flat_store
 from gaia.tasks.defined_tasks.weather.sources.payloads import (
     DecodePayload,
     DecodeResult,

@@ -20,7 +20,7 @@ from gaia.simulation.structure import ChartMaker, UnknownField
 from gaia.simulation.twin import twin_forecast
 from gaia.tasks.defined_tasks.weather.sources.catalog import Role, archive_store, parse_source
 from gaia.tasks.defined_tasks.weather.sources.embedded import ArchiveUnwritable, build_archive
-from gaia.tasks.defined_tasks.weather.sources.field_store import FlatStore
+from gaia.tasks.defined_tasks.weather.sources.flat_store import FlatStore
 
 INIT = datetime(2024, 2, 28, 12, tzinfo=UTC)
 SPEC = RunSpec(

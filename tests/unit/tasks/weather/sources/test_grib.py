@@ -20,7 +20,7 @@ from gaia.tasks.defined_tasks.weather.sources.errors import (
     TruncatedGrib,
     UnusableStore,
 )
-from gaia.tasks.defined_tasks.weather.sources.field_store import open_store
+from gaia.tasks.defined_tasks.weather.sources.open_store import open_store
 from tests.unit.tasks.weather.sources.synthetic_grib import COLUMNS, ROWS, message, ramp, sequence, write
 
 T500 = FieldId("t", 500)

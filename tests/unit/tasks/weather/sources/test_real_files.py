@@ -24,7 +24,8 @@ from gaia.tasks.defined_tasks.weather.sources.errors import (
     UnusableStore,
     WrongGrid,
 )
-from gaia.tasks.defined_tasks.weather.sources.field_store import FlatStore, open_store
+from gaia.tasks.defined_tasks.weather.sources.flat_store import FlatStore
+from gaia.tasks.defined_tasks.weather.sources.open_store import open_store
 from gaia.tasks.defined_tasks.weather.sources.payloads import (
     DecodePayload,
     DecodeResult,

@@ -14,7 +14,7 @@ import zarr
 
 from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.weather.sources.errors import IrregularGrid, MissingField, UnusableStore
-from gaia.tasks.defined_tasks.weather.sources.field_store import open_store
+from gaia.tasks.defined_tasks.weather.sources.open_store import open_store
 
 pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
 

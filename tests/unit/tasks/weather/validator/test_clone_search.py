@@ -17,7 +17,7 @@ from gaia.contracts.ids import Hotkey
 from gaia.protocol.run_spec import FieldId, GridSpec, RunSpec, VariableSpec
 from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
 from gaia.tasks.defined_tasks.weather.sources.chunk_faults import ChunkNotCached
-from gaia.tasks.defined_tasks.weather.sources.field_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
 from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
 from gaia.tasks.defined_tasks.weather.validator import clone_search
 from gaia.tasks.defined_tasks.weather.validator.clone_search import handle_clones_unit

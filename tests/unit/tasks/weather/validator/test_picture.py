@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gaia.protocol.run_spec import FieldId, GridSpec, RunSpec, VariableSpec
 from gaia.tasks.defined_tasks.weather.sources.chunk_codec import encode_field
 from gaia.tasks.defined_tasks.weather.sources.chunk_faults import ChunkDigestMismatch
-from gaia.tasks.defined_tasks.weather.sources.field_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
 from gaia.tasks.defined_tasks.weather.validator.picture import (
     NotAMap,
     PictureUnwritable,

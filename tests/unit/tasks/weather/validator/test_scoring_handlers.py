@@ -23,7 +23,7 @@ from gaia.tasks.defined_tasks.weather.sources.chunk_faults import (
     NonFiniteValue,
 )
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField, StoreMissing
-from gaia.tasks.defined_tasks.weather.sources.field_store import FlatStore, write_flat_store
+from gaia.tasks.defined_tasks.weather.sources.flat_store import FlatStore, write_flat_store
 from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
     Day1Payload,

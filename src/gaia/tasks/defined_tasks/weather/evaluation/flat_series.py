@@ -12,7 +12,7 @@ from gaia.tasks.defined_tasks.weather.scoring.grid import Grid
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 from gaia.tasks.defined_tasks.weather.sources.catalog import Role
 from gaia.tasks.defined_tasks.weather.sources.errors import UnusableStore
-from gaia.tasks.defined_tasks.weather.sources.field_store import FlatStore, read_header
+from gaia.tasks.defined_tasks.weather.sources.flat_store import FlatStore, read_header
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES
 
 _TIME_NAME = "%Y%m%dT%HZ"

@@ -16,8 +16,9 @@ from gaia.tasks.defined_tasks.weather.evaluation.units import height_remark
 from gaia.tasks.defined_tasks.weather.scoring.grid import Grid
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField, TruncatedGrib, UnusableStore
-from gaia.tasks.defined_tasks.weather.sources.field_store import coordinates, missing_field
+from gaia.tasks.defined_tasks.weather.sources.field_store import missing_field
 from gaia.tasks.defined_tasks.weather.sources.grib import GEOPOTENTIAL_HEIGHT, Entry, GribField, iterate
+from gaia.tasks.defined_tasks.weather.sources.grid_axes import coordinates
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES
 
 

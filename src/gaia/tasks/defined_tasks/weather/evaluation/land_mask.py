@@ -20,8 +20,8 @@ from gaia.tasks.defined_tasks.weather.evaluation.xarray_series import open_datas
 from gaia.tasks.defined_tasks.weather.scoring.grid import Grid
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField, StoreMissing
-from gaia.tasks.defined_tasks.weather.sources.field_store import coordinates
 from gaia.tasks.defined_tasks.weather.sources.grib import iterate
+from gaia.tasks.defined_tasks.weather.sources.grid_axes import coordinates
 
 _NAMES = ("lsm", "land_sea_mask", "land_binary_mask", "land_area_fraction", "land", "landmask")
 _ROUNDING = 1e-3

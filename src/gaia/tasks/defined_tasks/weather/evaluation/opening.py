@@ -15,7 +15,7 @@ from gaia.tasks.defined_tasks.weather.evaluation.joined_series import JoinedSeri
 from gaia.tasks.defined_tasks.weather.evaluation.series import Series
 from gaia.tasks.defined_tasks.weather.sources.catalog import ARCHIVE_HEADER, Role
 from gaia.tasks.defined_tasks.weather.sources.errors import BadSource, MissingMember, StoreMissing
-from gaia.tasks.defined_tasks.weather.sources.field_store import HEADER_NAME
+from gaia.tasks.defined_tasks.weather.sources.flat_store import HEADER_NAME
 
 FORECAST = "forecast"
 TRUTH = "truth"

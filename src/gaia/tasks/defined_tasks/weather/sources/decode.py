@@ -22,10 +22,10 @@ from gaia.tasks.defined_tasks.weather.sources.errors import (
     StoreMissing,
     UnusableStore,
 )
-from gaia.tasks.defined_tasks.weather.sources.field_store import (
+from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore
+from gaia.tasks.defined_tasks.weather.sources.flat_store import (
     DATA_NAME,
     HEADER_NAME,
-    FieldStore,
     FlatStore,
     read_header,
     write_flat_store,

@@ -26,7 +26,7 @@ from gaia.simulation.nature import run_nature
 from gaia.simulation.structure import ChartMaker
 from gaia.simulation.twin import twin_forecast
 from gaia.tasks.defined_tasks.weather.sources.catalog import ARCHIVE_HEADER, Role, archive_store
-from gaia.tasks.defined_tasks.weather.sources.field_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
 
 MODEL = "embedded T42 barotropic atmosphere, version 1"
 REFERENCE_TRUNCATION = 42

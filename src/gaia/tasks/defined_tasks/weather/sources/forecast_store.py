@@ -37,7 +37,8 @@ from gaia.tasks.defined_tasks.weather.sources.chunk_faults import (
     ChunkUnreadable,
 )
 from gaia.tasks.defined_tasks.weather.sources.confined_file import UnsafePath, open_confined
-from gaia.tasks.defined_tasks.weather.sources.field_store import coordinates, missing_field
+from gaia.tasks.defined_tasks.weather.sources.field_store import missing_field
+from gaia.tasks.defined_tasks.weather.sources.grid_axes import coordinates
 from gaia.tasks.defined_tasks.weather.sources.zarr_metadata import write_zarr_metadata
 
 __all__ = ["MANIFEST_NAME", "ForecastReader", "FrozenManifestAltered", "LeadFields", "write_zarr_metadata"]

@@ -25,8 +25,10 @@ from gaia.tasks.defined_tasks.weather.scoring.clones import Blocks, are_clones, 
 from gaia.tasks.defined_tasks.weather.scoring.grid import Grid
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 from gaia.tasks.defined_tasks.weather.scoring.policy import ScoringPolicy
-from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore, coordinates, open_store
+from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore
 from gaia.tasks.defined_tasks.weather.sources.forecast_store import ForecastReader
+from gaia.tasks.defined_tasks.weather.sources.grid_axes import coordinates
+from gaia.tasks.defined_tasks.weather.sources.open_store import open_store
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
     CloneFound,
     ClonesPayload,

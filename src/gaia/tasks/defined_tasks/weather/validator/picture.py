@@ -23,8 +23,9 @@ from gaia.contracts.errors import ValidatorFault
 from gaia.tasks.defined_tasks.weather.scoring.grid import Grid
 from gaia.tasks.defined_tasks.weather.scoring.metrics import metrics_of
 from gaia.tasks.defined_tasks.weather.scoring.moments import field_moments
-from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore, open_store
+from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore
 from gaia.tasks.defined_tasks.weather.sources.forecast_store import ForecastReader
+from gaia.tasks.defined_tasks.weather.sources.open_store import open_store
 from gaia.tasks.defined_tasks.weather.validator.map_projection import MapFrame, equal_earth, frame_of
 from gaia.tasks.defined_tasks.weather.validator.quantity import Quantity, quantity_of
 from gaia.tasks.defined_tasks.weather.validator.verify_payloads import PicturePayload, PictureResult

@@ -32,8 +32,11 @@ from gaia.tasks.defined_tasks.weather.scoring.moments import (
 from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY, AreaWeighting, ScoringPolicy
 from gaia.tasks.defined_tasks.weather.scoring.skill import component_score, gate, lead_score
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField
-from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore, FlatStore, grid_of, open_store
+from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore
+from gaia.tasks.defined_tasks.weather.sources.flat_store import FlatStore
 from gaia.tasks.defined_tasks.weather.sources.forecast_store import ForecastReader, LeadFields
+from gaia.tasks.defined_tasks.weather.sources.grid_axes import grid_of
+from gaia.tasks.defined_tasks.weather.sources.open_store import open_store
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
     Day1Payload,
     Day1Result,
