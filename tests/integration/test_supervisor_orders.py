@@ -122,6 +122,48 @@ def test_settings_that_cannot_be_used_change_nothing(readable: Stack) -> None:
     assert workers(stack) == before
 
 
+def test_an_engine_that_gives_up_while_settings_are_read_ends_the_validator_all_the_same(
+    stack: Stack, tmp_path: Path
+) -> None:
+    reading, go_on = tmp_path / "reading", tmp_path / "go-on"
+    code = (
+        f"import pathlib, time\npathlib.Path({str(reading)!r}).touch()\n"
+        f"while not pathlib.Path({str(go_on)!r}).exists(): time.sleep(0.01)"
+    )
+    stack.settings_program = (sys.executable, "-c", code)
+    stack.settings = msgspec.structs.replace(
+        stack.settings,
+        compute_workers=1,
+        restart=RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=2),
+    )
+    stack.start()
+    stack.wait_ready()
+    os.kill(stack.pid, signal.SIGHUP)
+    until(reading.exists, "the settings are being read")
+
+    def has_ended() -> bool:
+        with contextlib.suppress(ProcessLookupError):  # the one before, already collected
+            os.kill(stack.pid_of("io_engine"), signal.SIGKILL)
+        return stack.process is not None and stack.process.poll() is not None
+
+    until(has_ended, "the validator ends")
+    assert stack.exit_status() == 1
+    assert stack.complaint().startswith("gaia: io_engine ended more than 2 times")
+    assert not stack.events("settings_refused")
+
+
+def test_settings_are_read_while_no_file_can_be_made(readable: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack, nowhere = readable, readable.folder / "nowhere"
+    stack.settings = msgspec.structs.replace(stack.settings, compute_workers=1)
+    nowhere.mkdir()
+    monkeypatch.setenv("TMPDIR", str(nowhere))
+    stack.start()
+    stack.wait_ready()
+    nowhere.rmdir()
+    os.kill(stack.pid, signal.SIGHUP)
+    until(lambda: stack.events("rolling_restart_done"), "the worker is replaced")
+
+
 def test_the_state_is_printed_at_sigusr1(stack: Stack, tmp_path: Path) -> None:
     stack.start()
     stack.wait_ready()

@@ -4,10 +4,12 @@ there.
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from typing import BinaryIO
 
 from gaia.contracts.errors import ConfigurationError, ValidatorFault
 from gaia.validator.app.children import Child
@@ -159,3 +161,11 @@ class Post:
 def describe_exit(status: int) -> str:
     """An exit status in words."""
     return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+
+
+def errand_output() -> BinaryIO:
+    """Memory for what an errand prints: a full disk must keep nobody from reading new settings."""
+    try:
+        return os.fdopen(os.memfd_create("errand"), "w+b")
+    except OSError as error:
+        raise ChildNotStarted(f"nothing can be started: {error.strerror}; the machine may lack memory") from error

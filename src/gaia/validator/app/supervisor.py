@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -20,7 +19,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from gaia.contracts.errors import ValidatorFault
+from gaia.contracts.errors import ConfigurationError, ValidatorFault
 from gaia.validator.app.bytecode import bytecode_environment
 from gaia.validator.app.children import Child, WorkerLaunch, python_module
 from gaia.validator.app.database_child import embedded_postgres, spawn_postgres
@@ -30,8 +29,17 @@ from gaia.validator.app.event_log import EventLog
 from gaia.validator.app.handler_registry import DEFAULT_REGISTRY
 from gaia.validator.app.memory import ProcessUsage, process_usage
 from gaia.validator.app.memory_groups import MemoryGroups
-from gaia.validator.app.open_files import allow_files, files_needed
-from gaia.validator.app.post import EXIT_REFUSED, ChildKeepsFailing, ChildRefuses, Post, Role, describe_exit
+from gaia.validator.app.open_files import TooFewOpenFiles, allow_files, files_needed
+from gaia.validator.app.post import (
+    EXIT_REFUSED,
+    ChildKeepsFailing,
+    ChildNotStarted,
+    ChildRefuses,
+    Post,
+    Role,
+    describe_exit,
+    errand_output,
+)
 from gaia.validator.app.rolling_restart import RollingRestart
 from gaia.validator.app.service_manager import ServiceManager
 from gaia.validator.app.signal_wakeup import SignalWakeup
@@ -62,8 +70,15 @@ class StartFailed(ValidatorFault):
     """A part of the validator did not come up."""
 
 
+class StartRefused(ConfigurationError):
+    """A part of the validator says that it cannot come up until the operator mends something."""
+
+
 class RanDegraded(ValidatorFault):
     """The stop was orderly, but not everything that should have run did."""
+
+
+_NO_NEW_SETTINGS: Final = (StartFailed, StartRefused, ChildNotStarted, TooFewOpenFiles, msgspec.MsgspecError)
 
 
 class StopRequested(Exception):
@@ -150,17 +165,18 @@ class Supervisor:
         self, role: Role, argv: Sequence[str], timeout_s: float, what: str, environment: Mapping[str, str] | None = None
     ) -> bytes:
         """Run a child to its end, hearing signals meanwhile; what it printed. Raises as its exit status says."""
-        with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        with errand_output() as stdout, errand_output() as stderr:
 
             def launch() -> Child:
                 return Child.spawn(argv, environment=environment, stdout=stdout.fileno(), stderr=stderr.fileno())
 
             post = self._add(role, 0, launch, keep=False)
-            child = self._fill(post)
             try:
+                child = self._fill(post)
                 self._turn_until(lambda: post.child is None, timeout_s, what)
-            except StartFailed:
-                child.kill()
+            except (StartFailed, ChildNotStarted):
+                if post.child is not None:
+                    post.child.kill()
                 self._turn_while_alive([post], _KILL_S, None)
                 self._posts.remove(post)
                 raise
@@ -396,14 +412,15 @@ class Supervisor:
         too, if what it is told has changed. It drains first, so no job is lost with it.
         """
         self._renewal_requested = False
-        self._service.reloading()
+        if self._was_ready:
+            self._service.reloading()
         try:
             told = self._run_errand(Role.SETTINGS, self._programs.settings, _SETTINGS_S, "reading the settings")
             change = self._settings.taking_up(msgspec.json.decode(told, type=SupervisorSettings))
             allow_files(files_needed(change.settings))
-        except (ValidatorFault, msgspec.MsgspecError) as error:
+        except _NO_NEW_SETTINGS as error:  # and not what other children bring about meanwhile
             self._log.error("settings_refused", error=str(error))
-            self._service.ready("running with the old settings")
+            self._note_renewed("running with the old settings")
             return
         self._take_up(change)
         workers = [post for post in self._posts if post.role is Role.WORKER]
@@ -414,7 +431,11 @@ class Supervisor:
         self._given_up.clear()
         engines = [post for post in self._posts if post.role is Role.ENGINE and change.taken_up]
         self._rolling.begin([*engines, *workers])
-        self._service.ready("running")
+        self._note_renewed("running")
+
+    def _note_renewed(self, status: str) -> None:
+        if self._was_ready:  # else the start is not complete, and says so itself
+            self._service.ready(status)
 
     def _take_up(self, change: SettingsChange) -> None:
         if change.taken_up:
@@ -474,4 +495,4 @@ def _start_error(child: Child, stderr: bytes, otherwise: str) -> ValidatorFault:
     status = child.exit_status or 0
     lines = stderr.decode("utf-8", errors="replace").strip().splitlines()
     message = lines[-1].strip() if lines else f"{otherwise} ({describe_exit(status)})"
-    return ChildRefuses(message) if status in EXIT_REFUSED else StartFailed(message)
+    return StartRefused(message) if status in EXIT_REFUSED else StartFailed(message)
