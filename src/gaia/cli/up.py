@@ -15,15 +15,11 @@ def up(
     test: Annotated[bool, typer.Option("--test", help="Hindcasts only: open runs with `gaia runs --open`.")] = False,
 ) -> None:
     """Run the validator until Ctrl-C or SIGTERM. Settings come from the environment and .env: see `gaia config`."""
-    from gaia.protocol.keys import load_key_file
     from gaia.validator.utils.config import load_settings, refuse_incomplete
 
     if test:
         os.environ["GAIA_SCHEDULE"] = "manual"  # for this process and those that it starts
     with plain_errors():
-        settings = load_settings()
-        refuse_incomplete(settings)
-        if settings.hotkey_file is not None:
-            load_key_file(settings.hotkey_file)  # refused now, not after the database has been started
+        refuse_incomplete(load_settings())
     # The supervisor takes this process over: it must be the one that a service manager signals and watches.
     os.execv(sys.executable, [sys.executable, "-m", "gaia.validator.validator"])  # noqa: S606  our own module

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from gaia.contracts.errors import ConfigurationError
+from gaia.protocol.keys import create_key_file
+from gaia.tasks.defined_tasks.weather.sources.catalog import ARCHIVE_HEADER
 from gaia.validator.app.children import python_module
 from gaia.validator.validator import load_supervisor_settings, main, run
 
@@ -21,6 +23,10 @@ def test_settings_come_from_the_environment_by_way_of_their_own_process(
     monkeypatch.chdir(tmp_path)  # no .env here
     monkeypatch.setenv("GAIA_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("GAIA_COMPUTE_WORKERS", "3")
+    create_key_file(tmp_path / "key.json")
+    (tmp_path / ARCHIVE_HEADER).write_text("{}")
+    monkeypatch.setenv("GAIA_HOTKEY_FILE", "key.json")
+    monkeypatch.setenv("GAIA_TRUTH", f"archive:{tmp_path}")
     settings = load_supervisor_settings()
     assert (settings.data_dir, settings.compute_workers) == (str(tmp_path / "data"), 3)
 

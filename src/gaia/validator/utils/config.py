@@ -24,6 +24,7 @@ from pydantic import Field, SecretStr, ValidationError, field_serializer, field_
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gaia.contracts.errors import ConfigurationError, GaiaError
+from gaia.protocol.keys import load_key_file
 from gaia.protocol.run_spec import RunSpec
 from gaia.tasks.defined_tasks.weather.sources.catalog import SourceRef, parse_source
 from gaia.validator.app.supervisor_settings import SupervisorSettings
@@ -218,6 +219,8 @@ def refuse_incomplete(settings: Settings) -> None:
         missing.append("GAIA_TRUTH is not set: say where truth comes from, e.g. archive:/path or grib:/path")
     if missing:
         raise ConfigurationError("\n".join(missing))
+    if settings.hotkey_file is not None:
+        load_key_file(settings.hotkey_file)
     settings.run_spec()
 
 
@@ -277,6 +280,7 @@ def main() -> int:
     """Print the supervisor's settings as JSON, or what is wrong with them."""
     try:
         settings = load_settings()
+        refuse_incomplete(settings)  # at a SIGHUP too: an engine that is replaced and refuses ends the validator
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 2

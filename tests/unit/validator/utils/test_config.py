@@ -226,8 +226,14 @@ def run_config(**environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_module_prints_what_the_supervisor_needs(tmp_path: Path) -> None:
-    done = run_config(GAIA_DATA_DIR=str(tmp_path / "data"), GAIA_COMPUTE_WORKERS="3", GAIA_METRICS_PORT="off")
+def complete(tmp_path: Path, archive: Path) -> dict[str, str]:
+    create_key_file(tmp_path / "key.json")
+    return {"GAIA_HOTKEY_FILE": str(tmp_path / "key.json"), "GAIA_TRUTH": f"archive:{archive}"}
+
+
+def test_the_module_prints_what_the_supervisor_needs(tmp_path: Path, archive: Path) -> None:
+    given = {"GAIA_DATA_DIR": str(tmp_path / "data"), "GAIA_COMPUTE_WORKERS": "3", "GAIA_METRICS_PORT": "off"}
+    done = run_config(**complete(tmp_path, archive), **given)
     assert (done.returncode, done.stderr) == (0, "")
     told = msgspec.json.decode(done.stdout, type=SupervisorSettings)
     assert (told.data_dir, told.compute_workers, told.metrics_port) == (str(tmp_path / "data"), 3, None)
@@ -240,3 +246,12 @@ def test_the_module_says_in_one_line_what_is_wrong() -> None:
     assert done.stderr == (
         "GAIA_NETUIT: there is no such setting, did you mean GAIA_NETUID?; `gaia config` lists them all\n"
     )
+
+
+@pytest.mark.parametrize("name", ["GAIA_HOTKEY_FILE", "GAIA_RUN_SPEC_FILE"])
+def test_the_module_refuses_what_the_engine_would_so_that_sighup_replaces_none_by_it(
+    name: str, tmp_path: Path, archive: Path
+) -> None:
+    done = run_config(**{**complete(tmp_path, archive), name: str(tmp_path / "nothing.json")})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert str(tmp_path / "nothing.json") in done.stderr
