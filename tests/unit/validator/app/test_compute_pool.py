@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import select
+import signal
 import socket
 import time
 from pathlib import Path
@@ -157,3 +160,23 @@ async def test_a_unit_that_has_no_time_at_all_is_late_and_no_poison(timeout_s: f
         assert result.error is not None
         assert (result.error.code, result.attempt) == ("unit_timed_out", 1)
         assert running.pool.statistics().workers_lost == 0
+
+
+@pytest.mark.processes
+async def test_a_worker_whose_last_words_are_a_result_is_given_no_further_unit(tmp_path: Path) -> None:
+    release, began = tmp_path / "release", tmp_path / "began"
+    async with running_pool(workers=1) as running, asyncio.timeout(20):
+        pool, wait = running.pool, {"began": str(began), "until": str(release)}
+        first = asyncio.create_task(pool.run(WorkUnit(handler="wait_for_file", payload=wait, max_attempts=1)))
+        await until_async(lambda: lines_of(began), "the worker is busy")
+        second = asyncio.create_task(pool.run(WorkUnit(handler="echo", payload={}, max_attempts=1)))
+        await until_async(lambda: pool.queue_depth() == 1, "the other one waits")
+        (link,) = pool._links
+        link._transport.pause_reading()  # the kernel's word of its end comes first
+        release.touch()
+        channel, victim = link._transport.get_extra_info("socket").fileno(), running.workers.pid(0)
+        assert select.select([channel], [], [], 10)[0]
+        assert victim is not None
+        os.kill(victim, signal.SIGKILL)
+        assert [(each.ok, each.attempt) for each in await asyncio.gather(first, second)] == [(True, 1), (True, 1)]
+        assert pool.statistics().workers_lost == 0
