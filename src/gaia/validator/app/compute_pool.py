@@ -244,7 +244,7 @@ class ComputePool:
             self._crew.idle.append(link)
             self._timed_out += isinstance(error, UnitTimedOut)
             self._fail(pending, error)
-        except Exception as error:  # noqa: BLE001  a payload's objects are anybody's code: it must not cost us the worker
+        except Exception as error:  # noqa: BLE001  anybody's code runs here: it must not cost us the worker
             self._crew.idle.append(link)
             self._fail(pending, PayloadUnserialisable(f"the payload of {handler}: {type(error).__name__}: {error}"))
         else:
