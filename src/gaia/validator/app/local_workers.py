@@ -84,7 +84,7 @@ class LocalWorkers:
         try:
             child = self._launch.spawn(slot)
         except OSError as error:  # no memory, no descriptor, no process to be had just now
-            self._start_again_later(slot, str(error.strerror), lived_s=0.0, expected=False, counts=True)
+            self._start_again_later(slot, str(error.strerror), lived_s=0.0, expected=False, blameless=False)
             return
         self._children[slot] = child
         self._loop.add_reader(child.pidfd, self._ended, slot, child)
@@ -102,12 +102,12 @@ class LocalWorkers:
                 describe_exit(status or 0),
                 lived_s=self._loop.time() - child.started_at,
                 expected=status == 0 and child.said_ready,
-                counts=not child.said_ready,
+                blameless=child.said_ready,
             )
 
-    def _start_again_later(self, slot: int, why: str, *, lived_s: float, expected: bool, counts: bool) -> None:
+    def _start_again_later(self, slot: int, why: str, *, lived_s: float, expected: bool, blameless: bool) -> None:
         delay_s = self._histories[slot].delay_after_end(
-            now=self._loop.time(), lived_s=lived_s, expected=expected, counts=counts
+            now=self._loop.time(), lived_s=lived_s, expected=expected, blameless=blameless
         )
         if delay_s is None:
             self.failure = WorkersKeepFailing(f"worker {slot} does not start ({why}): see its output")

@@ -92,7 +92,7 @@ class Post:
         try:
             return self.fill()
         except ChildNotStarted as error:
-            self._note_failure(str(error), lived_s=0.0, expected=False, counts=True)
+            self._note_failure(str(error), lived_s=0.0, expected=False, blameless=False)
             return None
 
     def renew(self) -> None:
@@ -133,14 +133,16 @@ class Post:
             expected=child is self._renewed or (worker and status == 0 and child.said_ready),
             # A unit of work may kill its worker, and units come from strangers: only a worker that never got as far
             # as dialling in speaks against this validator.
-            counts=not (worker and child.said_ready),
+            blameless=worker and child.said_ready,
         )
         return status
 
-    def _note_failure(self, how: str, *, lived_s: float, expected: bool, counts: bool) -> None:
+    def _note_failure(self, how: str, *, lived_s: float, expected: bool, blameless: bool) -> None:
         now = time.monotonic()
-        counts = counts and not expected and not self._excused()
-        delay_s = self._history.delay_after_end(now=now, lived_s=lived_s, expected=expected, counts=counts)
+        excused = not expected and not blameless and self._excused()
+        delay_s = self._history.delay_after_end(
+            now=now, lived_s=lived_s, expected=expected, blameless=blameless, excused=excused
+        )
         if delay_s is None:
             raise ChildKeepsFailing(
                 f"{self} ended more than {self._policy.max_failures} times within {self._policy.window_s:g} s "
