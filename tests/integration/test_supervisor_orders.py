@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ import pytest
 from gaia.validator.app.children import python_module
 from gaia.validator.app.restart_policy import RestartPolicy
 from gaia.validator.app.supervisor_settings import SupervisorSettings
-from tests.support.backbone_stack import ELSEWHERE, Stack, assert_all_gone
+from tests.support.backbone_stack import ELSEWHERE, Stack, assert_all_gone, ended
 from tests.support.waiting import children_of, is_running, lines_of, until
 
 pytestmark = pytest.mark.processes
@@ -31,6 +32,10 @@ def renewed(stack: Stack, settings: SupervisorSettings) -> None:
 @pytest.fixture
 def readable(stack: Stack) -> Stack:
     """A stack whose settings can be read again."""
+    return with_settings_to_read(stack)
+
+
+def with_settings_to_read(stack: Stack) -> Stack:
     code = (
         "import os, pathlib\n"
         f"assert os.environ.get('DATABASE_URL') != {ELSEWHERE!r}, 'the server that we run is no setting'\n"
@@ -152,16 +157,19 @@ def test_an_engine_that_gives_up_while_settings_are_read_ends_the_validator_all_
     assert not stack.events("settings_refused")
 
 
-def test_settings_are_read_while_no_file_can_be_made(readable: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    stack, nowhere = readable, readable.folder / "nowhere"
-    stack.settings = msgspec.structs.replace(stack.settings, compute_workers=1)
-    nowhere.mkdir()
-    monkeypatch.setenv("TMPDIR", str(nowhere))
-    stack.start()
-    stack.wait_ready()
-    nowhere.rmdir()
-    os.kill(stack.pid, signal.SIGHUP)
-    until(lambda: stack.events("rolling_restart_done"), "the worker is replaced")
+def test_settings_are_read_while_no_file_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A short folder, in which sockets have room: else they would lie where files are made.
+    with tempfile.TemporaryDirectory(prefix="gaia-") as folder, ended(Stack(Path(folder))) as stack:
+        with_settings_to_read(stack)
+        stack.settings = msgspec.structs.replace(stack.settings, compute_workers=1)
+        nowhere = stack.folder / "nowhere"
+        nowhere.mkdir()
+        monkeypatch.setenv("TMPDIR", str(nowhere))
+        stack.start()
+        stack.wait_ready()
+        nowhere.rmdir()
+        os.kill(stack.pid, signal.SIGHUP)
+        until(lambda: stack.events("rolling_restart_done"), "the worker is replaced")
 
 
 def test_the_state_is_printed_at_sigusr1(stack: Stack, tmp_path: Path) -> None:

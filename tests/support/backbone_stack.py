@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +109,20 @@ def assert_all_gone(pids: list[int], within_s: float = 2.0) -> None:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    stack = Stack(tmp_path)
-    yield stack
-    if stack.process is not None and stack.process.poll() is None:
-        stack.process.terminate()
-        try:
-            stack.process.wait(20)
-        except subprocess.TimeoutExpired:
-            stack.process.kill()
-            stack.process.wait(10)
+    with ended(Stack(tmp_path)) as stack:
+        yield stack
+
+
+@contextmanager
+def ended(stack: Stack) -> Iterator[Stack]:
+    """Whatever becomes of the test, no supervisor is left."""
+    try:
+        yield stack
+    finally:
+        if stack.process is not None and stack.process.poll() is None:
+            stack.process.terminate()
+            try:
+                stack.process.wait(20)
+            except subprocess.TimeoutExpired:
+                stack.process.kill()
+                stack.process.wait(10)
