@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from gaia.contracts.ids import Hotkey, RunId
 from gaia.protocol.manifest import ChunkDigest, Manifest, canonical_bytes
 from gaia.protocol.run_spec import FieldId, GridSpec, RunSpec, VariableSpec
+from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
 from gaia.tasks.defined_tasks.weather.sources.forecast_store import ForecastReader
 from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
 
@@ -41,6 +43,19 @@ def smooth_field(field: FieldId, lead_h: int, spec: RunSpec = SPEC) -> Field:
     wave = np.cos(latitude) ** 2 * np.sin(3 * longitude + lead_h / 7)
     middle, reach = {"2t": (280.0, 20.0), "z": (54_000.0, 2_000.0)}[field.variable]
     return np.asarray(middle + reach * wave + (field.level_hpa or 0), dtype=np.float32)
+
+
+def flat_store(path: Path, values: Mapping[FieldId, Field], grid: GridSpec) -> str:
+    """Publish some fields of the initial time as a source would; where they lie."""
+    write_flat_store(
+        path,
+        grid=grid,
+        valid_time=INIT_TIME,
+        fields=tuple(values),
+        data=np.stack(list(values.values())),
+        source="a test",
+    )
+    return str(path)
 
 
 @dataclass(frozen=True, kw_only=True)

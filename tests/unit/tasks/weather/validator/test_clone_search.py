@@ -17,12 +17,11 @@ from gaia.contracts.ids import Hotkey
 from gaia.protocol.run_spec import FieldId, GridSpec, RunSpec, VariableSpec
 from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
 from gaia.tasks.defined_tasks.weather.sources.chunk_faults import ChunkNotCached
-from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
 from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
 from gaia.tasks.defined_tasks.weather.validator import clone_search
 from gaia.tasks.defined_tasks.weather.validator.clone_search import handle_clones_unit
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import ClonesPayload, ClonesResult, ForecastRef
-from tests.support.small_forecast import INIT_TIME, RUN_ID, FrozenForecast, freeze
+from tests.support.small_forecast import INIT_TIME, RUN_ID, FrozenForecast, flat_store, freeze
 
 SPEC = RunSpec(
     variables=(VariableSpec(name="2t"), VariableSpec(name="z", levels_hpa=(500, 850))),
@@ -51,15 +50,7 @@ def _frozen(path: Path, added: float = 0.0, later: Mapping[int, float] | None = 
 
 
 def _reference(path: Path, values: Values) -> str:
-    write_flat_store(
-        path,
-        grid=SPEC.grid,
-        valid_time=INIT_TIME,
-        fields=tuple(values),
-        data=np.stack(list(values.values())),
-        source="a test",
-    )
-    return str(path)
+    return flat_store(path, values, SPEC.grid)
 
 
 def _search(forecasts: Mapping[str, FrozenForecast], lead_h: int = 12, **changes: Any) -> ClonesResult:

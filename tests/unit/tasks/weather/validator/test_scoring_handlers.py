@@ -23,7 +23,7 @@ from gaia.tasks.defined_tasks.weather.sources.chunk_faults import (
     NonFiniteValue,
 )
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField, StoreMissing
-from gaia.tasks.defined_tasks.weather.sources.flat_store import FlatStore, write_flat_store
+from gaia.tasks.defined_tasks.weather.sources.flat_store import FlatStore
 from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
     Day1Payload,
@@ -37,7 +37,7 @@ from gaia.tasks.defined_tasks.weather.validator.scoring import (
     handle_day1_unit,
     handle_era5_unit,
 )
-from tests.support.small_forecast import HOTKEY, INIT_TIME, RUN_ID, FrozenForecast, freeze
+from tests.support.small_forecast import HOTKEY, INIT_TIME, RUN_ID, FrozenForecast, flat_store, freeze
 
 SPEC = RunSpec(
     variables=(VariableSpec(name="2t"), VariableSpec(name="z", levels_hpa=(500, 850))),
@@ -58,15 +58,7 @@ def _weather(added: float = 0.0, *, amplitude: float = 10.0, spec: RunSpec = SPE
 
 
 def _flat(path: Path, values: Values) -> str:
-    write_flat_store(
-        path,
-        grid=SPEC.grid,
-        valid_time=INIT_TIME,
-        fields=tuple(values),
-        data=np.stack(list(values.values())),
-        source="a test",
-    )
-    return str(path)
+    return flat_store(path, values, SPEC.grid)
 
 
 def _frozen(path: Path, values: Values) -> FrozenForecast:
