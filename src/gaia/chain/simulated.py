@@ -39,6 +39,8 @@ SMALL_SUBNET = SubnetParameters(
 """What a subnet of one's own is made with: the real chain's usual tempo and rate limit, no least number of weights."""
 
 _TIMEOUT_S = 10.0
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What asyncpg raises of a database that is gone; the last, where half of its farewell has been read."""
 
 _BLOCK = """
 SELECT 1 + floor(extract(epoch FROM clock_timestamp() - genesis) / block_time_s)::bigint
@@ -108,7 +110,7 @@ class SimulatedChain:
             pool = await asyncpg.create_pool(
                 dsn, min_size=1, max_size=4, timeout=_TIMEOUT_S, command_timeout=_TIMEOUT_S
             )
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except _LOST as error:
             raise ChainUnavailable(f"the simulated chain's database cannot be reached: {error}") from error
         return SimulatedChain(pool)
 
@@ -218,7 +220,7 @@ class SimulatedChain:
         try:
             async with self._pool.acquire(timeout=_TIMEOUT_S) as conn, conn.transaction():
                 yield conn
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except _LOST as error:
             raise ChainUnavailable(f"the simulated chain's database did not answer: {error!r}") from error
 
 

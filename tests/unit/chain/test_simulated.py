@@ -14,6 +14,7 @@ from gaia.contracts.ids import Hotkey
 from gaia.contracts.ports import ChainRefused
 from gaia.protocol.keys import HotkeySigner
 from tests.contract.chain_suite import NETUID, PARAMETERS
+from tests.support.postgres_relay import relayed
 
 pytestmark = pytest.mark.database
 
@@ -133,3 +134,15 @@ async def test_a_chain_survives_the_loss_of_its_connections(chain: SimulatedChai
     except ChainUnavailable as lost:
         assert lost.retryable
     assert await chain.block() == 1
+
+
+async def test_a_chain_asked_between_its_servers_farewell_and_the_end_of_the_stream(database_dsn: str) -> None:
+    async with relayed(database_dsn) as relay:
+        chain = await SimulatedChain.connect(relay.dsn)
+        await chain.create_subnet(NETUID, PARAMETERS, block_time_s=3600.0)
+        relay.say_farewell()
+        await asyncio.sleep(0.1)  # until it is read
+        with pytest.raises(ChainUnavailable):
+            await chain.block()
+        assert await chain.block() == 1
+        await chain.close()

@@ -12,6 +12,7 @@ import pytest
 from gaia.contracts.errors import ConfigurationError
 from gaia.validator.db import pool as pool_module
 from gaia.validator.db.pool import DatabasePool, DatabaseUnavailable, place_of
+from tests.support.postgres_relay import relayed
 
 pytestmark = pytest.mark.database
 
@@ -59,6 +60,22 @@ async def test_cut_connection_is_the_database_s_fault_and_the_next_one_works(dat
     assert caught.value.retryable
     async with database.acquire() as conn:
         assert await conn.fetchval("SELECT 1") == 1
+
+
+@pytest.mark.parametrize("use", ["acquire", "transaction"])
+async def test_a_connection_asked_between_its_servers_farewell_and_the_end_of_the_stream(
+    database_dsn: str, use: str
+) -> None:
+    async with relayed(database_dsn) as relay:
+        database = await connect(relay.dsn)
+        relay.say_farewell()
+        await asyncio.sleep(0.1)  # until it is read
+        with pytest.raises(DatabaseUnavailable):
+            async with getattr(database, use)() as conn:
+                await conn.execute("SELECT 1")
+        async with database.acquire() as conn:
+            assert await conn.fetchval("SELECT 1") == 1
+        await database.close()
 
 
 async def test_errors_of_others_pass_through_as_they_are(database: DatabasePool) -> None:
