@@ -17,6 +17,7 @@ from gaia.validator.app.children import python_module
 from gaia.validator.app.restart_policy import RestartPolicy
 from gaia.validator.app.supervisor_settings import SupervisorSettings
 from tests.support.backbone_stack import ELSEWHERE, Stack, assert_all_gone, ended
+from tests.support.disks import tmpfs_of
 from tests.support.waiting import children_of, is_running, lines_of, until
 
 pytestmark = pytest.mark.processes
@@ -224,16 +225,60 @@ def test_a_service_manager_hears_of_start_reload_life_and_stop(readable: Stack, 
         assert stack.exit_status() == 0
 
 
+def test_a_service_manager_is_told_every_trouble_that_there_is(tmp_path: Path) -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="gaia-") as folder,  # short, so that sockets have room in it
+        tmpfs_of(Path(folder) / "disk", "size=200m") as disk,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+        ended(Stack(Path(folder))) as stack,
+    ):
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30)
+        stack.settings = msgspec.structs.replace(
+            stack.settings,
+            data_dir=str(disk / "data"),
+            notify_socket=str(tmp_path / "notify"),
+            restart=RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=2),
+        )
+        stack.engine = (*stack.engine[:-1], str(stack.settings.engine_socket))
+        stack.start()
+        stack.wait_ready()
+
+        def next_status() -> str:
+            while "STATUS=" not in (said := manager.recv(4096).decode()):
+                pass
+            return said.partition("STATUS=")[2]
+
+        assert next_status() == "running"
+        with (disk / "block").open("wb") as block:
+            os.posix_fallocate(block.fileno(), 0, 100 * MIB)
+        assert next_status() == "running; waiting for room on the disk of the data folder"
+        (disk / "block").unlink()
+        assert next_status() == "running"
+        kill_until_given_up(stack, slot=1)
+        degraded = next_status()
+        assert degraded.startswith("running; degraded: compute_worker 1 ended more than 2 times")
+        with (disk / "block").open("wb") as block:
+            os.posix_fallocate(block.fileno(), 0, 100 * MIB)
+        assert next_status() == f"{degraded}; waiting for room on the disk of the data folder"
+        (disk / "block").unlink()
+        assert next_status() == degraded
+
+
+def kill_until_given_up(stack: Stack, slot: int) -> None:
+    """Killed before it has dialled in, a worker speaks against its slot."""
+    while not stack.events("slot_given_up"):
+        with contextlib.suppress(ProcessLookupError):  # the one before, already collected
+            os.kill(stack.pid_of("compute_worker", slot), signal.SIGKILL)
+
+
 def test_a_slot_that_keeps_failing_is_given_up_the_rest_works_and_the_end_says_so(stack: Stack, tmp_path: Path) -> None:
     stack.settings = msgspec.structs.replace(
         stack.settings, restart=RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=2)
     )
     stack.start()
     stack.wait_ready()
-    # Killed before it has dialled in, a worker speaks against its slot.
-    while not stack.events("slot_given_up"):
-        with contextlib.suppress(ProcessLookupError):  # the one before, already collected
-            os.kill(stack.pid_of("compute_worker", 1), signal.SIGKILL)
+    kill_until_given_up(stack, slot=1)
     (event,) = stack.events("slot_given_up")
     assert (event["role"], event["slot"]) == ("compute_worker", 1)
     stack.do("a", "echo")

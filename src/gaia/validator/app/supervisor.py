@@ -21,13 +21,14 @@ from msgspec import Struct
 
 from gaia.contracts.errors import ConfigurationError, ValidatorFault
 from gaia.validator.app.bytecode import bytecode_environment
+from gaia.validator.app.child_bounds import ChildBounds
 from gaia.validator.app.children import Child, WorkerLaunch, python_module
 from gaia.validator.app.database_child import embedded_postgres, spawn_postgres
 from gaia.validator.app.disk_space import DiskSpace
 from gaia.validator.app.engine_snapshot import EngineSnapshot, Refusal, decode_message
 from gaia.validator.app.event_log import EventLog
 from gaia.validator.app.handler_registry import DEFAULT_REGISTRY
-from gaia.validator.app.memory import ProcessUsage, process_usage
+from gaia.validator.app.memory import process_usage
 from gaia.validator.app.memory_groups import MemoryGroups
 from gaia.validator.app.open_files import TooFewOpenFiles, allow_files, files_needed
 from gaia.validator.app.post import (
@@ -43,6 +44,7 @@ from gaia.validator.app.post import (
 from gaia.validator.app.rolling_restart import RollingRestart
 from gaia.validator.app.service_manager import ServiceManager
 from gaia.validator.app.signal_wakeup import SignalWakeup
+from gaia.validator.app.standing import Standing, Trouble
 from gaia.validator.app.state_report import child_states, engine_state
 from gaia.validator.app.supervisor_settings import SettingsChange, SupervisorSettings
 from gaia.validator.app.supervisor_view import ChildView, SupervisorView
@@ -57,11 +59,9 @@ _POSTGRES_STOP_S: Final = 30.0
 _SETUP_S: Final = 600.0  # a migration may rewrite a table
 _PREPARATION_S: Final = 300.0
 _SETTINGS_S: Final = 60.0
-_ENGINE_START_S: Final = 180.0  # it may wait for a database and a chain that are slow to answer
 _ENGINE_MARGIN_S: Final = 5.0  # the engine itself keeps the grace time; this much later it is stuck
 _WORKER_STOP_S: Final = 2.0  # the engine has gone: whatever a worker still does is for nobody
 _KILL_S: Final = 5.0
-_MEMORY_BACKSTOP: Final = 1.5  # times the hard limit: the engine, which knows whom to blame, comes first
 
 _ERRANDS: Final = (Role.SETTINGS, Role.PREPARATION, Role.SETUP)
 
@@ -110,10 +110,11 @@ class Supervisor:
         self._given_up: list[ChildKeepsFailing] = []
         self._rolling = RollingRestart(log)
         self._renewal_requested = False
-        self._was_ready = False
         self._terminal = Terminal()
         self._disk = DiskSpace(Path(settings.data_dir), log)
         self._service = ServiceManager(settings.notify_socket, settings.watchdog_s)
+        self._standing = Standing(self._service)
+        self._bounds = ChildBounds(settings, log)
         self.view = SupervisorView()
         """Replaced as a whole, once a second; safe to read from another thread."""
 
@@ -123,7 +124,7 @@ class Supervisor:
         Raises RanDegraded at the end if a worker's slot had to be given up.
         """
         with SignalWakeup(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1) as self._signals:
-            self._memory_groups = MemoryGroups.delegated(self._backstop_bytes(), self._log)
+            self._memory_groups = MemoryGroups.delegated(self._bounds.memory_bytes, self._log)
             try:
                 self._start_database()
                 self._set_up_database()
@@ -218,10 +219,6 @@ class Supervisor:
             self._memory_groups.hold(slot, child.pid)
         return child
 
-    def _backstop_bytes(self) -> int | None:
-        hard_bytes = self._settings.hard_memory_bytes
-        return None if hard_bytes is None else int(_MEMORY_BACKSTOP * hard_bytes)
-
     def _add(self, role: Role, slot: int, launch: Callable[[], Child], *, keep: bool = True) -> Post:
         post = Post(role, slot, launch, self._settings.restart, keep=keep, excused=self._disk.look)
         self._posts.append(post)
@@ -272,7 +269,7 @@ class Supervisor:
             self._attend(post)
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + _LOOK_EVERY_S
-            self._look_at_disk()
+            self._standing.note(Trouble.DISK, "" if self._disk.look() else None)
             self.view = self._seen()
         self._rolling.advance(time.monotonic())
         self._service.feed(time.monotonic())
@@ -303,8 +300,8 @@ class Supervisor:
             self._hear(post, child)
             if has_ended:
                 self._note_end(post, child)
-            elif post.role is Role.ENGINE:
-                self._bound_silence(child)
+            elif post.role is Role.ENGINE and not self._stopping:
+                self._bounds.hold_to_talk(child)
         elif post.due_at is not None and time.monotonic() >= post.due_at and not self._stopping:
             self._refill(post)
 
@@ -348,46 +345,23 @@ class Supervisor:
         post.give_up()
         self._given_up.append(error)
         self._log.error("slot_given_up", role=post.role, slot=post.slot, error=str(error))
-        self._service.status(f"degraded: {error}")
-
-    def _bound_silence(self, child: Child) -> None:
-        """An engine whose loop is stuck tells nothing; by now it has written its stack to stderr itself."""
-        silent_s = time.monotonic() - child.heard_at
-        limit_s = self._settings.stall_limit_s if child.said_ready else _ENGINE_START_S
-        if silent_s > limit_s and not (self._stopping or child.condemned):
-            self._log.error("engine_stalled", pid=child.pid, silent_s=round(silent_s, 1), limit_s=limit_s)
-            child.condemn()
-
-    def _bound_memory(self, post: Post, usage: ProcessUsage | None) -> None:
-        """Backstop: should the engine be too busy to look at its workers' memory, this is its limit."""
-        child, limit_bytes = post.child, self._backstop_bytes()
-        if post.role is not Role.WORKER or child is None or usage is None or limit_bytes is None or child.condemned:
-            return
-        if usage.anonymous_bytes > limit_bytes:
-            self._log.error("worker_over_memory", slot=post.slot, pid=child.pid, memory_mib=usage.anonymous_bytes >> 20)
-            child.condemn()
-
-    def _look_at_disk(self) -> None:
-        was_short = self._disk.is_short
-        if self._disk.look() != was_short and self._was_ready and not self._stopping:
-            self._service.status("running" if was_short else "waiting for room on the disk of the data folder")
+        self._standing.note(Trouble.SLOTS, "; ".join(map(str, self._given_up)))
 
     def _note_ready(self) -> None:
         """Say so, once, when engine and workers have all come up."""
-        if self._was_ready or self._stopping:
+        if self._standing.is_ready or self._stopping:
             return
         kept = [post for post in self._posts if post.role in (Role.ENGINE, Role.WORKER) and not post.given_up]
         if kept and all(post.child is not None and post.child.said_ready for post in kept):
-            self._was_ready = True
             self._log.info("validator_ready")
-            self._service.ready("running")
+            self._standing.come_up()
 
     def _seen(self) -> SupervisorView:
         itself = ChildView(role="supervisor", slot=0, restarts=0, given_up=False, usage=process_usage(os.getpid()))
         children = [itself]
         for post in self._posts:
             view = post.view()
-            self._bound_memory(post, view.usage)
+            self._bounds.hold_to_memory(post, view.usage)
             children.append(view)
         return SupervisorView(children=tuple(children), engine=self._engine, disk_free_bytes=self._disk.free_bytes)
 
@@ -412,15 +386,14 @@ class Supervisor:
         too, if what it is told has changed. It drains first, so no job is lost with it.
         """
         self._renewal_requested = False
-        if self._was_ready:
-            self._service.reloading()
+        self._standing.reloading()
         try:
             told = self._run_errand(Role.SETTINGS, self._programs.settings, _SETTINGS_S, "reading the settings")
             change = self._settings.taking_up(msgspec.json.decode(told, type=SupervisorSettings))
             allow_files(files_needed(change.settings))
         except _NO_NEW_SETTINGS as error:  # and not what other children bring about meanwhile
             self._log.error("settings_refused", error=str(error))
-            self._note_renewed("running with the old settings")
+            self._standing.reloaded(refused=str(error))
             return
         self._take_up(change)
         workers = [post for post in self._posts if post.role is Role.WORKER]
@@ -429,13 +402,10 @@ class Supervisor:
             if post.given_up:
                 post.revive()
         self._given_up.clear()
+        self._standing.note(Trouble.SLOTS, None)
         engines = [post for post in self._posts if post.role is Role.ENGINE and change.taken_up]
         self._rolling.begin([*engines, *workers])
-        self._note_renewed("running")
-
-    def _note_renewed(self, status: str) -> None:
-        if self._was_ready:  # else the start is not complete, and says so itself
-            self._service.ready(status)
+        self._standing.reloaded()
 
     def _take_up(self, change: SettingsChange) -> None:
         if change.taken_up:
@@ -443,7 +413,8 @@ class Supervisor:
         if change.need_restart:
             self._log.warning("settings_need_restart", names=change.need_restart)
         self._settings = change.settings
-        if self._memory_groups is not None and (limit_bytes := self._backstop_bytes()) is not None:
+        self._bounds = ChildBounds(self._settings, self._log)
+        if self._memory_groups is not None and (limit_bytes := self._bounds.memory_bytes) is not None:
             self._memory_groups.limit_bytes = limit_bytes
 
     # Stopping
@@ -451,7 +422,7 @@ class Supervisor:
     def _stop_all(self) -> None:
         """Engine, then workers, then the database: each has what it needs to finish until it has finished."""
         self._stopping = True
-        self._service.stopping()
+        self._standing.stopping()
         for errand in _ERRANDS:
             self._stop(errand, signal.SIGTERM, _WORKER_STOP_S)
         self._stop(Role.ENGINE, signal.SIGTERM, self._settings.grace_s + _ENGINE_MARGIN_S)
