@@ -272,6 +272,40 @@ def kill_until_given_up(stack: Stack, slot: int) -> None:
             os.kill(stack.pid_of("compute_worker", slot), signal.SIGKILL)
 
 
+def test_an_engine_that_refuses_after_it_has_worked_is_tried_until_it_is_mended(stack: Stack, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    code = (
+        "import pathlib, sys, time\n"
+        "from gaia.validator.app.engine_snapshot import EngineSnapshot, Refusal, SnapshotSender\n"
+        "from gaia.validator.app.histogram import HistogramSnapshot\n"
+        "sender = SnapshotSender(int(sys.argv[-1]))\n"
+        f"if pathlib.Path({str(broken)!r}).exists():\n"
+        "    sender.send(Refusal(message='the key file is gone'))\n"
+        "    sys.exit(2)\n"
+        "lag = HistogramSnapshot(bounds_s=(), counts=(0,), sum_s=0.0)\n"
+        "sender.send(EngineSnapshot(monotonic_s=0.0, loop_lag=lag, queue_depths={}, compute_durations={}))\n"
+        "time.sleep(600)"
+    )
+    stack.engine = (sys.executable, "-c", code)
+    stack.settings = msgspec.structs.replace(
+        stack.settings,
+        compute_workers=1,
+        restart=RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=2),
+    )
+    stack.start()
+
+    def engines_ready() -> int:
+        return sum(event["role"] == "io_engine" for event in stack.events("child_ready"))
+
+    until(engines_ready, "the engine is ready")
+    broken.touch()
+    os.kill(stack.pid_of("io_engine"), signal.SIGKILL)
+    until(lambda: len(stack.events("child_refused")) > 4, "it is tried more often than the restart intensity allows")
+    assert {event["why"] for event in stack.events("child_refused")} == {"the key file is gone"}
+    broken.unlink()
+    until(lambda: engines_ready() == 2, "the engine is ready again")
+
+
 def test_a_slot_that_keeps_failing_is_given_up_the_rest_works_and_the_end_says_so(stack: Stack, tmp_path: Path) -> None:
     stack.settings = msgspec.structs.replace(
         stack.settings, restart=RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -185,9 +186,28 @@ def test_up_is_asked_from_another_terminal(
     assert ask("leaderboard", RUN_ID).stdout.strip() == "none yet"
     assert "there is no run 'sn57-19990101T00Z'" in ask("leaderboard", "sn57-19990101T00Z").stderr
 
+    _kill_the_engine_while_env_is_broken(folder)
+    assert found()["state"] == "void"
+
     running.send_signal(signal.SIGTERM)
     assert running.wait(COMMAND_WITHIN_S) == 0
     assert "is PostgreSQL running there?" in ask("runs").stderr
+
+
+def _kill_the_engine_while_env_is_broken(folder: Path) -> None:
+    """The next one goes by the last good settings, and works."""
+    log_path = folder / "up.log"
+
+    def events(name: str) -> list[dict[str, object]]:
+        lines = [line for line in log_path.read_text(encoding="utf-8").splitlines() if line.startswith("{")]
+        return [event for event in map(msgspec.json.decode, lines) if event["event"] == name]
+
+    (folder / ".env").write_text("GAIA_NETUID=fifty-seven\nGAIA_NO_SUCH=1\n", encoding="ascii")
+    started = len(events("engine_started"))
+    pids = [event["pid"] for event in events("child_started") if event["role"] == "io_engine"]
+    os.kill(int(str(pids[-1])), signal.SIGKILL)
+    until(lambda: len(events("engine_started")) > started, "the next engine works", START_WITHIN_S)
+    (folder / ".env").unlink()
 
 
 def refusal_beside(settings: Mapping[str, str], folder: Path) -> str:

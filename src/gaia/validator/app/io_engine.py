@@ -244,13 +244,16 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m gaia.validator.app.io_engine")
     parser.add_argument("--ppid", type=int, default=None)
     parser.add_argument("--status-fd", type=int, default=None)
+    parser.add_argument(
+        "--settings-given", action="store_true", help="all settings are in the environment; .env may have changed since"
+    )
     arguments = parser.parse_args(argv)
     if arguments.ppid is not None:
         die_with_parent(arguments.ppid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sender = SnapshotSender(arguments.status_fd) if arguments.status_fd is not None else None
     try:
-        settings = load_settings()
+        settings = load_settings(None) if arguments.settings_given else load_settings()
         configure_logging(settings.log_format, settings.log_level, process="io-engine")
         uvloop.run(run_engine(settings, sender))
     except ConfigurationError as error:

@@ -76,6 +76,9 @@ class Post:
         self.last_end = ""
         self.given_up = False
         """Whether it stays empty, its children having failed too often."""
+        self.refusal: str | None = None
+        """Why the last one would not start; None if it would, or nobody has refused."""
+        self._has_worked = False
         self._renewed: Child | None = None
 
     def fill(self) -> Child:
@@ -115,9 +118,12 @@ class Post:
     def ended(self, child: Child) -> int:
         """Note the end of the child, and when the next one is due. Returns its exit status.
 
-        Raises ChildKeepsFailing or ChildRefuses when no next one is to be started.
+        Raises ChildKeepsFailing or ChildRefuses when no next one is to be started. Where one has worked, a refusal is
+        no reason for that: what it wants mended was whole before, and the rest of the validator works on meanwhile.
         """
         child.messages()
+        self._has_worked = self._has_worked or child.said_ready
+        self.refusal = None
         status = child.exit_status or 0
         child.close()
         self.child = None
@@ -125,7 +131,9 @@ class Post:
         if child.expected_to_end or not self.keep:
             return status
         if status in EXIT_REFUSED and not child.said_ready:
-            raise ChildRefuses(child.refusal or f"{self} cannot start: see its message above")
+            self.refusal = child.refusal or f"{self} cannot start: see its message above"
+            if not self._has_worked:
+                raise ChildRefuses(self.refusal)
         worker = self.role is Role.WORKER
         self._note_failure(
             self.last_end,
@@ -139,7 +147,7 @@ class Post:
 
     def _note_failure(self, how: str, *, lived_s: float, expected: bool, blameless: bool) -> None:
         now = time.monotonic()
-        excused = not expected and not blameless and self._excused()
+        excused = not expected and not blameless and (self.refusal is not None or self._excused())
         delay_s = self._history.delay_after_end(
             now=now, lived_s=lived_s, expected=expected, blameless=blameless, excused=excused
         )

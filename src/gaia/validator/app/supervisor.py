@@ -89,7 +89,7 @@ class Programs(Struct, frozen=True, kw_only=True):
     """What the children run, so that the supervisor can be tried with others."""
 
     settings: Sequence[str] = tuple(python_module("gaia.validator.utils.config"))
-    engine: Sequence[str] = tuple(python_module("gaia.validator.app.io_engine"))
+    engine: Sequence[str] = tuple(python_module("gaia.validator.app.io_engine", "--settings-given"))
     setup: Sequence[str] = tuple(python_module("gaia.validator.db.setup"))
     registry: str = DEFAULT_REGISTRY
 
@@ -243,7 +243,7 @@ class Supervisor:
     def _with_database(self) -> dict[str, str]:
         """What engine and set-up need on top of the environment that they inherit."""
         dsn = self._database.dsn if self._database is not None else self._settings.database_url
-        return {**self._settings.pinned(), **({"DATABASE_URL": dsn} if dsn is not None else {})}
+        return {**self._settings.for_children(), **({"DATABASE_URL": dsn} if dsn is not None else {})}
 
     # Watching
 
@@ -319,6 +319,8 @@ class Supervisor:
             else:
                 self._engine = told
         if child.said_ready and not ready_before:
+            if post.role is Role.ENGINE:
+                self._standing.note(Trouble.ENGINE, None)
             self._log.info("child_ready", role=post.role, slot=post.slot, pid=child.pid)
 
     def _note_end(self, post: Post, child: Child) -> None:
@@ -334,6 +336,10 @@ class Supervisor:
             return
         log = self._log.info if expected or status == 0 else self._log.warning
         log("child_ended", role=post.role, slot=post.slot, pid=child.pid, how=describe_exit(status))
+        if post.refusal is not None:
+            self._log.error("child_refused", role=post.role, slot=post.slot, why=post.refusal)
+            if post.role is Role.ENGINE:
+                self._standing.note(Trouble.ENGINE, post.refusal)
 
     def _give_up(self, post: Post, error: ChildKeepsFailing) -> None:
         """Go on without a worker's slot as long as another one has not been given up too. Raises otherwise."""

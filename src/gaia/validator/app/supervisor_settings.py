@@ -55,7 +55,9 @@ class SupervisorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     engine_files: int = 0
     """Files that the IO-Engine may have open besides those of its workers: database, miners, what it writes."""
     given: Mapping[str, str] = {}
-    """Every setting of the validator by its variable, as text and without passwords: to see what has changed."""
+    """Every setting of the validator that has a value, by its variable, as the environment would hold it but without
+    passwords: to see what has changed, and for children that must not read `.env` themselves.
+    """
 
     def taking_up(self, told: SupervisorSettings) -> SettingsChange:
         """What becomes of these while the validator runs, now that others have been read."""
@@ -63,15 +65,22 @@ class SupervisorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
         names = {name for name in {**self.given, **told.given} if self.given.get(name) != told.given.get(name)}
         if self.database_url != told.database_url:  # its password may be what is new
             names.add("DATABASE_URL")
+        given = {
+            **{name: value for name, value in told.given.items() if name not in _VARIABLES_OF_FIXED},
+            **{name: value for name, value in self.given.items() if name in _VARIABLES_OF_FIXED},
+        }
         return SettingsChange(
-            settings=msgspec.structs.replace(told, **kept),
+            settings=msgspec.structs.replace(told, **kept, given=given),
             taken_up=tuple(sorted(names - _VARIABLES_OF_FIXED)),
             need_restart=tuple(sorted(names & _VARIABLES_OF_FIXED)),
         )
 
-    def pinned(self) -> dict[str, str]:
-        """The variables by which a child sees what this supervisor keeps, whatever stands in .env by then."""
+    def for_children(self) -> dict[str, str]:
+        """The variables by which a child sees the settings that this supervisor goes by, whatever stands in .env by
+        then; the database's address, which has a password, is not among them.
+        """
         return {
+            **{name: value for name, value in self.given.items() if name != "DATABASE_URL"},
             "GAIA_DATA_DIR": self.data_dir,
             "GAIA_COMPUTE_WORKERS": str(self.compute_workers),
             "GAIA_COMPUTE_SPARES": str(self.spare_workers),

@@ -116,6 +116,10 @@ class Settings(BaseSettings):
     def _port_or_off(cls, value: Any) -> Any:
         return None if value == "off" else value
 
+    @field_serializer("metrics_port", when_used="json")
+    def _off_or_port(self, value: int | None) -> int | str:
+        return "off" if value is None else value
+
     @field_validator("metrics_host")
     @classmethod
     def _not_the_whole_internet(cls, value: str) -> str:
@@ -195,7 +199,7 @@ class Settings(BaseSettings):
             log_format=self.log_format,
             log_level=self.log_level,
             engine_files=_ENGINE_THREADS + self.database_connections + _FILES_PER_EXCHANGE * self.miner_concurrency,
-            given={name: str(value) for name, value in masked(self).items()},
+            given={name: str(value) for name, value in masked(self).items() if value is not None},
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,20 @@ def test_a_child_that_refuses_is_not_tried_again(status: int) -> None:
     post = Post(Role.ENGINE, 0, launching(f"raise SystemExit({status})"), POLICY, keep=True)
     with pytest.raises(ChildRefuses, match="io_engine cannot start"):
         end_once(post)
+
+
+def test_a_child_that_refuses_where_one_has_worked_is_tried_again_for_ever(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    code = f"import os, sys; os.path.exists({str(broken)!r}) and sys.exit(2); os.write(int(sys.argv[-1]), b'1')"
+    post = Post(Role.ENGINE, 0, launching(code), POLICY, keep=True)
+    assert end_once(post) == 0
+    broken.touch()
+    assert [end_once(post) for _ in range(POLICY.max_failures + 2)] == [2] * (POLICY.max_failures + 2)
+    assert str(post.refusal) == "io_engine cannot start: see its message above"
+    assert post.due_at is not None
+    broken.unlink()
+    assert end_once(post) == 0
+    assert post.view().restarts == POLICY.max_failures + 4
 
 
 def test_while_the_machine_is_to_blame_a_child_is_tried_again_for_ever() -> None:

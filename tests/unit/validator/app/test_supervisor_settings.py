@@ -50,6 +50,9 @@ def test_what_runs_takes_up_what_it_can_and_names_the_rest() -> None:
     assert (change.settings.data_dir, change.settings.grace_s) == ("/srv/a", 9.0)
     assert change.taken_up == ("GAIA_DRAIN_GRACE_S",)
     assert change.need_restart == ("GAIA_DATA_DIR",)
+    for_children = change.settings.for_children()
+    assert (for_children["GAIA_DATA_DIR"], for_children["GAIA_DRAIN_GRACE_S"]) == ("/srv/a", "9.0")
+    assert change.settings.taking_up(told).need_restart == ("GAIA_DATA_DIR",)  # it still does
 
 
 def test_a_new_password_is_named_though_it_is_not_shown() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,26 @@ def test_every_setting_reaches_the_supervisor_by_its_variable_without_passwords(
     given = load_settings(None).for_supervisor().given
     assert given["GAIA_MINER_TIMEOUT_S"] == "7.0"
     assert given["DATABASE_URL"] == "postgresql://me:***@host/gaia"
+
+
+def test_a_child_that_is_given_all_settings_has_the_same_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "archive.json").write_text("{}", encoding="ascii")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:secret@host/gaia")
+    for name, value in {
+        "GAIA_DATA_DIR": str(tmp_path),
+        "GAIA_TRUTH": f"archive:{tmp_path / 'archive'}",
+        "GAIA_METRICS_PORT": "off",
+        "GAIA_ALLOW_PRIVATE_ENDPOINTS": "true",
+        "GAIA_JOB_LEASE_S": "2.5",
+    }.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(None)
+    for_children = settings.for_supervisor().for_children()
+    assert "DATABASE_URL" not in for_children  # it has a password, and comes by itself
+    for name, value in for_children.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings(None) == settings
 
 
 def test_the_files_of_the_engine_follow_from_what_it_does_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
