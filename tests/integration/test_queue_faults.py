@@ -11,12 +11,14 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from gaia.contracts.job import JobState, LeaseLost, NewJob
 from gaia.validator.db.embedded import EmbeddedPostgres
 from gaia.validator.db.pool import DatabasePool, DatabaseUnavailable
 from gaia.validator.db.queue import PostgresQueue
 from gaia.validator.db.setup import run_comprehensive_database_setup
+from tests.support.clock import ManualClock
 from tests.support.database import running, server_in
 
 pytestmark = [pytest.mark.database, pytest.mark.processes]
@@ -157,6 +159,30 @@ async def test_listener_survives_a_killed_server(own_server: EmbeddedPostgres) -
         with pytest.raises(asyncio.CancelledError):
             await listener
         await pool.close()
+
+
+async def test_listener_tries_less_and_less_often_and_says_so_once_a_minute(own_server: EmbeddedPostgres) -> None:
+    bell, clock = Bell(), ManualClock()
+    with capture_logs() as logs:
+        with running(own_server):
+            await run_comprehensive_database_setup(own_server.dsn)
+            pool = await connect(own_server)
+            queue = PostgresQueue(pool, owner="engine", lease=LEASE, clock=clock)
+            listener = asyncio.create_task(queue.listen(bell))
+            await bell.next()
+        async with asyncio.timeout(TIMEOUT_S):
+            for _ in range(20):
+                await clock.until_asleep()
+                await clock.advance(15.0)  # the longest that it waits
+            await clock.until_asleep()
+        with running(own_server):
+            await clock.advance(15.0)
+            await bell.next()
+            listener.cancel()
+            await pool.close()
+    away = [entry["away_s"] for entry in logs if entry["event"] == "job_listener_interrupted"]
+    assert away == [0.0, 60.0, 120.0, 180.0, 240.0, 300.0]
+    assert [entry["away_s"] for entry in logs if entry["event"] == "job_listener_back"] == [315.0]
 
 
 @pytest.fixture

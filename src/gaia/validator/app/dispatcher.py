@@ -16,6 +16,7 @@ import structlog
 from gaia.contracts.errors import GaiaError
 from gaia.contracts.job import Job, Later, LeaseLost, Permanent, Queue
 from gaia.tasks.defined_tasks.base import Step, TaskContext
+from gaia.validator.db.outage import Outage
 
 _POLL = timedelta(seconds=1)
 """How long a sleeping loop may miss a notification; also the pause after a failed query."""
@@ -47,6 +48,7 @@ class Dispatcher:
         self._lease = lease
         self._may_begin = may_begin
         self._log = structlog.get_logger("dispatcher")
+        self._outage = Outage()
         self._wake = asyncio.Event()
         self._running: dict[_Claim, tuple[Job, asyncio.Task[None]]] = {}
 
@@ -85,8 +87,12 @@ class Dispatcher:
         try:
             jobs = await self._queue.claim(self._steps.keys(), free)
         except Exception:  # noqa: BLE001  a service loop outlives any one error of the database
-            self._log.exception("claim_failed")
+            missed = self._outage.missed(self._context.clock.monotonic())
+            if missed.worth_saying:
+                self._log.exception("claim_failed", tries=missed.tries, away_s=round(missed.lasted_s, 1))
             return
+        if (lasted_s := self._outage.over(self._context.clock.monotonic())) is not None:
+            self._log.info("claims_again", away_s=round(lasted_s, 1))
         for job in jobs:
             task = asyncio.create_task(self._work(job), name=f"job-{job.id}")
             self._cancel_earlier_claims_of(job)

@@ -67,7 +67,7 @@ async def wire(
         )
         stack.push_async_callback(miners.close)
         owner = f"validator-{signer.hotkey}"
-        queue = PostgresQueue(database, owner=owner, lease=timedelta(seconds=settings.job_lease_s))
+        queue = PostgresQueue(database, owner=owner, lease=timedelta(seconds=settings.job_lease_s), clock=clock)
         context = TaskContext(
             netuid=settings.netuid,
             clock=clock,

@@ -19,14 +19,15 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from gaia.contracts.clock import Clock, SystemClock
 from gaia.contracts.job import SHORTEST_POSTPONEMENT, Connection, Job, JobState, LeaseLost, NewJob
+from gaia.validator.db.outage import Outage
 from gaia.validator.db.pool import DatabasePool
 
 _log = structlog.get_logger(__name__)
 
 CHANNEL = "gaia_job"
 _LISTEN_PROBE_S = 30.0
-_LISTEN_RETRY_S = 0.5
 _PROBE_TIMEOUT_S = 5.0
 _ERROR_LENGTH = 4000
 
@@ -162,8 +163,9 @@ class PostgresQueue:
     its predecessor held. Every method raises DatabaseUnavailable while the server is away.
     """
 
-    def __init__(self, pool: DatabasePool, *, owner: str, lease: timedelta) -> None:
+    def __init__(self, pool: DatabasePool, *, owner: str, lease: timedelta, clock: Clock | None = None) -> None:
         self._pool = pool
+        self._clock = clock or SystemClock()
         self._owner = owner
         self._lease = lease
 
@@ -249,19 +251,32 @@ class PostgresQueue:
         A notification can be lost while the connection is down, so `wake` is also called at each new
         connection; callers poll as well.
         """
-        while True:
-            try:
-                await self._listen_once(wake)
-            except Exception as error:  # noqa: BLE001  a service loop; a driver in trouble raises anything
-                _log.warning("job_listener_interrupted", error=str(error), retry_s=_LISTEN_RETRY_S)
-            await asyncio.sleep(_LISTEN_RETRY_S)
+        outage = Outage()
 
-    async def _listen_once(self, wake: Callable[[], None]) -> None:
+        def connected() -> None:
+            if (lasted_s := outage.over(self._clock.monotonic())) is not None:
+                _log.info("job_listener_back", away_s=round(lasted_s, 1))
+            wake()
+
+        while True:
+            why = "the server has closed the connection"
+            try:
+                await self._listen_once(connected, wake)
+            except Exception as error:  # noqa: BLE001  a service loop; a driver in trouble raises anything
+                why = str(error)
+            missed = outage.missed(self._clock.monotonic())
+            if missed.worth_saying:
+                _log.warning(
+                    "job_listener_interrupted", error=why, away_s=round(missed.lasted_s, 1), tries=missed.tries
+                )
+            await self._clock.sleep(missed.retry_s)
+
+    async def _listen_once(self, connected: Callable[[], None], wake: Callable[[], None]) -> None:
         gone = asyncio.Event()
         async with self._pool.dedicated() as connection:
             connection.add_termination_listener(lambda _: gone.set())
             await asyncio.wait_for(connection.add_listener(CHANNEL, lambda *_: wake()), _PROBE_TIMEOUT_S)
-            wake()
+            connected()
             while True:
                 try:
                     await asyncio.wait_for(gone.wait(), _LISTEN_PROBE_S)

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from gaia.contracts.clock import WorldClock
 from gaia.contracts.errors import MinerFault
@@ -300,6 +301,26 @@ async def test_a_claim_that_fails_does_not_end_the_loop() -> None:
         desk.dispatcher.wake()
         await desk.until("finish-1", JobState.DONE)
     assert desk.queue.refused == 1
+
+
+async def test_claims_that_fail_again_and_again_are_told_once_a_minute() -> None:
+    desk = Desk()
+    desk.queue.refusals_left = 12
+
+    def refused(count: int) -> bool:
+        desk.dispatcher.wake()
+        return desk.queue.refused >= count
+
+    with capture_logs() as logs:
+        async with desk.running():
+            await until_async(lambda: refused(6), "claims fail")
+            await desk.clock.advance(60.0)
+            await until_async(lambda: refused(12), "claims fail a minute later")
+            await desk.put("finish-1")
+            desk.dispatcher.wake()
+            await desk.until("finish-1", JobState.DONE)
+    told = [(entry["event"], entry["away_s"]) for entry in logs if "away_s" in entry]
+    assert told == [("claim_failed", 0.0), ("claim_failed", 60.0), ("claims_again", 60.0)]
 
 
 async def test_a_heartbeat_that_fails_costs_no_job_its_lease() -> None:
