@@ -20,6 +20,7 @@ from typing import Literal, assert_never, get_args
 from msgspec import Struct
 
 from gaia.tasks.defined_tasks.weather.sources.errors import BadSource, StoreMissing
+from gaia.tasks.defined_tasks.weather.sources.regular_file import open_regular
 
 SourceFormat = Literal["archive", "grib", "netcdf"]
 
@@ -183,7 +184,7 @@ def _guess_format(path: Path) -> SourceFormat:
     if by_suffix is not None:
         return by_suffix
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             by_content = _MAGIC.get(file.read(4))
     except OSError as error:
         raise StoreMissing(f"{path} cannot be read: {error.strerror}") from None

@@ -20,13 +20,13 @@ from gaia.tasks.defined_tasks.weather.sources.errors import (
     IrregularGrid,
     MissingField,
     MissingMember,
-    StoreMissing,
     TruncatedGrib,
     UnusableStore,
 )
 from gaia.tasks.defined_tasks.weather.sources.field_store import MemoryStore, missing_field
 from gaia.tasks.defined_tasks.weather.sources.grid_axes import snap_ends
 from gaia.tasks.defined_tasks.weather.sources.payloads import Inventory
+from gaia.tasks.defined_tasks.weather.sources.regular_file import open_regular
 from gaia.tasks.defined_tasks.weather.variables import STANDARD_GRAVITY, VARIABLES
 
 _MISSING = -1.0e34
@@ -161,11 +161,7 @@ class GribField:
 def iterate(path: Path) -> Iterator[GribField]:
     """Every field of a file, in its order. Raises StoreMissing, TruncatedGrib, UnusableStore."""
     eccodes.codes_grib_multi_support_on()
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise StoreMissing(f"{path} cannot be read: {error.strerror}") from None
-    with file:
+    with open_regular(path) as file:
         try:
             yield from _iterate_open(path, file)
         finally:

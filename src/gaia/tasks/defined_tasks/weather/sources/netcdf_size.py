@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gaia.tasks.defined_tasks.weather.sources.errors import UnusableStore
+from gaia.tasks.defined_tasks.weather.sources.regular_file import open_regular
 
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
 _LIST_LIMIT = 100_000
@@ -21,8 +22,10 @@ _STREAMING = 0xFFFFFFFF
 
 
 def refuse_cut_netcdf(path: Path) -> None:
-    """Raises UnusableStore for a classic NetCDF file shorter than its header says. Other files pass."""
-    with path.open("rb") as file:
+    """Raises UnusableStore for a classic NetCDF file shorter than its header says, StoreMissing for what is no file.
+    Other files pass.
+    """
+    with open_regular(path) as file:
         magic = file.read(4)
         if magic[:3] != b"CDF" or magic[3:] not in (b"\x01", b"\x02", b"\x05"):
             return

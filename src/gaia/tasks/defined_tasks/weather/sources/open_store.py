@@ -7,6 +7,7 @@ from pathlib import Path
 from gaia.tasks.defined_tasks.weather.sources.errors import StoreMissing
 from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore
 from gaia.tasks.defined_tasks.weather.sources.flat_store import HEADER_NAME, FlatStore
+from gaia.tasks.defined_tasks.weather.sources.regular_file import open_regular
 
 
 def open_store(path: str | Path, *, lead_h: int | None = None) -> FieldStore:
@@ -20,7 +21,7 @@ def open_store(path: str | Path, *, lead_h: int | None = None) -> FieldStore:
         raise StoreMissing(f"{place} does not exist; give the path of a store of fields (flat, Zarr or NetCDF)")
     if (place / HEADER_NAME).exists():
         return FlatStore(place)
-    if place.is_file() and _starts_with_grib(place):
+    if not place.is_dir() and _starts_with_grib(place):
         from gaia.tasks.defined_tasks.weather.sources.grib import read_only_instant
 
         return read_only_instant(place, lead_h)
@@ -31,7 +32,7 @@ def open_store(path: str | Path, *, lead_h: int | None = None) -> FieldStore:
 
 def _starts_with_grib(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(4) == b"GRIB"
     except OSError as error:
         raise StoreMissing(f"{path} cannot be read: {error.strerror}") from None

@@ -1,11 +1,12 @@
-"""Looks at a Zarr store's metadata, as JSON, before any library interprets them.
+"""Looks at a Zarr store's files and metadata, as JSON, before any library interprets them.
 
-Zarr 2 may name `pickle` as a codec of object arrays, and reading those runs code from the store. Must read
-metadata only, and refuse rather than warn.
+Zarr 2 may name `pickle` as a codec of object arrays, and reading those runs code from the store; reading a pipe waits
+for ever. Must read metadata only, and refuse rather than warn.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,12 @@ _TEXT_CODECS_V3 = frozenset({"vlen-utf8", "vlen-bytes"})
 
 
 def refuse_unsafe_zarr(folder: Path) -> None:
-    """Raises UnusableStore if `folder` is no Zarr group, or holds object arrays or unlisted codecs."""
+    """Raises UnusableStore if `folder` is no Zarr group, or holds object arrays, unlisted codecs, or anything that is
+    neither a file nor a folder.
+    """
     if not any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata")):
         raise UnusableStore(f"{folder} is neither a flat store nor Zarr: no fields.json, zarr.json or .zgroup in it")
+    _refuse_pipes(folder)
     for count, path in enumerate(_metadata_files(folder)):
         if count >= _NODE_LIMIT:
             raise UnusableStore(f"{folder} holds more than {_NODE_LIMIT} arrays")
@@ -48,6 +52,23 @@ def refuse_unsafe_zarr(folder: Path) -> None:
             _check_v2(metadata, path)
         elif metadata.get("node_type") == "array":
             _check_v3(metadata, path)
+
+
+def _refuse_pipes(folder: Path) -> None:
+    """Looks at every name (a million take a second), through links as the library reads through them."""
+    waiting, seen = [folder], set()
+    while waiting:
+        here = waiting.pop()
+        found = here.stat()
+        if (found.st_dev, found.st_ino) in seen:  # a link into itself
+            continue
+        seen.add((found.st_dev, found.st_ino))
+        with os.scandir(here) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    waiting.append(Path(entry.path))
+                elif not entry.is_file() and Path(entry.path).exists():  # a link to nothing is as good as nothing
+                    raise UnusableStore(f"{entry.path} is neither a file nor a folder; no store holds such a thing")
 
 
 def _metadata_files(folder: Path) -> Iterator[Path]:
