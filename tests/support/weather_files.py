@@ -80,13 +80,13 @@ def with_winds(dataset: xr.Dataset, *, added_u: float = 0.0, added_v: float = 0.
 
 
 def write(dataset: xr.Dataset, path: Path, *, zarr_format: int | None = None) -> Path:
-    """As NetCDF, or as Zarr of a format; returns the path."""
+    """As NetCDF, or as Zarr of a format, every chunk of it; returns the path."""
     if zarr_format is None:
         dataset.to_netcdf(path)
     elif zarr_format == 2:
-        dataset.to_zarr(path, zarr_format=2, consolidated=True)
+        dataset.to_zarr(path, zarr_format=2, consolidated=True, write_empty_chunks=True)
     else:
-        dataset.to_zarr(path, zarr_format=3, consolidated=False)
+        dataset.to_zarr(path, zarr_format=3, consolidated=False, write_empty_chunks=True)
     return path
 
 

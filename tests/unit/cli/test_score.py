@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -124,10 +123,3 @@ def test_land_wind_and_extremes_are_in_the_table_and_the_files(tmp_path: Path) -
     assert found["wind", "land"]["rmse"] == pytest.approx(5.0, abs=1e-3)
     assert found["wind", "land"]["bias"] is None
     assert found["u", "sea"]["extremes_hit_rate"] == 1.0
-
-
-def test_a_missing_chunk_is_no_number(files: tuple[Path, Path]) -> None:
-    shutil.rmtree(files[0] / "2m_temperature" / "c")
-    done = _run(*files)
-    assert done.exit_code == 1
-    assert "the forecast is not finite" in done.stderr

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -207,6 +209,67 @@ def test_a_truncated_chunk_is_told(tmp_path: Path, an: Path, zarr_format: int, l
     _assert_refused((bad, an), r"bad: 2t started .* cannot be read; is the file whole\?", 2)
 
 
+def _files_of(store: Path, name: str) -> list[Path]:
+    return [path for path in sorted((store / name).rglob("*")) if path.is_file()]
+
+
+def _is_metadata(path: Path) -> bool:
+    return path.name.startswith((".z", "zarr"))
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("fill", [0.0, "NaN"])
+def test_a_chunk_that_was_never_written_is_named_whatever_it_would_be_filled_with(
+    tmp_path: Path, an: Path, fill: float | str, zarr_format: int
+) -> None:
+    name = "2m_temperature"
+    bad = write(forecast(), tmp_path / "bad", zarr_format=zarr_format)
+    metadata = bad / name / (".zarray" if zarr_format == 2 else "zarr.json")
+    text = json.loads(metadata.read_text()) | {"fill_value": fill}
+    text.get("attributes", {}).pop("_FillValue", None)  # by which xarray, but nobody else, would make NaN of it
+    metadata.write_text(json.dumps(text))
+    for path in _files_of(bad, name):
+        if not _is_metadata(path):
+            path.unlink()
+    _assert_refused((bad, an), rf"bad: 2t .*chunk (c/)?0[./]0.* of .*bad/{name} is missing; nothing is filled in", 2)
+
+
+def test_a_mask_with_a_chunk_missing_makes_no_sea_of_it(tmp_path: Path, fc: Path, an: Path) -> None:
+    land = xr.Dataset({"lsm": (("lat", "lon"), np.ones((7, 12)))}, {"lat": LATITUDE, "lon": LONGITUDE})
+    mask = write(land.astype("i1"), tmp_path / "mask", zarr_format=2)
+    (mask / "lsm" / "0.0").unlink()
+    _assert_refused((fc, an, "--mask", mask), r"chunk 0\.0 of .*mask/lsm is missing; nothing is filled in", 2)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("kind", ["chunk", "coordinate", "metadata"])
+def test_a_pipe_in_a_store_is_not_waited_for(tmp_path: Path, an: Path, zarr_format: int, kind: str) -> None:
+    bad = write(forecast(), tmp_path / "bad", zarr_format=zarr_format)
+    files = _files_of(bad, "latitude" if kind == "coordinate" else "2m_temperature")
+    victim = next(path for path in files if _is_metadata(path) is (kind == "metadata"))
+    victim.unlink()
+    os.mkfifo(victim)
+    _assert_refused((bad, an), rf"{re.escape(str(victim))} is neither a file nor a folder", 2)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_socket_in_a_store_is_refused(tmp_path: Path, an: Path, zarr_format: int) -> None:
+    bad = write(forecast(), tmp_path / "bad", zarr_format=zarr_format)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(bad / "s"))
+        _assert_refused((bad, an), r"bad/s is neither a file nor a folder", 2)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("position", range(4))
+def test_a_pipe_for_a_file_is_not_waited_for(tmp_path: Path, fc: Path, an: Path, position: int) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    words: list[Path | str] = [fc, an, "--climatology", fc, "--mask", fc]
+    words[(0, 1, 3, 5)[position]] = tmp_path / "pipe"
+    _assert_refused(tuple(words), r"pipe is no file; a pipe cannot be read twice", 2)
+
+
 @pytest.mark.parametrize("kept", [0.99, 0.5, 0.02])
 @pytest.mark.parametrize("kind", ["NETCDF4", "NETCDF3_CLASSIC", "NETCDF3_64BIT"])
 def test_a_netcdf_file_that_was_cut_short_is_told(tmp_path: Path, an: Path, kind: Any, kept: float) -> None:
@@ -327,7 +390,7 @@ OTHER_TROUBLE: dict[str, tuple[Spoil, str, int]] = {
     "folder that is no store": (lambda folder, *_: (folder, folder), r"is neither a flat store nor Zarr", 2),
     "empty file": (_file(b""), r"fc is empty: it has no bytes", 2),
     "text": (_file(b"lead,rmse\n24,3.4\n"), r"fc is neither NetCDF nor GRIB", 2),
-    "a pipe": (lambda folder, *_: ("/dev/null", folder), r"/dev/null is neither a file nor a folder", 2),
+    "a pipe": (lambda folder, *_: ("/dev/null", folder), r"/dev/null is no file; a pipe cannot be read twice", 2),
     "objects": (_object_array, r"fc/2m_temperature/.zarray: arrays of type '\|O' are refused", 2),
     "broken metadata": (_broken_metadata, r"fc/.zgroup is not JSON metadata", 2),
     "missing variable": (

@@ -7,7 +7,7 @@ of plain Zarr chunks are read by `ZarrBlocks`; whatever that does not take or fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gaia.tasks.defined_tasks.weather.sources.errors import StoreDamaged
 from gaia.tasks.defined_tasks.weather.sources.zarr_blocks import ZarrBlocks
+from gaia.tasks.defined_tasks.weather.sources.zarr_chunks import ZarrChunks
 
 BLOCK_LIMIT_BYTES = 256 << 20
 """13 levels of 0.25 degrees in float32 are 54 MB; a chunk beyond the limit is decoded once for each field."""
@@ -25,13 +26,18 @@ BLOCK_LIMIT_BYTES = 256 << 20
 class BlockReader:
     """Reads fields of one dataset; keeps the last block.
 
-    plain: the thin reader of an array by name, if it is one that needs no decoding beyond its chunks.
+    plain: the thin reader of an array by name, if it is one that needs no decoding beyond its chunks. stored: its
+    chunks, if it lies on disk as Zarr: xarray would read one that was never written as the fill value.
     """
 
     def __init__(
-        self, plain: Callable[[str], ZarrBlocks | None] = lambda _: None, limit_bytes: int = BLOCK_LIMIT_BYTES
+        self,
+        plain: Callable[[str], ZarrBlocks | None] = lambda _: None,
+        stored: Callable[[str], ZarrChunks | None] = lambda _: None,
+        limit_bytes: int = BLOCK_LIMIT_BYTES,
     ) -> None:
         self._plain = plain
+        self._stored = stored
         self._limit_bytes = limit_bytes
         self.forget()
 
@@ -45,7 +51,8 @@ class BlockReader:
     def read(self, name: str, array: xr.Variable, at: Mapping[str, int]) -> NDArray[Any]:
         """The field of the array `name` at the indices `at`, which name every dimension but the horizontal ones.
 
-        Raises StoreDamaged, and what xarray raises of the file, for what neither reader can read.
+        Raises StoreDamaged, UnusableStore for a chunk that is missing, and what xarray raises of the file, for what
+        neither reader can read.
         """
         if name != self._name:
             self.forget()
@@ -60,17 +67,21 @@ class BlockReader:
         return np.asarray(self._block[inside])
 
     def _load(self, array: xr.Variable, wanted: Mapping[str, range]) -> NDArray[Any]:
-        here = {name: slice(run.start, run.stop) for name, run in wanted.items()}
+        box = [wanted.get(str(name), range(size)) for name, size in array.sizes.items()]
         if self._blocks is None:
-            return array.isel(here).values
+            return self._through_xarray(array, wanted, box)
         try:
-            return self._blocks.read([wanted.get(str(name), range(size)) for name, size in array.sizes.items()])
+            return self._blocks.read(box)
         except StoreDamaged as damage:
-            # A chunk that was never written stands for the fill value, and a linked one is as good as any.
             try:
-                return array.isel(here).values
+                return self._through_xarray(array, wanted, box)  # a linked chunk is as good as any
             except (ValueError, OSError, RuntimeError, KeyError):
                 raise damage from None
+
+    def _through_xarray(self, array: xr.Variable, wanted: Mapping[str, range], box: Sequence[range]) -> NDArray[Any]:
+        if self._name is not None and (chunks := self._stored(self._name)) is not None:
+            chunks.refuse_missing(box)
+        return array.isel({name: slice(run.start, run.stop) for name, run in wanted.items()}).values
 
     def _surrounding(self, array: xr.Variable, at: Mapping[str, int]) -> dict[str, range]:
         """The whole chunk around a field, or the field alone where that is too much."""

@@ -22,6 +22,7 @@ from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField, StoreMissing
 from gaia.tasks.defined_tasks.weather.sources.grib import iterate
 from gaia.tasks.defined_tasks.weather.sources.grid_axes import coordinates
+from gaia.tasks.defined_tasks.weather.sources.zarr_chunks import ZarrChunks
 
 _NAMES = ("lsm", "land_sea_mask", "land_binary_mask", "land_area_fraction", "land", "landmask")
 _ROUNDING = 1e-3
@@ -41,11 +42,13 @@ def read_land_mask(text: str) -> LandMask:
     """The mask that `FILE` or `FILE:variable` names. Raises StoreMissing, MissingField, UnusableValues, UnclearAxis."""
     path, wanted = _split(text)
     names = _NAMES if wanted is None else (wanted,)
-    return _from_grib(path, names) if is_grib(path) else mask_of(open_dataset(path), names, str(path))
+    if is_grib(path):
+        return _from_grib(path, names)
+    return mask_of(open_dataset(path), names, str(path), folder=path if path.is_dir() else None)
 
 
-def mask_of(dataset: xr.Dataset, names: Sequence[str], file: str) -> LandMask:
-    """The mask that a dataset holds under one of these names."""
+def mask_of(dataset: xr.Dataset, names: Sequence[str], file: str, *, folder: Path | None = None) -> LandMask:
+    """The mask that a dataset holds under one of these names. folder: where it lies as Zarr."""
     name = next((name for name in names if name in dataset.data_vars), None)
     if name is None:
         raise _missing(file, names, [str(other) for other in dataset.data_vars])
@@ -59,6 +62,8 @@ def mask_of(dataset: xr.Dataset, names: Sequence[str], file: str) -> LandMask:
     grid = find_grid(dataset, axes, file)
     flat = [str(d) for d in array.dims if axes.get(str(d)) in HORIZONTAL]
     rows_first = sorted(flat, key=lambda d: axes[d] is Axis.LONGITUDE)
+    if folder is not None:
+        ZarrChunks(folder / name).refuse_missing([range(size) for size in array.shape])
     values = array.isel({d: 0 for d in array.dims if str(d) not in flat}).transpose(*rows_first).values
     return _checked(np.asarray(values, dtype=np.float32).reshape(grid.shape), f"{file}: the mask {name!r}", grid, file)
 

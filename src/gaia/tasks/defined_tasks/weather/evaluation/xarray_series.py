@@ -30,6 +30,7 @@ from gaia.tasks.defined_tasks.weather.sources.field_store import missing_field
 from gaia.tasks.defined_tasks.weather.sources.netcdf_size import refuse_cut_netcdf
 from gaia.tasks.defined_tasks.weather.sources.source_units import HEIGHT_NAMES, factor_to_table
 from gaia.tasks.defined_tasks.weather.sources.zarr_blocks import ZarrBlocks
+from gaia.tasks.defined_tasks.weather.sources.zarr_chunks import ZarrChunks
 from gaia.tasks.defined_tasks.weather.sources.zarr_safety import refuse_unsafe_zarr
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES, UnknownVariable, Variable, variable
 
@@ -67,7 +68,7 @@ class XarraySeries:
         self._instants = find_instants(dataset, self._axes, self._used_dimensions(), name)
         self._member_axis = next((d for d in self._used_dimensions() if self._axes.get(d) is Axis.MEMBER), None)
         self._members = self._find_members()
-        self._reader = BlockReader(self._plain)
+        self._reader = BlockReader(self._plain, self._stored)
 
     @classmethod
     def open(cls, path: Path) -> XarraySeries:
@@ -106,7 +107,7 @@ class XarraySeries:
         try:
             wanted = {str(d): at.get(str(d), 0) for d in array.dims if not self._flat(d)}
             values = self._reader.read(place.array, array, wanted)
-        except (StoreDamaged, ValueError, OSError, RuntimeError, KeyError) as error:
+        except (StoreDamaged, UnusableStore, ValueError, OSError, RuntimeError, KeyError) as error:
             raise UnusableStore(
                 f"{self.name}: {field} {instant} cannot be read; is the file whole? {_one_line(error)}"
             ) from error
@@ -125,6 +126,9 @@ class XarraySeries:
             return None
         blocks = ZarrBlocks.open(self._folder / name)
         return blocks if blocks is not None and blocks.shape == self._dataset.variables[name].shape else None
+
+    def _stored(self, name: str) -> ZarrChunks | None:
+        return ZarrChunks(self._folder / name) if self._folder is not None else None
 
     def _oriented(self, array: xr.Variable, values: np.ndarray[Any, Any]) -> Field:
         """Rows of latitude, whatever the order in the file; a missing horizontal axis has one point."""

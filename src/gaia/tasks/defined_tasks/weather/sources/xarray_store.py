@@ -23,6 +23,7 @@ from gaia.tasks.defined_tasks.weather.sources.field_store import missing_field
 from gaia.tasks.defined_tasks.weather.sources.grid_axes import coordinates, grid_of
 from gaia.tasks.defined_tasks.weather.sources.netcdf_size import refuse_cut_netcdf
 from gaia.tasks.defined_tasks.weather.sources.source_units import HEIGHT_NAMES, factor_to_hpa, factor_to_table
+from gaia.tasks.defined_tasks.weather.sources.zarr_chunks import ZarrChunks
 from gaia.tasks.defined_tasks.weather.sources.zarr_safety import refuse_unsafe_zarr
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES, UnknownVariable, Variable, variable
 
@@ -65,6 +66,7 @@ class XarrayStore:
 
     def __init__(self, path: Path, *, lead_h: int | None = None, at: Mapping[str, int] | None = None) -> None:
         self.name = str(path)
+        self._folder = path if path.is_dir() else None
         self._dataset = _open(path)
         self._latitude_name = self._axis(LATITUDE_NAMES, "latitude")
         self._longitude_name = self._axis(LONGITUDE_NAMES, "longitude")
@@ -93,6 +95,7 @@ class XarrayStore:
         if place.level_axis is not None:
             selection[place.level_axis] = place.level_index
         array = self._dataset[place.array]
+        self._refuse_missing_chunks(array, selection)
         selected = array.isel({axis: at for axis, at in selection.items() if axis in array.dims})
         extra = {axis: 0 for axis in selected.dims if axis not in (self._latitude_name, self._longitude_name)}
         selected = selected.isel(extra)
@@ -103,6 +106,16 @@ class XarrayStore:
             raise UnusableStore(f"{self.name}: {field} cannot be read: {_one_line(error)}") from error
         converted = np.asarray(values * place.factor if place.factor != 1.0 else values, dtype=np.float32)
         return converted.reshape(self.grid.shape)
+
+    def _refuse_missing_chunks(self, array: xr.DataArray, selection: Mapping[str, int]) -> None:
+        if self._folder is None:
+            return
+        box = []
+        for axis, size in array.sizes.items():
+            whole = axis in (self._latitude_name, self._longitude_name)
+            first = 0 if whole else selection.get(str(axis), 0)
+            box.append(range(first, size if whole else first + 1))
+        ZarrChunks(self._folder / str(array.name)).refuse_missing(box)
 
     def _axis(self, names: tuple[str, ...], what: str) -> str:
         found = [name for name in names if name in self._dataset.variables]
