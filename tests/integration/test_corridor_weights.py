@@ -76,7 +76,7 @@ async def row_on_chain(desk: StepDesk) -> Mapping[int, int] | None:
 
 async def test_weights_follow_the_scores_and_are_read_back(desk: StepDesk) -> None:
     await register(desk, "best", "second", "silent")
-    run_id = await scored_run(desk, {"best": 0.8, "second": 0.4, "silent": 0.0})
+    run_id = await scored_run(desk, {"best": 0.80000004, "second": 0.40000002, "silent": 0.0})
 
     result = await desk.do(set_weights_job("weather", run_id, "1-leads"))
 
@@ -87,11 +87,11 @@ async def test_weights_follow_the_scores_and_are_read_back(desk: StepDesk) -> No
     async with desk.context.database.acquire() as conn:
         assert await results.weights_state(conn, run_id) == results.WeightsState(set=True, read_back=True, alarm=None)
         standings = await results.leaderboard(conn, run_id)
-    share = 1 / (1 + 0.5**SHARPNESS)
-    assert [(s.rank, s.hotkey, s.emission_weight) for s in standings] == [
-        (1, "best", pytest.approx(share)),
-        (2, "second", pytest.approx(1 - share)),
-        (3, "silent", 0.0),
+    assert SHARPNESS == 3  # so that the shares are 8/9 and 1/9, published with six decimals
+    assert [(s.rank, s.hotkey, s.score, s.emission_weight) for s in standings] == [
+        (1, "best", 0.8, 0.888889),
+        (2, "second", 0.4, 0.111111),
+        (3, "silent", 0.0, 0.0),
     ]
     assert (standings[2].score, standings[2].reason_code, standings[2].reason) == (0.0, "no_commitment", "because")
 

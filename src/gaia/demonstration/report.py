@@ -12,7 +12,7 @@ import msgspec
 
 from gaia.demonstration.play import Finale
 from gaia.protocol.run_spec import RunSpec
-from gaia.tasks.defined_tasks.weather.validator.records.results import Component, Standing
+from gaia.tasks.defined_tasks.weather.validator.records.results import Component, Standing, published
 
 
 def as_json(finale: Finale, init_time: datetime, spec: RunSpec) -> bytes:
@@ -34,8 +34,8 @@ def _row(standing: Standing, finale: Finale) -> dict[str, Any]:
         "hotkey": standing.hotkey,
         "uid": standing.uid,
         "model": finale.models[standing.hotkey],
-        "score": _rounded(standing.score),
-        "emission_weight": round(standing.emission_weight, 6),
+        "score": standing.score,
+        "emission_weight": standing.emission_weight,
         "status": standing.status,
         "reason": None if standing.reason_code is None else f"{standing.reason_code}: {standing.reason}",
     }
@@ -48,13 +48,9 @@ def _component(component: Component) -> dict[str, Any]:
         "lead_h": component.lead_h,
         "variable": component.variable,
         "level": component.level,
-        "rmse": round(component.rmse, 6),
-        "mae": round(component.mae, 6),
-        "bias": round(component.bias, 6),
-        "acc": _rounded(component.acc),
-        "skill_clim": _rounded(component.skill_clim),
+        "rmse": published(component.rmse),
+        "mae": published(component.mae),
+        "bias": published(component.bias),
+        "acc": published(component.acc),
+        "skill_clim": published(component.skill_clim),
     }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 6)

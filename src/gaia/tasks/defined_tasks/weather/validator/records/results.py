@@ -17,6 +17,8 @@ from gaia.tasks.defined_tasks.weather.validator.score_payloads import ClonesResu
 
 T = TypeVar("T", bound=Struct)
 
+_PUBLISHED_DECIMALS = 6
+
 
 class Standing(Struct, frozen=True, kw_only=True):
     """One miner in the leaderboard of a run."""
@@ -167,9 +169,22 @@ class WeightsState(Struct, frozen=True, kw_only=True):
     alarm: str | None
 
 
+def published(value: float | None) -> float | None:
+    """A score, a weight or a metric as everybody is told it: further digits may differ from machine to machine, and
+    say nothing.
+
+    >>> published(2 / 3)
+    0.666667
+    """
+    return None if value is None else round(value, _PUBLISHED_DECIMALS)
+
+
 async def leaderboard(conn: Connection, run_id: str) -> Sequence[Standing]:
-    """Everybody in a run, best first; those without a score last."""
-    return [Standing(**dict(row)) for row in await conn.fetch(_LEADERBOARD, run_id)]
+    """Everybody in a run, best first; those without a score last. Scores and weights as they are `published`."""
+    return [
+        Standing(**{**row, "score": published(row["score"]), "emission_weight": published(row["emission_weight"])})
+        for row in await conn.fetch(_LEADERBOARD, run_id)
+    ]
 
 
 async def components(conn: Connection, run_id: str) -> Sequence[Component]:
