@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
@@ -120,6 +121,51 @@ BAD_FORECASTS: dict[str, tuple[Change, str, int]] = {
         r"bad, axis 'level': levels of type <U4 are not understood",
         2,
     ),
+    "a lead that is missing": (
+        lambda d: d.assign_coords(prediction_timedelta=np.array([12, "NaT"], "m8[h]").astype("m8[ns]")),
+        r"bad, axis 'prediction_timedelta': a lead time is missing \(NaT\)",
+        2,
+    ),
+    "leads beyond all bounds": (
+        lambda d: d.assign_coords(prediction_timedelta=("prediction_timedelta", [1.0, 1e300], {"units": "days"})),
+        r"bad, axis 'prediction_timedelta': a lead time is missing \(NaT\), or beyond all bounds",
+        2,
+    ),
+    "leads that end after all years": (
+        lambda d: d.assign_coords(prediction_timedelta=("prediction_timedelta", [1.0, 4e6], {"units": "days"})),
+        r"bad: its times and lead times lead beyond the year 9999",
+        2,
+    ),
+    "leads into the past": (
+        lambda d: d.assign_coords(prediction_timedelta=-d.prediction_timedelta),
+        r"bad, axis 'prediction_timedelta': a lead time of -24 h lies before the start",
+        2,
+    ),
+    "a latitude that is missing": (
+        lambda d: d.assign_coords(latitude=[90, 60, np.nan, 0, -30, -60, -90]),
+        r"bad, axis 'latitude' is not finite everywhere",
+        2,
+    ),
+    "a meridian twice": (
+        lambda d: d.isel(longitude=[*range(12), 0]).assign_coords(longitude=np.arange(13) * 30.0),
+        r"7 x 12 points, .* expected 7 x 13 points, latitude 90 to -90, longitude 0 to 360",
+        1,
+    ),
+    "a member twice": (
+        lambda d: xr.concat([d, d], "number").assign_coords(number=[1, 1]),
+        r"bad, axis 'number' holds a member more than once",
+        2,
+    ),
+    "a unit that is no text": (
+        lambda d: d.assign({"2m_temperature": d["2m_temperature"].assign_attrs(units=5)}),
+        r"bad: '2m_temperature': its attribute units is .*5.*; a text is expected",
+        2,
+    ),
+    "an axis with a unit that is no text": (
+        lambda d: d.assign_coords(level=d.level.assign_attrs(units=[1, 2])),
+        r"bad, axis 'level': its attribute units is .*1.*2.*; a text is expected",
+        2,
+    ),
     "a unit that is not understood": (
         _in_unit("2m_temperature", "degC"),
         r"bad: '2m_temperature': 2t in unit 'degC' is not understood; known are k, kelvin",
@@ -163,6 +209,18 @@ BAD_PARTNERS: dict[str, tuple[str, Change, str, int]] = {
         "--climatology",
         lambda _: truth((0,)).rename(time="month").assign_coords(month=[2]),
         r"the climatology .*bad has 0 fields for 2020-01-01T12:00Z; expected is one",
+        2,
+    ),
+    "climatology that counts days from 0": (
+        "--climatology",
+        lambda _: truth((0, 12, 24)).rename(time="dayofyear").assign_coords(dayofyear=[0, 1, 2]),
+        r"bad, axis 'dayofyear' reaches from 0 to 2; 1 to 366 are expected",
+        2,
+    ),
+    "climatology that counts hours from 1": (
+        "--climatology",
+        lambda _: truth((0, 12)).rename(time="hour").assign_coords(hour=[12, 24]),
+        r"bad, axis 'hour' reaches from 12 to 24; 0 to 23 are expected",
         2,
     ),
     "reference of another start": (
@@ -374,6 +432,25 @@ def _broken_metadata(folder: Path, _: Path, an: Path) -> Words:
     return fc, an
 
 
+def _no_leap_years(folder: Path, _: Path, an: Path) -> Words:
+    forecast().to_netcdf(folder / "fc", encoding={"time": {"units": "days since 2019-12-31", "calendar": "noleap"}})
+    return folder / "fc", an
+
+
+def _scaled_by_a_word(folder: Path, _: Path, an: Path) -> Words:
+    fc = write(forecast(), folder / "fc")
+    with netCDF4.Dataset(fc, "a") as file:
+        file["2m_temperature"].setncattr("scale_factor", "ten")
+    return fc, an
+
+
+def _chunks_of_nothing(folder: Path, _: Path, an: Path) -> Words:
+    fc = write(forecast(), folder / "fc", zarr_format=2)
+    metadata = fc / "2m_temperature" / ".zarray"
+    metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"chunks": [0, 0, 0, 0]}))
+    return fc, an
+
+
 OTHER_TROUBLE: dict[str, tuple[Spoil, str, int]] = {
     "missing file": (lambda folder, *_: (folder / "no", folder / "an"), r"the forecast '.*no' does not exist", 2),
     "missing truth": (lambda folder, fc, an: (fc, folder / "no"), r"the truth '.*no' does not exist", 2),
@@ -392,6 +469,9 @@ OTHER_TROUBLE: dict[str, tuple[Spoil, str, int]] = {
     "text": (_file(b"lead,rmse\n24,3.4\n"), r"fc is neither NetCDF nor GRIB", 2),
     "a pipe": (lambda folder, *_: ("/dev/null", folder), r"/dev/null is no file; a pipe cannot be read twice", 2),
     "objects": (_object_array, r"fc/2m_temperature/.zarray: arrays of type '\|O' are refused", 2),
+    "chunks of nothing": (_chunks_of_nothing, r"fc/2m_temperature has chunks of shape \(0, 0, 0, 0\)", 2),
+    "a scale that is no number": (_scaled_by_a_word, r"fc: 2t started .* cannot be read; is the file whole\?", 2),
+    "a calendar without leap years": (_no_leap_years, r"fc, axis 'time': times in .* noleap, are not understood", 2),
     "broken metadata": (_broken_metadata, r"fc/.zgroup is not JSON metadata", 2),
     "missing variable": (
         lambda folder, fc, an: (fc, an, "--variables", "q500"),

@@ -88,14 +88,22 @@ def leads(values: NDArray[Any], unit: str | None, where: str) -> tuple[timedelta
     """
     flat = np.atleast_1d(values)
     if flat.dtype.kind == "m":
-        return tuple(timedelta(seconds=float(s)) for s in flat / np.timedelta64(1, "s"))
+        return _spans(flat / np.timedelta64(1, "s"), where)
     scale = _SECONDS.get((unit or "hours").strip().lower())
-    if flat.dtype.kind not in "fiu" or scale is None or not np.isfinite(flat).all():
+    if flat.dtype.kind not in "fiu" or scale is None:
         raise UnclearAxis(
-            f"{where}: lead times of type {flat.dtype} in unit {unit!r} are not understood; timedeltas, or finite "
-            "numbers with units such as hours or days, are"
+            f"{where}: lead times of type {flat.dtype} in unit {unit!r} are not understood; timedeltas, or numbers "
+            "with units such as hours or days, are"
         )
-    return tuple(timedelta(seconds=float(value) * scale) for value in flat)
+    return _spans(flat.astype(np.float64) * scale, where)
+
+
+def _spans(seconds: NDArray[np.float64], where: str) -> tuple[timedelta, ...]:
+    if not (np.isfinite(seconds).all() and (np.abs(seconds) < timedelta.max.total_seconds()).all()):
+        raise UnclearAxis(f"{where}: a lead time is missing (NaT), or beyond all bounds")
+    if (seconds < 0.0).any():
+        raise UnclearAxis(f"{where}: a lead time of {seconds.min() / 3600:g} h lies before the start of the forecast")
+    return tuple(timedelta(seconds=float(each)) for each in seconds)
 
 
 def times(values: NDArray[Any], attributes: Mapping[str, Any], where: str) -> tuple[datetime, ...]:
@@ -140,11 +148,20 @@ def levels(values: NDArray[Any], unit: str | None, name: str, where: str) -> tup
     return tuple(round(level) if abs(level - round(level)) < 1e-3 and round(level) > 0 else None for level in hpa)
 
 
-def whole_numbers(values: NDArray[Any], where: str) -> tuple[int, ...]:
-    """Months, days of the year, hours or member numbers."""
+def whole_numbers(values: NDArray[Any], where: str, within: range | None = None) -> tuple[int, ...]:
+    """Months, days of the year, hours or member numbers, the first three as a calendar counts them.
+
+    >>> whole_numbers(np.array([0, 6, 12, 18]), "clim.nc, axis 'hour'", range(24))
+    (0, 6, 12, 18)
+    """
     flat = np.atleast_1d(values)
     if flat.dtype.kind == "m":
         flat = flat / np.timedelta64(1, "h")
     if flat.dtype.kind not in "fiu" or not (flat == np.round(flat)).all():
         raise UnclearAxis(f"{where}: whole numbers are expected, got {flat.dtype}")
-    return tuple(int(value) for value in flat)
+    numbers = tuple(int(value) for value in flat)
+    if within is not None and not all(number in within for number in numbers):
+        raise UnclearAxis(
+            f"{where} reaches from {min(numbers)} to {max(numbers)}; {within[0]} to {within[-1]} are expected"
+        )
+    return numbers

@@ -20,8 +20,10 @@ from gaia.tasks.defined_tasks.weather.evaluation.axes import Axis, axis_of, lead
 from gaia.tasks.defined_tasks.weather.evaluation.errors import UnclearAxis
 from gaia.tasks.defined_tasks.weather.evaluation.series import Instant
 from gaia.tasks.defined_tasks.weather.scoring.grid import BadGrid, Grid
+from gaia.tasks.defined_tasks.weather.sources.source_units import unit_of
 
 HORIZONTAL = (Axis.LATITUDE, Axis.LONGITUDE)
+_WITHIN = {Axis.MONTH: range(1, 13), Axis.DAY: range(1, 367), Axis.HOUR: range(24)}
 TEMPORAL = (Axis.LEAD, Axis.INIT, Axis.VALID, Axis.TIME, Axis.MONTH, Axis.DAY, Axis.HOUR)
 
 _Said = tuple[Axis, Any, tuple[str, int] | None]
@@ -69,10 +71,13 @@ def find_instants(
     init_time = dataset.attrs.get("init_time")
     if init_time is not None and Axis.INIT not in known and not {Axis.TIME, Axis.LEAD} <= known:
         said.append([(Axis.INIT, _attribute_time(str(init_time), name), None)])
-    instants = tuple(
-        _instant({axis: value for axis, value, _ in chosen}, tuple(at for _, _, at in chosen if at))
-        for chosen in product(*said)
-    )
+    try:
+        instants = tuple(
+            _instant({axis: value for axis, value, _ in chosen}, tuple(at for _, _, at in chosen if at))
+            for chosen in product(*said)
+        )
+    except OverflowError:
+        raise UnclearAxis(f"{name}: its times and lead times lead beyond the year 9999") from None
     for instant, count in Counter(replace(instant, at=()) for instant in instants).items():
         if count > 1:
             raise UnclearAxis(f"{name} holds {count} fields {instant}; one is expected: which of them counts?")
@@ -110,10 +115,10 @@ def _values(dataset: xr.Dataset, key: str, axis: Axis, name: str) -> tuple[Any, 
     coordinate = dataset.variables[key]
     attributes = {**coordinate.encoding, **coordinate.attrs}
     if axis is Axis.LEAD:
-        return leads(coordinate.values, attributes.get("units"), where)
+        return leads(coordinate.values, unit_of(attributes, where), where)
     if axis in (Axis.INIT, Axis.VALID, Axis.TIME):
         return times(coordinate.values, attributes, where)
-    return whole_numbers(coordinate.values, where)
+    return whole_numbers(coordinate.values, where, within=_WITHIN[axis])
 
 
 def _attribute_time(text: str, name: str) -> datetime:

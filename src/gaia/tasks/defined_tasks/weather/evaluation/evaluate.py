@@ -6,6 +6,7 @@ Owns what must fit together before anything is read: times, grids, units, areas.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,7 @@ def evaluate_series(
         request.variables, (forecast.name, forecast.series.fields()), (truth.name, truth.series.fields())
     )
     _check_units(sources, fields)
+    _mention_itself(opened, warnings)
     _mention_absent(sources, fields, request, warnings)
     land = None
     if mask is not None:
@@ -174,6 +176,12 @@ def _check_units(sources: Mapping[str, Source], fields: tuple[FieldId, ...]) -> 
         for field in fields:
             if source.has(field):
                 require_same_unit(field, (source.name, source.series.unit(field)), (truth.name, truth.unit(field)))
+
+
+def _mention_itself(opened: Mapping[str, Opened], warnings: Warnings) -> None:
+    (forecast, member), (truth, truth_member) = opened[FORECAST], opened[TRUTH]
+    if member == truth_member and Path(forecast.name).resolve() == Path(truth.name).resolve():
+        warnings.add(f"{forecast.name} is the forecast and the truth: all its errors are 0")
 
 
 def _mention_absent(

@@ -28,7 +28,7 @@ from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 from gaia.tasks.defined_tasks.weather.sources.errors import StoreDamaged, UnusableStore
 from gaia.tasks.defined_tasks.weather.sources.field_store import missing_field
 from gaia.tasks.defined_tasks.weather.sources.netcdf_size import refuse_cut_netcdf
-from gaia.tasks.defined_tasks.weather.sources.source_units import HEIGHT_NAMES, factor_to_table
+from gaia.tasks.defined_tasks.weather.sources.source_units import HEIGHT_NAMES, factor_to_table, unit_of
 from gaia.tasks.defined_tasks.weather.sources.zarr_blocks import ZarrBlocks
 from gaia.tasks.defined_tasks.weather.sources.zarr_chunks import ZarrChunks
 from gaia.tasks.defined_tasks.weather.sources.zarr_safety import refuse_unsafe_zarr
@@ -107,7 +107,7 @@ class XarraySeries:
         try:
             wanted = {str(d): at.get(str(d), 0) for d in array.dims if not self._flat(d)}
             values = self._reader.read(place.array, array, wanted)
-        except (StoreDamaged, UnusableStore, ValueError, OSError, RuntimeError, KeyError) as error:
+        except (StoreDamaged, UnusableStore, ValueError, TypeError, OSError, RuntimeError, KeyError) as error:
             raise UnusableStore(
                 f"{self.name}: {field} {instant} cannot be read; is the file whole? {_one_line(error)}"
             ) from error
@@ -153,7 +153,7 @@ class XarraySeries:
             if known is None or str(name) in self._dataset.sizes:
                 continue
             self._check_array(str(name), array)
-            unit = array.attrs.get("units")
+            unit = unit_of(array.attrs, f"{self.name}: {name!r}")
             factor = self._factor(known, str(name), unit)
             for level, at in self._levels_of(known, array) if level_hpa is None else [(level_hpa, ())]:
                 field = FieldId(known.name, level)
@@ -201,7 +201,8 @@ class XarraySeries:
         if coordinate not in self._dataset.variables:
             raise UnclearAxis(f"{self.name}: axis {coordinate!r} has no values, so its levels are not known")
         axis = self._dataset.variables[coordinate]
-        found = levels(axis.values, axis.attrs.get("units"), coordinate, f"{self.name}, axis {coordinate!r}")
+        where = f"{self.name}, axis {coordinate!r}"
+        found = levels(axis.values, unit_of(axis.attrs, where), coordinate, where)
         for index, level in enumerate(found):
             if level is not None:
                 yield level, ((dimension, index),) if dimension else ()
@@ -219,7 +220,10 @@ class XarraySeries:
         if self._member_axis not in self._dataset.variables:
             return tuple(range(self._dataset.sizes[self._member_axis]))
         where = f"{self.name}, axis {self._member_axis!r}"
-        return whole_numbers(self._dataset.variables[self._member_axis].values, where)
+        members = whole_numbers(self._dataset.variables[self._member_axis].values, where)
+        if len(set(members)) != len(members):
+            raise UnclearAxis(f"{where} holds a member more than once")
+        return members
 
 
 def _known_variable(name: str) -> tuple[Variable | None, int | None]:

@@ -7,6 +7,8 @@ factor of 9.8.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from gaia.tasks.defined_tasks.weather.sources.errors import UnusableStore
 from gaia.tasks.defined_tasks.weather.variables import STANDARD_GRAVITY, Variable
@@ -58,6 +60,14 @@ def factor_to_hpa(unit: str | None, largest: float) -> float:
     if factor is None:
         raise UnusableStore(f"levels in unit {unit!r} are not understood; hPa and Pa are")
     return factor
+
+
+def unit_of(attributes: Mapping[Any, Any], where: str) -> str | None:
+    """The attribute `units`, None if there is none; raises UnusableStore if it is no text."""
+    unit = attributes.get("units")
+    if unit is None or isinstance(unit, str):
+        return unit
+    raise UnusableStore(f"{where}: its attribute units is {unit!r}; a text is expected")
 
 
 def _plain(unit: str) -> str:

@@ -22,7 +22,7 @@ from gaia.tasks.defined_tasks.weather.sources.errors import MissingField, Unusab
 from gaia.tasks.defined_tasks.weather.sources.field_store import missing_field
 from gaia.tasks.defined_tasks.weather.sources.grid_axes import coordinates, grid_of
 from gaia.tasks.defined_tasks.weather.sources.netcdf_size import refuse_cut_netcdf
-from gaia.tasks.defined_tasks.weather.sources.source_units import HEIGHT_NAMES, factor_to_hpa, factor_to_table
+from gaia.tasks.defined_tasks.weather.sources.source_units import HEIGHT_NAMES, factor_to_hpa, factor_to_table, unit_of
 from gaia.tasks.defined_tasks.weather.sources.zarr_chunks import ZarrChunks
 from gaia.tasks.defined_tasks.weather.sources.zarr_safety import refuse_unsafe_zarr
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES, UnknownVariable, Variable, variable
@@ -140,7 +140,9 @@ class XarrayStore:
     def _lead_index(self, axis: str, lead_h: int | None) -> int:
         if axis not in self._dataset.variables:
             raise UnusableStore(f"{self.name}: axis {axis!r} has no values, so its leads are not known")
-        leads_h = _hours(self._dataset[axis].values, self._dataset[axis].attrs.get("units"), self.name)
+        leads_h = _hours(
+            self._dataset[axis].values, unit_of(self._dataset[axis].attrs, f"{self.name}: {axis!r}"), self.name
+        )
         if lead_h is None and leads_h.size == 1:
             return 0
         matches = np.flatnonzero(np.abs(leads_h - lead_h) < 1e-6) if lead_h is not None else np.array([], dtype=int)
@@ -156,7 +158,9 @@ class XarrayStore:
             if known is None:
                 continue
             self._check_array(str(name), array)
-            factor = factor_to_table(known, array.attrs.get("units"), is_height=str(name) in HEIGHT_NAMES)
+            factor = factor_to_table(
+                known, unit_of(array.attrs, f"{self.name}: {name!r}"), is_height=str(name) in HEIGHT_NAMES
+            )
             for level_hpa, axis, index in self._levels_of(known, array):
                 field = FieldId(known.name, level_hpa)
                 if field in found:
@@ -184,7 +188,8 @@ class XarrayStore:
         if coordinate is None or coordinate not in self._dataset.variables:
             return
         levels = np.atleast_1d(self._dataset[coordinate].values).astype(np.float64)
-        unit = self._dataset[coordinate].attrs.get("units") or ("Pa" if coordinate == "isobaricInPa" else None)
+        said = unit_of(self._dataset[coordinate].attrs, f"{self.name}: {coordinate!r}")
+        unit = said or ("Pa" if coordinate == "isobaricInPa" else None)
         for index, level in enumerate(levels * factor_to_hpa(unit, float(levels.max()))):
             if abs(level - round(level)) < 1e-3 and round(level) > 0:  # the rest (0.5 hPa) no run asks for
                 yield round(level), axis, index

@@ -38,6 +38,8 @@ class ZarrChunks:
         except (ValueError, OSError, KeyError, TypeError) as error:
             raise UnusableStore(f"{folder} cannot be read as Zarr: {' '.join(str(error).split())[:300]}") from error
         self._sharding = _sharding_of(self._array)
+        if 0 in (*self._array.chunks, *(self._array.shards or ())):
+            raise UnusableStore(f"{folder} has chunks of shape {self._array.chunks}, which hold nothing")
 
     def refuse_missing(self, box: Sequence[range]) -> None:
         """Raises UnusableStore, naming the chunk, if one that has a part of `box` was never written.
