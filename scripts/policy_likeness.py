@@ -1,7 +1,8 @@
 """How alike the forecasts of the policy's trial are: what clone thresholds must stay below, and what they cannot see.
 
 Owns the measures; `try_policy` prints them. A distance is given in thresholds: the multiple of the policy's thresholds
-at +12 h at which just enough gate fields of two forecasts are near for them to be one.
+at +12 h at which just enough gate fields of two forecasts are near for them to be one, fields that have faded to the
+climatology not counted; the lesser one, whoever of the two was first.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from msgspec import Struct
 from policy_miners import BENCHMARK, FIELDS, HONEST, Charts, Entry, Start, Trial, trial_grid
 
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.scoring.clones import distance
+from gaia.tasks.defined_tasks.weather.scoring.clones import distance, has_faded
 from gaia.tasks.defined_tasks.weather.scoring.policy import ScoringPolicy
 
 REFERENCE = "reference"
@@ -77,7 +78,14 @@ def likenesses(
     pairs = {*combinations(INDEPENDENT, 2), *RELATED}
     return {
         pair: Likeness(
-            distances=_distances(everybody[pair[0]].charts, everybody[pair[1]].charts, policy, trial),
+            distances=tuple(
+                min(ways)
+                for ways in zip(
+                    _distances(everybody[pair[0]].charts, everybody[pair[1]].charts, start.climatology, policy, trial),
+                    _distances(everybody[pair[1]].charts, everybody[pair[0]].charts, start.climatology, policy, trial),
+                    strict=True,
+                )
+            ),
             error_correlation=_error_correlation(everybody[pair[0]].charts, everybody[pair[1]].charts, start.truth),
         )
         for pair in sorted(pairs)
@@ -106,16 +114,25 @@ def error_likenesses(starts: Sequence[Mapping[Pair, Likeness]]) -> tuple[ErrorLi
     return tuple(rows)
 
 
-def _distances(mine: Charts, other: Charts, policy: ScoringPolicy, trial: Trial) -> tuple[float, ...]:
+def _distances(
+    mine: Charts, other: Charts, climatology: Charts, policy: ScoringPolicy, trial: Trial
+) -> tuple[float, ...]:
+    """By lead, in thresholds; infinite if so many of mine have faded that too few are left."""
     area_weights = trial_grid().area_weights(policy.area_weighting)
-    gate_fields = [(FIELDS.index(f), policy.clone_threshold(f) or math.inf) for f in policy.gate_fields(FIELDS)]
+    gate_fields = policy.gate_fields(FIELDS)
     enough = math.ceil(policy.clone_agreement * len(gate_fields)) - 1
+
+    def in_thresholds(scored: FieldId, k: int, lead_h: int) -> float:
+        i = FIELDS.index(scored)
+        chart = np.ascontiguousarray(mine[k, i])
+        if has_faded(distance(chart, climatology[i], area_weights), scored, policy, lead_h):
+            return math.inf
+        apart = distance(chart, np.ascontiguousarray(other[k, i]), area_weights)
+        return apart / (policy.clone_threshold(scored) or math.inf)
+
     return tuple(
-        sorted(
-            distance(np.ascontiguousarray(mine[k, i]), np.ascontiguousarray(other[k, i]), area_weights) / threshold
-            for i, threshold in gate_fields
-        )[enough]
-        for k in range(len(trial.lead_h))
+        sorted(in_thresholds(scored, k, lead_h) for scored in gate_fields)[enough]
+        for k, lead_h in enumerate(trial.lead_h)
     )
 
 

@@ -10,6 +10,7 @@ file, which need name only what differs. `make policy` calls it; its table is in
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -46,7 +47,7 @@ from policy_miners import (
 
 from gaia.contracts.ids import Hotkey, RunId
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.scoring.clones import are_clones, distance
+from gaia.tasks.defined_tasks.weather.scoring.clones import are_clones, distance, has_faded
 from gaia.tasks.defined_tasks.weather.scoring.metrics import ComponentMetrics, metrics_of
 from gaia.tasks.defined_tasks.weather.scoring.moments import field_moments
 from gaia.tasks.defined_tasks.weather.scoring.policy import (
@@ -148,8 +149,10 @@ def score_start(
                 for k, lead in enumerate(trial.lead_h)
                 if lead not in entry.missing_lead_h
             },
-            reference_distance=_distances(entry, start.reference, policy, trial),
-            twin_distance={} if entry.twin is None else _distances(entry, everybody[entry.twin].charts, policy, trial),
+            reference_distance=_distances(entry, start.reference, start.climatology, policy, trial),
+            twin_distance={}
+            if entry.twin is None
+            else _distances(entry, everybody[entry.twin].charts, start.climatology, policy, trial),
         )
         for name, entry in everybody.items()
     }
@@ -173,15 +176,21 @@ def _metrics(start: Start, charts: Charts, k: int, policy: ScoringPolicy) -> lis
     ]
 
 
-def _distances(mine: Entry, other: Charts, policy: ScoringPolicy, trial: Trial) -> dict[int, dict[FieldId, float]]:
-    """Of the gate fields, by each lead that was handed in."""
+def _distances(
+    mine: Entry, other: Charts, climatology: Charts, policy: ScoringPolicy, trial: Trial
+) -> dict[int, dict[FieldId, float]]:
+    """Of the gate fields, by each lead that was handed in; infinite where mine has faded to the climatology."""
     area_weights = trial_grid().area_weights(policy.area_weighting)
-    places = {scored: FIELDS.index(scored) for scored in policy.gate_fields(FIELDS)}
+
+    def difference(scored: FieldId, k: int, lead: int) -> float:
+        i = FIELDS.index(scored)
+        chart = np.ascontiguousarray(mine.charts[k, i])
+        if has_faded(distance(chart, climatology[i], area_weights), scored, policy, lead):
+            return math.inf
+        return distance(chart, np.ascontiguousarray(other[k, i]), area_weights)
+
     return {
-        lead: {
-            scored: distance(np.ascontiguousarray(mine.charts[k, i]), np.ascontiguousarray(other[k, i]), area_weights)
-            for scored, i in places.items()
-        }
+        lead: {scored: difference(scored, k, lead) for scored in policy.gate_fields(FIELDS)}
         for k, lead in enumerate(trial.lead_h)
         if lead not in mine.missing_lead_h
     }

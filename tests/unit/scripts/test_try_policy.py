@@ -16,6 +16,26 @@ from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "try_policy.py"
 
 
+FADED = """
+import numpy as np, policy_likeness, try_policy
+from policy_miners import FIELDS, QUICK, Entry, trial_grid
+from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY as policy
+usual = np.zeros((len(FIELDS), *trial_grid().shape), np.float32)
+for apart in (0.1, 1000.0):
+    charts = np.full((len(QUICK.lead_h), *usual.shape), apart, np.float32)
+    by_lead = try_policy._distances(Entry(kind="x", charts=charts), charts, usual, policy, QUICK)
+    print({mse for of_lead in by_lead.values() for mse in of_lead.values()},
+          set(policy_likeness._distances(charts, charts, usual, policy, QUICK)))
+"""
+
+
+def test_in_the_trial_too_who_has_faded_to_the_climatology_is_nobodys_copy() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-c", FADED], check=False, capture_output=True, text=True, timeout=120, cwd=SCRIPT.parent
+    )
+    assert (finished.stdout.splitlines(), finished.stderr) == (["{inf} {inf}", "{0.0} {0.0}"], "")
+
+
 class Row(Struct):
     """What is looked at of a row."""
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.scoring.clones import Blocks, are_clones, distance
+from gaia.tasks.defined_tasks.weather.scoring.clones import Blocks, are_clones, distance, has_faded
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
 
@@ -49,6 +49,13 @@ def test_at_longer_leads_more_distance_is_no_difference() -> None:
     twice = {field: 2.0 * mse for field, mse in _NEAR.items()}
     found = [are_clones(twice, DEFAULT_POLICY, lead_h) for lead_h in (12, 24, 168, 192, 240)]
     assert found == [False, False, False, True, True]  # thresholds are 1, 1, 1.7, 2.7 and 2.7 times as large
+
+
+def test_a_field_has_faded_below_four_thresholds_from_the_climatology() -> None:
+    # 4 x 0.04 K2 at +12 h; 4 x 2.7 x 250 (m2/s2)2 at +240 h
+    assert [has_faded(mse, _T2, DEFAULT_POLICY, 12) for mse in (0.0, 0.159, 0.161)] == [True, True, False]
+    assert [has_faded(mse, _Z500, DEFAULT_POLICY, 240) for mse in (2_699.0, 2_701.0)] == [True, False]
+    assert not has_faded(0.0, FieldId("z", 850), DEFAULT_POLICY, 12)  # no gate field has no threshold
 
 
 def _blocks(rows: int, columns: int) -> Blocks:

@@ -75,6 +75,14 @@ def are_clones(distances: Mapping[FieldT, float], policy: ScoringPolicy, lead_h:
     return near >= policy.clone_agreement * len(gate_fields)
 
 
+def has_faded(from_climatology: float, scored: FieldT, policy: ScoringPolicy, lead_h: int = 0) -> bool:
+    """Whether a field of a forecast, at this `distance` from the climatology, tells nothing of whose it is.
+
+    It is then hardly more than the climatology, which is nobody's and where all who fade with the lead time meet.
+    """
+    return from_climatology < policy.clone_faded * (policy.clone_threshold(scored, lead_h) or 0.0)
+
+
 def _starts(count: int, most: int) -> NDArray[np.intp]:
     blocks = min(most, count)
     return (np.arange(blocks, dtype=np.intp) * count) // blocks

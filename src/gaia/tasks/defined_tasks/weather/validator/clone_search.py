@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from gaia.contracts.errors import Fault, GaiaError
 from gaia.contracts.ids import Hotkey
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.scoring.clones import Blocks, are_clones, distance
+from gaia.tasks.defined_tasks.weather.scoring.clones import Blocks, are_clones, distance, has_faded
 from gaia.tasks.defined_tasks.weather.scoring.grid import Grid
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 from gaia.tasks.defined_tasks.weather.scoring.policy import ScoringPolicy
@@ -185,13 +185,11 @@ class _Search:
         return {f: found for f, found in mse.items() if math.isfinite(found)} or None
 
     def _has_faded(self, f: FieldId, mine: Field) -> bool:
-        """Whether this forecast's field is hardly more than the climatology, which is nobody's and where all who fade
-        with the lead time meet.
-        """
+        """Whether this forecast's field is the climatology's; no, where there is none."""
         if self.climatology is None or f not in set(self.climatology.fields()):
             return False
-        bound = self.policy.clone_faded * (self.policy.clone_threshold(f, self.lead_h) or 0.0)
-        return distance(mine, self.climatology.read(f), self.area_weights) < bound
+        from_climatology = distance(mine, self.climatology.read(f), self.area_weights)
+        return has_faded(from_climatology, f, self.policy, self.lead_h)
 
 
 def _open(forecast: ForecastRef, request: ClonesPayload) -> FieldStore:
