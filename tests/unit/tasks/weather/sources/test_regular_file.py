@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gaia.tasks.defined_tasks.weather.sources import grib, netcdf_size
-from gaia.tasks.defined_tasks.weather.sources.errors import StoreMissing
+from gaia.tasks.defined_tasks.weather.sources.errors import StoreMissing, UnusableStore
 from gaia.tasks.defined_tasks.weather.sources.open_store import open_store
 from gaia.tasks.defined_tasks.weather.sources.regular_file import open_regular
 
@@ -38,6 +38,10 @@ def test_no_reader_waits_for_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     with pytest.raises(StoreMissing, match="is no file"):
         open_store(pipe)
+    (tmp_path / "flat").mkdir()
+    os.mkfifo(tmp_path / "flat" / "fields.json")
+    with pytest.raises(UnusableStore, match="neither a flat store nor Zarr"):
+        open_store(tmp_path / "flat")
     with pytest.raises(StoreMissing, match="is no file"):
         list(grib.iterate(pipe))
     with pytest.raises(StoreMissing, match="is no file"):

@@ -19,7 +19,7 @@ def open_store(path: str | Path, *, lead_h: int | None = None) -> FieldStore:
     place = Path(path)
     if not place.exists():
         raise StoreMissing(f"{place} does not exist; give the path of a store of fields (flat, Zarr or NetCDF)")
-    if (place / HEADER_NAME).exists():
+    if (place / HEADER_NAME).is_file():
         return FlatStore(place)
     if not place.is_dir() and _starts_with_grib(place):
         from gaia.tasks.defined_tasks.weather.sources.grib import read_only_instant
