@@ -15,15 +15,11 @@ from msgspec import Struct, field
 from gaia.contracts.errors import Fault, GaiaError
 
 _HERE: Final = os.urandom(12).hex()
-_numbers: Final = itertools.count()
+_unit_ids: Final = map(f"{_HERE}-{{:x}}".format, itertools.count())
+"""Unique among all processes and for all time: 96 random bits of this process, and a number.
 
-
-def _new_unit_id() -> str:
-    """Unique among all processes and for all time: 96 random bits of this process, and a number.
-
-    Units are many and small: asking the kernel for random bits each time would cost each a system call.
-    """
-    return f"{_HERE}-{next(_numbers):x}"
+Units are many and small: asking the kernel for random bits each time would cost each a system call.
+"""
 
 
 class SharedArray(Struct, frozen=True, kw_only=True):
@@ -42,7 +38,7 @@ class WorkUnit(Struct, frozen=True, kw_only=True):
 
     handler: str
     payload: Mapping[str, Any]
-    unit_id: str = field(default_factory=_new_unit_id)
+    unit_id: str = field(default_factory=_unit_ids.__next__)
     priority: int = 0
     """Higher goes first."""
     timeout_s: float = 300.0

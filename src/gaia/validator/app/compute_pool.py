@@ -21,9 +21,9 @@ from gaia.contracts.errors import ConfigurationError, ValidatorFault
 from gaia.contracts.progress import Progress
 from gaia.contracts.unit import ResultUnit, UnitError, WorkUnit
 from gaia.validator.app.crew import Crew
-from gaia.validator.app.histogram import JOB_BOUNDS_S, Histogram
 from gaia.validator.app.ipc import MAX_FRAME_BYTES, FrameTooLarge
 from gaia.validator.app.pool_settings import PoolSettings, PoolStatistics, RunningUnit
+from gaia.validator.app.tally import Tally
 from gaia.validator.app.unit_errors import (
     DeadlinePassed,
     MemoryExceeded,
@@ -58,14 +58,13 @@ class ComputePool:
         self._crew = Crew(settings.workers)
         self._orders = 0
         self._arrivals = 0
+        self._wears_out = settings.recycle_units is not None or settings.soft_memory_bytes is not None
         self._closed: ValidatorFault | None = None
         self._quiet: asyncio.Event = asyncio.Event()
         self._tick: asyncio.TimerHandle | None = None
-        self._waits = Histogram(JOB_BOUNDS_S)
-        self._durations: dict[str, Histogram] = {}
+        self._tally = Tally()
         self._proven: set[str] = set()
         """Handlers that have succeeded: safe to import in a worker that stands by."""
-        self._done = self._failed = self._lost = self._timed_out = self._over_memory = self._retired = self._stale = 0
 
     async def start(self) -> None:
         """Listen. Raises ConfigurationError if the socket's folder is not private or its path too long."""
@@ -79,24 +78,21 @@ class ComputePool:
         Cancelling it withdraws the unit: from the line, or by killing the worker that has it. `on_progress` is called
         with what the handler reports, a few times a second at most.
         """
-        submitted_at = self._loop.time()
-        idle, line = self._crew.idle, self._line
-        if line.is_full and self._closed is None:
-            try:
-                async with asyncio.timeout(unit.deadline_s):
-                    await line.room()
-            except TimeoutError:
-                return self._refused(unit, _deadline_passed(unit))
+        loop, line = self._loop, self._line
+        submitted_at = loop.time()
+        if line.claims and self._closed is None and (refusal := await self._admission(unit)) is not None:
+            return self._refused(unit, refusal)
         if self._closed is not None:
             return self._refused(unit, self._closed)
         self._orders += 1
-        pending = PendingUnit(unit, self._orders, self._loop.create_future(), submitted_at, on_progress)
+        pending = PendingUnit(unit, self._orders, loop.create_future(), submitted_at, on_progress)
         expiry = None
         if unit.deadline_s is not None:
-            expiry = self._loop.call_at(submitted_at + unit.deadline_s, self._expire, pending)
-        if idle and not line.waiting:
+            expiry = loop.call_at(submitted_at + unit.deadline_s, self._expire, pending)
+        if (idle := self._crew.idle) and not line.waiting:
             self._hand_out(pending, idle.pop())
-            line.admit()  # it has not used the place that it may have waited for
+            if line.claims:
+                line.admit()  # it has not used the place that it may have waited for
         else:
             line.push(pending)
             self._pump()
@@ -108,6 +104,16 @@ class ComputePool:
         finally:
             if expiry is not None:
                 expiry.cancel()
+
+    async def _admission(self, unit: WorkUnit) -> ValidatorFault | None:
+        """Wait for a place in the line while it is full; why there is none, if the unit's deadline comes first."""
+        if self._line.is_full:
+            try:
+                async with asyncio.timeout(unit.deadline_s):
+                    await self._line.room()
+            except TimeoutError:
+                return _deadline_passed(unit)
+        return None
 
     def queue_depth(self) -> int:
         """Units that wait for a worker."""
@@ -122,15 +128,15 @@ class ComputePool:
             waiting=self._line.waiting,
             submitters=self._line.submitters,
             running=tuple(self._running()),
-            units_done=self._done,
-            units_failed=self._failed,
-            workers_lost=self._lost,
-            timed_out=self._timed_out,
-            memory_exceeded=self._over_memory,
-            retired=self._retired,
-            stale_results=self._stale,
-            waits=self._waits.snapshot(),
-            durations={handler: histogram.snapshot() for handler, histogram in self._durations.items()},
+            units_done=self._tally.done,
+            units_failed=self._tally.failed,
+            workers_lost=self._tally.lost,
+            timed_out=self._tally.timed_out,
+            memory_exceeded=self._tally.over_memory,
+            retired=self._tally.retired,
+            stale_results=self._tally.stale,
+            waits=self._tally.waits(),
+            durations=self._tally.durations(),
         )
 
     async def drain(self, grace_s: float) -> None:
@@ -180,7 +186,7 @@ class ComputePool:
     def worker_answered(self, link: WorkerLink, answer: Result) -> None:
         pending = link.pending
         if pending is None or answer.unit_id != pending.unit.unit_id or answer.attempt != pending.attempt:
-            self._stale += 1
+            self._tally.stale += 1
             return
         self._free(link)
         link.units_done += 1
@@ -188,7 +194,7 @@ class ComputePool:
         if link.leaving:
             self._crew.left(link)
             link.retire()
-        elif not self._retires(link):
+        elif not (self._wears_out and self._retires(link)):
             self._crew.idle.append(link)
         if self._line.waiting:
             self._pump()
@@ -218,7 +224,7 @@ class ComputePool:
         self._crew.left(link)
         if (pending := link.pending) is not None:
             self._free(link)
-            self._lost += 1
+            self._tally.lost += 1
             self._try_again(pending, link)
         self._pump()
 
@@ -242,7 +248,7 @@ class ComputePool:
             link.dispatch(pending.unit, pending.attempt)
         except (FrameTooLarge, PayloadUnserialisable, UnitTimedOut) as error:
             self._crew.idle.append(link)
-            self._timed_out += isinstance(error, UnitTimedOut)
+            self._tally.timed_out += isinstance(error, UnitTimedOut)
             self._fail(pending, error)
         except Exception as error:  # noqa: BLE001  anybody's code runs here: it must not cost us the worker
             self._crew.idle.append(link)
@@ -250,7 +256,7 @@ class ComputePool:
         else:
             link.pending, pending.link = pending, link
             link.started_at = now = self._loop.time()
-            self._waits.observe(now - pending.submitted_at)
+            self._tally.waited(now - pending.submitted_at)
             if self._tick is None:
                 self._tick = self._loop.call_later(self._settings.sample_s, self._look_at_workers)
 
@@ -261,7 +267,7 @@ class ComputePool:
             link.read_now()  # a result that has fully arrived counts
         if pending.future.done():
             return
-        self._timed_out += 1
+        self._tally.timed_out += 1
         error = _deadline_passed(pending.unit)
         if pending.link is not None:
             self._fail_and_kill(pending.link, error)
@@ -291,8 +297,8 @@ class ComputePool:
             return
         link.read_now()  # a result that has fully arrived counts
         if link.pending is pending:
-            self._timed_out += isinstance(error, UnitTimedOut)
-            self._over_memory += isinstance(error, MemoryExceeded)
+            self._tally.timed_out += isinstance(error, UnitTimedOut)
+            self._tally.over_memory += isinstance(error, MemoryExceeded)
             self._fail_and_kill(link, error)
 
     def _retires(self, link: WorkerLink) -> bool:
@@ -307,7 +313,7 @@ class ComputePool:
         if not worn or not (overdue or self._crew.can_spare_one()):
             return False
         self._crew.spared(link)
-        self._retired += 1
+        self._tally.retired += 1
         link.retire()
         return True
 
@@ -364,15 +370,13 @@ class ComputePool:
         slot: int,
     ) -> None:
         handler = pending.unit.handler
-        if (durations := self._durations.get(handler)) is None:
-            durations = self._durations[handler] = Histogram(JOB_BOUNDS_S)
-        durations.observe(duration_s)
+        self._tally.settled(handler, duration_s)
         if error is None:
-            self._done += 1
+            self._tally.done += 1
             if handler not in self._proven:
                 self._learn(handler)
         else:
-            self._failed += 1
+            self._tally.failed += 1
         if not pending.future.done():
             pending.future.set_result(
                 ResultUnit(
@@ -388,8 +392,8 @@ class ComputePool:
 
     def _refused(self, unit: WorkUnit, error: ValidatorFault) -> ResultUnit:
         """A unit that never got into the line."""
-        self._timed_out += isinstance(error, DeadlinePassed)
-        self._failed += 1
+        self._tally.timed_out += isinstance(error, DeadlinePassed)
+        self._tally.failed += 1
         return ResultUnit(unit_id=unit.unit_id, handler=unit.handler, error=unit_error(error))
 
     def _learn(self, handler: str) -> None:

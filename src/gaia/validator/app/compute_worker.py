@@ -28,7 +28,7 @@ from gaia.contracts.parent_death import die_with_parent
 from gaia.contracts.progress import Progress, progress_to
 from gaia.contracts.unit import UnitError
 from gaia.validator.app.handler_registry import DEFAULT_REGISTRY, HandlerRegistry
-from gaia.validator.app.ipc import BlockingChannel, encode_frame
+from gaia.validator.app.ipc import BlockingChannel, Frame, encode_frame
 from gaia.validator.app.unit_errors import ResultUnserialisable, unit_error
 from gaia.validator.utils.ipc_types import Dispatch, FromEngine, Hello, Leaving, Prepare, Progressed, Result, Retire
 
@@ -117,22 +117,23 @@ class ComputeWorker:
         self._tell_spawner()
         self._channel, self._announced, self._busy = channel, False, False
         self._announce_if_leaving()
-        while (body := channel.receive()) is not None:
-            message = self._decoder.decode(body)
-            if isinstance(message, Retire):
+        receive, decode = channel.receive, self._decoder.decode
+        while (body := receive()) is not None:
+            message = decode(body)
+            if type(message) is Retire:
                 return True
             self._busy = True  # a signal must not put a frame into the middle of the result's
-            if isinstance(message, Prepare):
-                self._prepare(message)
-            else:
+            if type(message) is Dispatch:
                 channel.send(self._do(message))
                 signal.setitimer(signal.ITIMER_REAL, 0.0)  # only now, for somebody waits for the answer
+            elif type(message) is Prepare:
+                self._prepare(message)
             self._busy = False
             if self._asked_to_leave:
                 self._announce_if_leaving()
         return self._asked_to_leave
 
-    def _do(self, dispatch: Dispatch) -> bytearray:
+    def _do(self, dispatch: Dispatch) -> Frame:
         """The frame of the unit's result, which is an error if the handler fails or its value cannot be
         sent.
         """
@@ -167,7 +168,7 @@ class ComputeWorker:
 
     def _frame(
         self, dispatch: Dispatch, started: float, value: Mapping[str, Any] | None, error: UnitError | None
-    ) -> bytearray:
+    ) -> Frame:
         result = Result(dispatch.unit_id, dispatch.attempt, time.perf_counter() - started, value, error)
         try:
             return encode_frame(self._encoder, result)

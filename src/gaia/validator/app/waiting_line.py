@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from gaia.contracts.progress import Progress
 from gaia.contracts.unit import ResultUnit, WorkUnit
 
@@ -17,32 +19,22 @@ if TYPE_CHECKING:
     from gaia.validator.app.worker_link import WorkerLink
 
 
-class PendingUnit:
+class PendingUnit(Struct, eq=False):
     """A unit in the pool's care, from submission until its future is settled."""
 
-    __slots__ = ("attempt", "future", "link", "on_progress", "order", "progress", "submitted_at", "unit", "waits")
-
-    def __init__(
-        self,
-        unit: WorkUnit,
-        order: int,
-        future: asyncio.Future[ResultUnit],
-        submitted_at: float = 0.0,
-        on_progress: Callable[[Progress], None] | None = None,
-    ) -> None:
-        self.unit = unit
-        self.order = order
-        self.future = future
-        self.submitted_at = submitted_at
-        """Loop time, before it waited for a place."""
-        self.on_progress = on_progress
-        self.progress: Progress | None = None
-        """What its handler last reported."""
-        self.attempt = 1
-        self.link: WorkerLink | None = None
-        """Who works on it now."""
-        self.waits = False
-        """Whether the line counts it."""
+    unit: WorkUnit
+    order: int
+    future: asyncio.Future[ResultUnit]
+    submitted_at: float = 0.0
+    """Loop time, before it waited for a place."""
+    on_progress: Callable[[Progress], None] | None = None
+    progress: Progress | None = None
+    """What its handler last reported."""
+    attempt: int = 1
+    link: WorkerLink | None = None
+    """Who works on it now."""
+    waits: bool = False
+    """Whether the line counts it."""
 
 
 class WaitingLine:
@@ -57,6 +49,9 @@ class WaitingLine:
         self._heap: list[tuple[int, int, PendingUnit]] = []
         self.waiting = 0
         """Units in the line. Read by others, changed here only."""
+        self.claims = 0
+        """Units in the line and submitters on their way into it. While there are none, a newcomer need not ask whether
+        it is full. Read by others, changed here only."""
         self._submitters: deque[asyncio.Future[None]] = deque()
         self._called = 0
         """Submitters who have been told of their place and have not come yet: it is theirs."""
@@ -75,6 +70,7 @@ class WaitingLine:
         """Wait, in order of arrival, until the line has a place. Then `push`, or `admit` who comes next."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._submitters.append(turn)
+        self.claims += 1
         try:
             await turn
         except asyncio.CancelledError:
@@ -84,6 +80,8 @@ class WaitingLine:
             elif turn in self._submitters:  # else it was passed over meanwhile
                 self._submitters.remove(turn)
             raise
+        finally:
+            self.claims -= 1
         self._called -= 1
 
     def push(self, pending: PendingUnit) -> None:
@@ -91,6 +89,7 @@ class WaitingLine:
         heapq.heappush(self._heap, (-pending.unit.priority, pending.order, pending))
         pending.waits = True
         self.waiting += 1
+        self.claims += 1
 
     def pop(self) -> PendingUnit | None:
         """The next unit to do; None if nobody waits."""
@@ -99,6 +98,7 @@ class WaitingLine:
             if not pending.future.done():
                 pending.waits = False
                 self.waiting -= 1
+                self.claims -= 1
                 self.admit()
                 return pending
         return None
@@ -109,6 +109,7 @@ class WaitingLine:
             return
         pending.waits = False
         self.waiting -= 1
+        self.claims -= 1
         if len(self._heap) > 2 * self.capacity:
             self._heap = [entry for entry in self._heap if entry[2].waits]
             heapq.heapify(self._heap)

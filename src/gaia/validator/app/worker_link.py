@@ -18,7 +18,7 @@ import msgspec
 
 from gaia.contracts.errors import ValidatorFault
 from gaia.contracts.unit import WorkUnit
-from gaia.validator.app.ipc import FrameReader, encode_frame
+from gaia.validator.app.ipc import LENGTH, Frame, FrameReader, encode_frame, unsent
 from gaia.validator.app.memory import AnonymousMemory
 from gaia.validator.app.waiting_line import PendingUnit
 from gaia.validator.utils.ipc_types import Dispatch, FromWorker, Hello, Leaving, Prepare, Progressed, Result, Retire
@@ -63,6 +63,8 @@ class WorkerLink(asyncio.Protocol):
         self._owner = owner
         self._loop = loop
         self._transport: asyncio.Transport
+        self._descriptor = -1
+        """The stream's, while its transport is not closing."""
         self._frames = FrameReader()
         self._pidfd = -1
         self._memory: AnonymousMemory | None = None
@@ -80,6 +82,7 @@ class WorkerLink(asyncio.Protocol):
         """Ask the kernel who has dialled in, and to be told of its end. Strangers are cut off."""
         self._transport = cast(asyncio.Transport, transport)
         peer = cast(socket.socket, transport.get_extra_info("socket"))
+        self._descriptor = peer.fileno()
         self.pid, uid, _ = _UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
         if uid != os.geteuid():
             self._transport.abort()
@@ -97,12 +100,12 @@ class WorkerLink(asyncio.Protocol):
         trusted.
         """
         try:
-            for body in self._frames.feed(data):
-                message = _decoder.decode(body)
-                if type(message) is Result:
-                    self._owner.worker_answered(self, message)
-                else:
-                    self._received(message)
+            whole = len(data) > LENGTH.size and LENGTH.unpack_from(data)[0] == len(data) - LENGTH.size
+            if whole and not self._frames.rest:
+                self._received(_decoder.decode(data[LENGTH.size :]))
+            else:
+                for body in self._frames.feed(data):
+                    self._received(_decoder.decode(body))
         except (msgspec.MsgspecError, ValidatorFault):
             self._transport.abort()
             self.kill()
@@ -124,16 +127,16 @@ class WorkerLink(asyncio.Protocol):
     def dispatch(self, unit: WorkUnit, attempt: int) -> None:
         """Send a unit. Raises FrameTooLarge, or TypeError and its like for what MessagePack cannot carry."""
         message = Dispatch(unit.unit_id, attempt, unit.handler, unit.timeout_s, unit.payload)
-        self._transport.write(encode_frame(_encoder, message))
+        self._send(encode_frame(_encoder, message))
 
     def prepare(self, handlers: tuple[str, ...]) -> None:
         """Have the worker import what it will need."""
-        self._transport.write(encode_frame(_encoder, Prepare(handlers)))
+        self._send(encode_frame(_encoder, Prepare(handlers)))
 
     def retire(self) -> None:
         """Tell the worker that nothing more will come."""
         self.leaving = True
-        self._transport.write(encode_frame(_encoder, Retire()))
+        self._send(encode_frame(_encoder, Retire()))
 
     def memory_bytes(self) -> int:
         """Anonymous resident memory now."""
@@ -141,10 +144,9 @@ class WorkerLink(asyncio.Protocol):
 
     def read_now(self) -> None:
         """Take in what the worker has already written, before something is held against it."""
-        descriptor = self._transport.get_extra_info("socket").fileno()
         while not self._transport.is_closing():
             try:
-                data = os.read(descriptor, _READ_BYTES)
+                data = os.read(self._descriptor, _READ_BYTES)
             except (BlockingIOError, ConnectionResetError):
                 return
             if not data:
@@ -166,8 +168,25 @@ class WorkerLink(asyncio.Protocol):
         self._forget_memory()
         self._transport.abort()
 
-    def _received(self, message: Hello | Progressed | Leaving) -> None:
+    def _send(self, frame: Frame) -> None:
+        """Into the stream at once, so that the worker begins while we keep our books. The transport, which would wait
+        for the end of the loop's turn, gets what the stream does not take.
+        """
+        transport, sent_bytes = self._transport, 0
+        if transport.is_closing():  # the descriptor's number may be another's soon
+            return
+        if not transport.get_write_buffer_size():  # else it is behind, and we after it
+            try:
+                sent_bytes = os.writev(self._descriptor, frame)
+            except OSError:  # full, or broken: the transport finds out which, and says so
+                sent_bytes = 0
+        if sent_bytes < LENGTH.size + len(frame[1]):
+            transport.writelines(unsent(frame, sent_bytes))
+
+    def _received(self, message: FromWorker) -> None:
         match message:
+            case Result():
+                self._owner.worker_answered(self, message)
             case Hello():
                 if self.slot >= 0:
                     raise StrangeWorker(f"worker {self.pid} said hello twice")
