@@ -41,7 +41,8 @@ class MemoryGroups:
             ourselves = self._root / _OURSELVES
             ourselves.mkdir(exist_ok=True)
             for pid in (self._root / "cgroup.procs").read_text(encoding="ascii").split():
-                (ourselves / "cgroup.procs").write_text(pid, encoding="ascii")
+                with contextlib.suppress(ProcessLookupError):  # a neighbour that has ended meanwhile
+                    (ourselves / "cgroup.procs").write_text(pid, encoding="ascii")
             (self._root / "cgroup.subtree_control").write_text("+memory", encoding="ascii")
         except OSError as error:
             self._log.warning("memory_groups_unusable", folder=str(self._root), error=str(error))
@@ -55,13 +56,19 @@ class MemoryGroups:
         try:
             group.mkdir(exist_ok=True)
             (group / "memory.max").write_text(str(self.limit_bytes), encoding="ascii")
+            if (swap := group / "memory.swap.max").exists():  # else it grows on there, where nobody looks
+                swap.write_text("0", encoding="ascii")
             (group / "cgroup.procs").write_text(str(pid), encoding="ascii")
         except OSError as error:
             self._log.warning("worker_not_in_group", slot=slot, pid=pid, error=str(error))
 
 
 def own_group(proc: Path = Path("/proc/self")) -> Path | None:
-    """The folder of this process's version-2 group, if it can have a memory limit below it."""
+    """The folder of this process's version-2 group, if it can have a memory limit below it.
+
+    In the leaf that a start before this one made (what it was started from is in there too), or systemd with
+    `DelegateSubgroup=supervisor`, ours is the one above.
+    """
     try:
         mounts = (proc / "mountinfo").read_text(encoding="utf-8").splitlines()
         groups = (proc / "cgroup").read_text(encoding="utf-8").splitlines()
@@ -72,7 +79,8 @@ def own_group(proc: Path = Path("/proc/self")) -> Path | None:
     paths = [line[len("0::/") :] for line in groups if line.startswith("0::/")]
     if not mounted or not paths:
         return None
-    folder = Path(mounted[0]) / paths[0]
+    leaf = Path(mounted[0]) / paths[0]
+    folder = leaf.parent if leaf.name == _OURSELVES else leaf
     with contextlib.suppress(OSError):
         if "memory" in (folder / "cgroup.controllers").read_text(encoding="ascii").split():
             return folder

@@ -1,7 +1,7 @@
 """Which cgroup may be used, and what is written where.
 
-No machine of ours delegates one to its tests, so the folder here only looks like a group: these tests hold the order
-and content of the writes to cgroups(7), not the kernel's answer.
+The folder here only looks like a group: these tests hold the order and content of the writes to cgroups(7). What the
+kernel makes of them is in tests/integration/test_memory_groups.py, for machines that delegate one.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def group_folder(tmp_path: Path, controllers: str = "cpu memory pids\n") -> Path
     folder = tmp_path / "sys" / "gaia.service"
     (folder / "supervisor").mkdir(parents=True)
     (folder / "worker-1").mkdir()
+    (folder / "worker-1" / "memory.swap.max").write_text("max\n")
     (folder / "cgroup.controllers").write_text(controllers)
     (folder / "cgroup.procs").write_text("41\n")
     (folder / "cgroup.subtree_control").write_text("")
@@ -42,6 +43,12 @@ def group_folder(tmp_path: Path, controllers: str = "cpu memory pids\n") -> Path
 def test_our_group_is_found_by_its_mount_and_path(tmp_path: Path) -> None:
     folder = group_folder(tmp_path)
     assert own_group(proc_folder(tmp_path, mounted=tmp_path / "sys")) == folder
+
+
+def test_in_the_leaf_of_an_earlier_start_our_group_is_the_one_above(tmp_path: Path) -> None:
+    folder = group_folder(tmp_path)
+    proc = proc_folder(tmp_path, mounted=tmp_path / "sys", groups="0::/gaia.service/supervisor\n")
+    assert own_group(proc) == folder
 
 
 @pytest.mark.parametrize(
@@ -81,8 +88,15 @@ def test_we_move_into_a_leaf_before_memory_is_handed_down(tmp_path: Path) -> Non
     assert (folder / "cgroup.subtree_control").read_text() == "+memory"
     groups.hold(1, 77)
     assert (folder / "worker-1" / "memory.max").read_text() == str(LIMIT)
+    assert (folder / "worker-1" / "memory.swap.max").read_text() == "0"
     assert (folder / "worker-1" / "cgroup.procs").read_text() == "77"
     assert json.loads(stream.getvalue())["event"] == "memory_groups_used"
+
+
+def test_a_kernel_without_swap_bounds_memory_all_the_same(tmp_path: Path) -> None:
+    folder = group_folder(tmp_path)
+    MemoryGroups(folder, LIMIT, EventLog(stream=io.StringIO())).hold(0, 77)
+    assert sorted(path.name for path in (folder / "worker-0").iterdir()) == ["cgroup.procs", "memory.max"]
 
 
 def test_what_the_kernel_refuses_is_logged_and_done_without(tmp_path: Path) -> None:
