@@ -23,7 +23,7 @@ from zarr.codecs import BloscCodec
 from benchmarks.measuring import Figure, Report, Size, Timings, interleaved
 from benchmarks.scoring.fields import Cube, Field, Sample, area_weights, samples, turned
 from benchmarks.scoring.frozen import Frozen, freeze
-from gaia.tasks.defined_tasks.weather.scoring.moments import field_moments
+from gaia.tasks.defined_tasks.weather.scoring.moments import Yardstick
 from gaia.tasks.defined_tasks.weather.sources.open_store import open_store
 from gaia.tasks.defined_tasks.weather.sources.zarr_blocks import ZarrBlocks
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import Era5Payload
@@ -72,10 +72,10 @@ def _fields(folder: Path, sample: Sample, size: Size) -> Timings:
     stores = [
         open_store(path) for path in (payload.truth_path, payload.climatology_path, payload.reference_path) if path
     ]
-    rest = [[store.read(wanted) for wanted in payload.spec.fields()] for store in stores]
+    yardsticks = _yardsticks([[store.read(wanted) for wanted in payload.spec.fields()] for store in stores], sample)
     cases: dict[str, Callable[[], object]] = {
         **_alone(frozen.chunks, (1, 1, *sample.truth.shape)),
-        "sums": lambda: _score_fields([sample.forecast] * size.levels, rest, sample),
+        "sums": lambda: _score_fields([sample.forecast] * size.levels, yardsticks, sample),
         "score": lambda: handle_era5_unit(frozen.payload),
         "our reader": lambda: [blocks.read((0, level), out=field) for level in range(size.levels)],
         "zarr-python": lambda: [array[0, level] for level in range(size.levels)],
@@ -96,10 +96,11 @@ def _small_chunks(folder: Path, sample: Sample, size: Size) -> Timings:
     assert blocks is not None  # noqa: S101  the codec above is its kind
     block = np.empty(shape[1:], dtype=np.float32)
     rest = [turned(np.roll(sample.truth, shift, axis=1), size.levels) for shift in (0, 3, 6)]
+    yardsticks = _yardsticks(rest, sample)
     cases: dict[str, Callable[[], object]] = {
         **_alone(files, chunks),
-        "sums": lambda: _score_fields(forecast, rest, sample),
-        "score": lambda: _score_blocks(blocks, block, rest, sample),
+        "sums": lambda: _score_fields(forecast, yardsticks, sample),
+        "score": lambda: _score_blocks(blocks, block, yardsticks, sample),
         "our reader": lambda: blocks.read((0,), out=block),
         "zarr-python": lambda: array[0],
     }
@@ -125,20 +126,28 @@ def _alone(files: tuple[Path, ...], chunk_shape: tuple[int, ...]) -> dict[str, C
     }
 
 
-def _score_blocks(blocks: ZarrBlocks, block: Cube, rest: list[Cube], sample: Sample) -> None:
+def _score_blocks(blocks: ZarrBlocks, block: Cube, yardsticks: list[Yardstick], sample: Sample) -> None:
     digests: dict[str, str] = {}
 
     def digest(key: str, encoded: memoryview) -> None:
         digests[key] = blake3(encoded).hexdigest()
 
-    _score_fields(blocks.read((0,), out=block, seen=digest), rest, sample)
+    _score_fields(blocks.read((0,), out=block, seen=digest), yardsticks, sample)
 
 
-def _score_fields(forecast: Iterable[Field], rest: Iterable[Iterable[Field]], sample: Sample) -> None:
-    weights, limits = area_weights(sample.truth.shape), VARIABLES[sample.variable].plausible
-    for values, truth, climatology, reference in zip(forecast, *rest, strict=True):
-        baselines = {"truth": truth, "climatology": climatology, "reference": reference}
-        field_moments(limits, forecast=values, **baselines, area_weights=weights)
+def _score_fields(forecast: Iterable[Field], yardsticks: list[Yardstick], sample: Sample) -> None:
+    limits = VARIABLES[sample.variable].plausible
+    for values, yardstick in zip(forecast, yardsticks, strict=True):
+        yardstick.moments(values, limits)
+
+
+def _yardsticks(baselines: Iterable[Iterable[Field]], sample: Sample) -> list[Yardstick]:
+    """Of truths, climatologies and references, as a worker has them after the first forecast."""
+    weights = area_weights(sample.truth.shape)
+    return [
+        Yardstick(truth=truth, climatology=climatology, reference=reference, area_weights=weights)
+        for truth, climatology, reference in zip(*baselines, strict=True)
+    ]
 
 
 def frozen_lead(folder: Path, size: Size, *, fields: int | None = None) -> Frozen:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gaia.tasks.defined_tasks.weather.scoring import comoments, ensemble, extremes, moments
+from gaia.tasks.defined_tasks.weather.scoring import comoments, ensemble, extremes, moments_kernel
+from gaia.tasks.defined_tasks.weather.scoring.compiled import Argument, Kernel
 
 _RANDOM = np.random.default_rng(5)
 _FIELDS = _RANDOM.normal(250.0, 10.0, (4, 6, 9)).astype(np.float32)
@@ -16,12 +17,31 @@ _FIELDS[1, 2, 3] = _FIELDS[2, 5] = np.nan
 _MEMBERS = _RANDOM.normal(250.0, 10.0, (5, 6, 9)).astype(np.float32)
 _POINTS = _RANDOM.uniform(0.0, 1.0, (6, 9)) * (_RANDOM.random((6, 9)) < 0.7)
 _ROWS = np.array([0.1, 0.0, 0.2, 0.3, 0.2, 0.2])
+_WHOLE = _RANDOM.normal(250.0, 10.0, (4, 6, 9)).astype(np.float32)
 _NUMBERS = [250.0, 240.0, 260.0]
 """An origin, and limits that some values are beyond."""
 
 _CASES = [
-    pytest.param(moments._accumulate, moments._accumulate_rows, [*_FIELDS, _ROWS, *_NUMBERS], 14, id="moments, rows"),
-    pytest.param(moments._accumulate_points, moments._accumulate_each, [*_FIELDS, _POINTS, *_NUMBERS], 14, id="points"),
+    *(
+        pytest.param(
+            moments_kernel.accumulate_rows,
+            moments_kernel._accumulate_rows,
+            [*_WHOLE, _ROWS, *_NUMBERS, settled],
+            14,
+            id=f"moments, settled: {settled}",
+        )
+        for settled in (0, 1)
+    ),
+    *(
+        pytest.param(
+            moments_kernel.accumulate_points,
+            moments_kernel._accumulate_each,
+            [*_FIELDS, weights, *_NUMBERS],
+            14,
+            id=f"moments, {name}",
+        )
+        for name, weights in (("points", _POINTS), ("rows with gaps", _ROWS[:, None]))
+    ),
     pytest.param(
         comoments._accumulate, comoments._accumulate_rows, [*_FIELDS[:3], _POINTS, 1.0, 2.0], 6, id="comoments"
     ),
@@ -40,3 +60,27 @@ def test_a_kernel_does_what_its_python_says(
             run(*arguments, row)
     assert np.isfinite(sums).all()
     assert sums[0] == pytest.approx(sums[1], rel=1e-12)
+
+
+def _double(numbers: Any, factor: float, sums: Any) -> None:
+    for j in range(numbers.shape[0]):
+        sums[j] += factor * numbers[j, 0]
+
+
+def _double_through_memory(numbers: Any, factor: float, sums: Any) -> None:
+    sums += factor * numbers[:, 0].copy()  # which only numba's own run time can allocate
+
+
+@pytest.mark.parametrize("function", [_double, _double_through_memory])
+def test_a_kernel_with_arguments_given_beforehand_does_the_same(function: Callable[..., None]) -> None:
+    kernel = Kernel(function, Argument.FIELD, Argument.NUMBER, Argument.SUMS)
+    numbers = np.array([[1.0], [3.0]], dtype=np.float32)
+    cases = [
+        (kernel.bound(0, numbers), (2.0,)),
+        (kernel.bound(0, numbers, 2.0), ()),
+        (kernel.bound(1, 2.0), (numbers,)),
+    ]
+    for bound, rest in cases:
+        sums = np.zeros(2)
+        bound(*rest, sums)
+        assert sums.tolist() == [2.0, 6.0]

@@ -27,6 +27,7 @@ from gaia.tasks.defined_tasks.weather.scoring.moments import (
     NoFiniteTruth,
     NonFiniteForecast,
     OutsideLimits,
+    Yardstick,
     field_moments,
 )
 
@@ -210,6 +211,46 @@ _ROWS = hnp.arrays(
     st.tuples(st.integers(1, 6), st.integers(1, 20)),
     elements=st.floats(-1000, 1000, width=32),
 )
+
+
+@given(data=st.data(), truth=_ROWS)
+def test_a_forecast_has_the_same_digits_whichever_was_measured_first(data: st.DataObject, truth: Field) -> None:
+    def another(elements: Any) -> Field:
+        return data.draw(hnp.arrays(np.float32, truth.shape, elements=elements))
+
+    finite = st.floats(-1000, 1000, width=32)
+    baselines = {name: another(st.one_of(finite, st.just(np.nan))) for name in ("climatology", "reference")}
+    given_fields = {"truth": truth, **data.draw(st.sampled_from([baselines, {}]))}
+    weights = np.array(data.draw(st.lists(st.sampled_from([0.0, 0.25, 1.0]), min_size=len(truth), max_size=len(truth))))
+    forecasts = [another(finite) for _ in range(3)]
+    try:
+        alone = [field_moments(forecast=f, **given_fields, area_weights=weights) for f in forecasts]
+    except NoFiniteTruth:
+        return
+    yardstick = Yardstick(**given_fields, area_weights=weights)
+    assert [yardstick.moments(f) for f in forecasts[::-1]] == alone[::-1]
+    assert [yardstick.moments(f) for f in forecasts] == alone
+
+
+def test_rows_that_fill_every_vector_have_the_same_digits_the_second_time() -> None:
+    forecast, truth, climatology, reference = np.random.default_rng(3).normal(250.0, 10.0, (4, 3, 1441)).astype("f4")
+    yardstick = Yardstick(truth=truth, climatology=climatology, reference=reference, area_weights=np.full(3, 1 / 3))
+    assert yardstick.moments(forecast) == yardstick.moments(forecast)
+
+
+def test_a_bad_forecast_leaves_no_trace_in_the_next_one() -> None:
+    good, truth, climatology, reference = _fields(250.0, 10.0)
+    yardstick = Yardstick(truth=truth, climatology=climatology, reference=reference, area_weights=_WEIGHTS)
+    bad = good.copy()
+    bad[2, 3] = np.nan
+    for _ in range(2):
+        with pytest.raises(NonFiniteForecast):
+            yardstick.moments(bad)
+        with pytest.raises(OutsideLimits):
+            yardstick.moments(good, (300.0, 400.0))
+        with pytest.raises(GridMismatch):
+            yardstick.moments(good[1:])
+        assert yardstick.moments(good) == _moments([good, truth, climatology, reference])
 
 
 @given(data=st.data(), truth=_ROWS)

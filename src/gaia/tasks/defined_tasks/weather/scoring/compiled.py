@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
-from gaia.tasks.defined_tasks.weather.scoring.native_kernel import MAY_REORDER, KernelUnlinkable, native
+from gaia.tasks.defined_tasks.weather.scoring.native_kernel import MAY_REORDER, KernelUnlinkable, NativeCall, native
 
 
 class Argument(Enum):
@@ -26,6 +26,7 @@ class Argument(Enum):
     POINTS = ("float64", 2, False)
     """(nlat, nlon), a weight a point."""
     NUMBER = ("float64", 0, False)
+    COUNT = ("int64", 0, False)
     SUMS = ("float64", 1, True)
     """What the kernel adds to."""
 
@@ -51,6 +52,13 @@ class Kernel:
         """Run it; the last argument is the array of sums."""
         run = self._compiled or self._compile_once()
         run(*arguments)
+
+    def bound(self, first: int, *fixed: Any) -> Callable[..., None]:
+        """What takes the other arguments, those from place `first` on being given: for arrays that are used often."""
+        run = self._compiled or self._compile_once()
+        if isinstance(run, NativeCall):
+            return run.bound(first, fixed)
+        return lambda *rest: run(*rest[:first], *fixed, *rest[first:])
 
     def _compile_once(self) -> Callable[..., None]:
         with self._lock:

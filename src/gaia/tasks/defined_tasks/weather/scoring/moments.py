@@ -1,7 +1,7 @@
 """The statistics of one field in one pass, and how they add up: statistic -> mergeable aggregate -> metric.
 
-Owns the kernel that every score needs; rarer statistics have their own (`comoments`, `extremes`, `ensemble`), so
-that this one stays fast. Never roots, divides or clamps: that is `metrics`.
+Owns the statistics that every score needs; rarer ones have modules of their own (`comoments`, `extremes`, `ensemble`),
+so that these stay fast. Never roots, divides or clamps: that is `metrics`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from gaia.tasks.defined_tasks.weather.scoring.compiled import Argument, Kernel
 from gaia.tasks.defined_tasks.weather.scoring.field import (
     BadField,
     Field,
@@ -25,9 +24,26 @@ from gaia.tasks.defined_tasks.weather.scoring.field import (
     require_alike,
 )
 from gaia.tasks.defined_tasks.weather.scoring.grid import require_weights
+from gaia.tasks.defined_tasks.weather.scoring.moments_kernel import (
+    ABSOLUTE_ERROR,
+    OF_THE_FORECAST,
+    SUMS,
+    WITHIN,
+    accumulate_points,
+    accumulate_rows,
+)
 from gaia.tasks.defined_tasks.weather.scoring.sums import Sums, between
 
-__all__ = ["BadField", "Field", "Moments", "NoFiniteTruth", "NonFiniteForecast", "OutsideLimits", "field_moments"]
+__all__ = [
+    "BadField",
+    "Field",
+    "Moments",
+    "NoFiniteTruth",
+    "NonFiniteForecast",
+    "OutsideLimits",
+    "Yardstick",
+    "field_moments",
+]
 
 
 class Moments(Sums, frozen=True, kw_only=True):
@@ -91,6 +107,67 @@ class Moments(Sums, frozen=True, kw_only=True):
         )
 
 
+class Yardstick:
+    """Truth, climatology and reference of one field, for all forecasts of it.
+
+    Keeps the sums in which a forecast has no part, where there are no gaps: they are taken with the first forecast, and
+    every other one costs a pass over itself, truth and climatology. The digits are the same either way.
+    """
+
+    def __init__(
+        self,
+        *,
+        truth: Field,
+        climatology: Field | None = None,
+        reference: Field | None = None,
+        area_weights: NDArray[np.float64],
+    ) -> None:
+        """Arguments and errors are those of `field_moments`."""
+        arrays = {"truth": truth, "climatology": climatology, "reference": reference}
+        require_alike(arrays, truth.shape if truth.ndim == 2 else (1, 1))
+        require_weights(area_weights, truth.shape)
+        self._has_climatology, self._has_reference = climatology is not None, reference is not None
+        t = np.ascontiguousarray(truth)
+        # The truth stands in for an absent field: it is in the cache already, and those sums are dropped.
+        c, r = (t if array is None else np.ascontiguousarray(array) for array in (climatology, reference))
+        self._shape = t.shape
+        self._origin = _some_truth(t, c, r, area_weights)
+        by_rows = area_weights.ndim == 1
+        weights = area_weights[:, None] / t.shape[1] if by_rows else area_weights
+        self._fields = t, c, r, weights, self._origin
+        self._row_by_row = accumulate_rows.bound(1, t, c, r, weights[:, 0], self._origin) if by_rows else None
+        self._settled: NDArray[np.float64] | None = None
+
+    def moments(self, forecast: Field, limits: tuple[float, float] | None = None) -> Moments:
+        """All sums of one forecast of the field; arguments and errors are those of `field_moments`."""
+        require_alike({"forecast": forecast}, self._shape)
+        low, high = (float(np.float32(limit)) for limit in limits or (-math.inf, math.inf))
+        sums = self._sums(np.ascontiguousarray(forecast), low, high)
+        if limits is not None and sums[WITHIN] != forecast.size:
+            outside = forecast.size - int(sums[WITHIN])
+            raise OutsideLimits(f"{outside} of {forecast.size} values are not from {low:g} to {high:g}")
+        if not math.isfinite(sums[ABSOLUTE_ERROR]):
+            raise blame_forecast(forecast)
+        return _moments(sums, self._origin, has_climatology=self._has_climatology, has_reference=self._has_reference)
+
+    def _sums(self, forecast: Field, low: float, high: float) -> NDArray[np.float64]:
+        settled = self._settled
+        sums = np.zeros(SUMS, dtype=np.float64) if settled is None else settled.copy()
+        if self._row_by_row is not None:
+            self._row_by_row(forecast, low, high, 0 if settled is None else 1, sums)
+            if settled is not None:
+                return sums
+            of_the_field = sums.copy()
+            of_the_field[OF_THE_FORECAST] = 0.0
+            if np.isfinite(of_the_field).all():
+                self._settled = of_the_field
+                return sums
+            self._row_by_row = None  # it has gaps
+            sums[:] = 0.0
+        accumulate_points(forecast, *self._fields, low, high, sums)
+        return sums
+
+
 def field_moments(
     limits: tuple[float, float] | None = None,
     /,
@@ -114,25 +191,8 @@ def field_moments(
     Raises OutsideLimits (NaN is outside), NonFiniteForecast, NoFiniteTruth, GridMismatch (shapes differ) and
     BadField (not float32, or not 2-d).
     """
-    shape = truth.shape
-    arrays = {"truth": truth, "forecast": forecast, "climatology": climatology, "reference": reference}
-    require_alike(arrays, shape if truth.ndim == 2 else (1, 1))
-    require_weights(area_weights, shape)
-    t = np.ascontiguousarray(truth)
-    # The truth stands in for an absent field: it is in the cache already, and those sums are dropped.
-    f, c, r = (t if array is None else np.ascontiguousarray(array) for array in (forecast, climatology, reference))
-    sums = np.zeros(_SUMS, dtype=np.float64)
-    origin = _some_truth(t, c, r, area_weights)
-    low, high = (float(np.float32(limit)) for limit in limits or (-math.inf, math.inf))
-    if area_weights.ndim == 1:
-        _accumulate(f, t, c, r, area_weights / shape[1], origin, low, high, sums)
-    else:
-        _accumulate_points(f, t, c, r, area_weights, origin, low, high, sums)
-    if limits is not None and sums[_WITHIN] != f.size:
-        raise OutsideLimits(f"{f.size - int(sums[_WITHIN])} of {f.size} values are not from {low:g} to {high:g}")
-    if not math.isfinite(sums[_ABSOLUTE_ERROR]):
-        raise blame_forecast(forecast)
-    return _moments(sums, origin, has_climatology=climatology is not None, has_reference=reference is not None)
+    baselines = {"climatology": climatology, "reference": reference}
+    return Yardstick(truth=truth, **baselines, area_weights=area_weights).moments(forecast, limits)
 
 
 def _some_truth(truth: Field, climatology: Field, reference: Field, area_weights: NDArray[np.float64]) -> float:
@@ -140,12 +200,15 @@ def _some_truth(truth: Field, climatology: Field, reference: Field, area_weights
 
     Only there: what stands for a missing value where nothing counts, such as 1e20, would cost all digits.
     """
-    for j in np.flatnonzero(area_weights.reshape(truth.shape[0], -1).any(axis=1)):
-        counts = (
-            (area_weights[j] > 0.0) & np.isfinite(truth[j]) & np.isfinite(climatology[j]) & np.isfinite(reference[j])
-        )
+    for t, c, r, w in zip(truth, climatology, reference, area_weights, strict=True):
+        if not w.any():
+            continue
+        first = float(t[0])
+        if w.ndim == 0 and math.isfinite(first) and math.isfinite(c[0]) and math.isfinite(r[0]):
+            return first  # nearly always, and a look at the whole row costs as much as a coarse field's sums
+        counts = (w > 0.0) & np.isfinite(t) & np.isfinite(c) & np.isfinite(r)
         if counts.any():
-            return float(truth[j, counts.argmax()])
+            return float(t[counts.argmax()])
     if not np.isfinite(truth).any():
         raise NoFiniteTruth("the truth has not one finite value in this field")
     raise NoFiniteTruth("truth, climatology and reference have no finite point in common where points count")
@@ -169,112 +232,3 @@ def _moments(sums: NDArray[np.float64], origin: float, *, has_climatology: bool,
         error_variation=max(squared - error * error / finite, 0.0),
         truth_eddy_variation=eddy,
     )
-
-
-_SUMS = 14
-_ABSOLUTE_ERROR, _WITHIN = 2, 13
-
-
-def _accumulate_rows(  # type: ignore[no-untyped-def]  # noqa: PLR0917  numba takes positions only
-    forecast, truth, climatology, reference, point_weights, origin, low, high, sums
-) -> None:
-    for j in range(truth.shape[0]):
-        f_row, t_row, c_row, r_row = forecast[j], truth[j], climatology[j], reference[j]
-        if point_weights[j] == 0.0:
-            for i in range(f_row.size):
-                f = np.float64(f_row[i])
-                sums[13] += 1.0 if (f >= low) & (f <= high) else 0.0
-            continue
-        # Most rows have no gaps, and need not look for any: one in truth, climatology or reference would show in
-        # q1, bb or ee, for no sum of squares of float32 values overflows a float64.
-        for gaps in (False, True):
-            n = within = 0
-            d1 = ad = d2 = ab = aa = bb = ee = q1 = q2 = qd = 0.0
-            for i in range(t_row.size):
-                t, c, r = np.float64(t_row[i]), np.float64(c_row[i]), np.float64(r_row[i])
-                # Three float32 values cannot overflow a float64, so the sum is finite exactly if all three are.
-                counts = abs(t + c + r) < np.inf if gaps else True
-                f = np.float64(f_row[i])
-                within += 1 if (f >= low) & (f <= high) else 0
-                d = f - t if counts else 0.0
-                a = f - c if counts else 0.0
-                b = t - c if counts else 0.0
-                e = r - t if counts else 0.0
-                q = t - origin if counts else 0.0
-                n += 1 if counts else 0
-                d1 += d
-                ad += abs(d)
-                d2 += d * d
-                ab += a * b
-                aa += a * a
-                bb += b * b
-                ee += e * e
-                q1 += q
-                q2 += q * q
-                qd += q * d
-            if abs(q1) + bb + ee < np.inf:
-                break
-        w = point_weights[j]
-        eddy = max(q2 - q1 * q1 / n, 0.0) if n > 0 else 0.0
-        sums[0] += w * n
-        sums[1] += w * d1
-        sums[2] += w * ad
-        sums[3] += w * d2
-        sums[4] += w * ab
-        sums[5] += w * aa
-        sums[6] += w * bb
-        sums[7] += w * ee
-        sums[8] += w * q1
-        sums[9] += w * q2
-        sums[10] += w * qd
-        sums[11] += w * eddy
-        sums[12] += w * t_row.size
-        sums[13] += within
-
-
-_accumulate = Kernel(
-    _accumulate_rows,
-    *[Argument.FIELD] * 4,
-    *(Argument.ROWS, *[Argument.NUMBER] * 3, Argument.SUMS),
-)
-
-
-def _accumulate_each(  # type: ignore[no-untyped-def]  # noqa: PLR0917  numba takes positions only
-    forecast, truth, climatology, reference, point_weights, origin, low, high, sums
-) -> None:
-    for j in range(truth.shape[0]):
-        f_row, t_row, c_row, r_row, w_row = forecast[j], truth[j], climatology[j], reference[j], point_weights[j]
-        n = d1 = ad = d2 = ab = aa = bb = ee = q1 = q2 = qd = area = within = 0.0
-        for i in range(t_row.size):
-            w, t, c, r = w_row[i], np.float64(t_row[i]), np.float64(c_row[i]), np.float64(r_row[i])
-            counts = (w > 0.0) & (abs(t + c + r) < np.inf)
-            f = np.float64(f_row[i])
-            within += 1.0 if (f >= low) & (f <= high) else 0.0
-            d = f - t if counts else 0.0
-            a = f - c if counts else 0.0
-            b = t - c if counts else 0.0
-            e = r - t if counts else 0.0
-            q = t - origin if counts else 0.0
-            area += w
-            n += w if counts else 0.0
-            d1 += w * d
-            ad += w * abs(d)
-            d2 += w * (d * d)
-            ab += w * (a * b)
-            aa += w * (a * a)
-            bb += w * (b * b)
-            ee += w * (e * e)
-            q1 += w * q
-            q2 += w * (q * q)
-            qd += w * (q * d)
-        eddy = max(q2 - q1 * q1 / n, 0.0) if n > 0.0 else 0.0
-        row = (n, d1, ad, d2, ab, aa, bb, ee, q1, q2, qd, eddy, area, within)
-        for k in range(14):
-            sums[k] += row[k]
-
-
-_accumulate_points = Kernel(
-    _accumulate_each,
-    *[Argument.FIELD] * 4,
-    *(Argument.POINTS, *[Argument.NUMBER] * 3, Argument.SUMS),
-)

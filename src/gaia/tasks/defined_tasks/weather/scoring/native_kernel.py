@@ -50,11 +50,10 @@ Parameter = tuple[str, int, bool]
 Call = Callable[..., None]
 
 
-def native(function: Call, parameters: Sequence[Parameter]) -> Call:
+def native(function: Call, parameters: Sequence[Parameter]) -> NativeCall:
     """`function` as machine code: the code that is kept, if it is of this function, or else compiled and kept.
 
-    It is called as the function itself and releases the interpreter's lock. It must return nothing, allocate
-    nothing and call only arithmetic. Raises KernelUnlinkable; its calls raise KernelMisused and KernelFailed.
+    It must return nothing, allocate nothing and call only arithmetic. Raises KernelUnlinkable.
     """
     paths = code_paths(function, parameters)
     owners = {0, os.geteuid(), Path(inspect.getfile(function)).stat().st_uid}
@@ -62,7 +61,7 @@ def native(function: Call, parameters: Sequence[Parameter]) -> Call:
     if code is None:
         code = _compile(function, parameters)
         any(_write(path, code) for path in paths)  # the first that takes it is enough
-    return _linked(code, function.__name__, parameters)
+    return NativeCall(code, function.__name__, parameters)
 
 
 def code_paths(function: Call, parameters: Sequence[Parameter]) -> list[Path]:
@@ -129,21 +128,44 @@ def _numba_type(parameter: Parameter) -> Any:
     return types.Array(scalar, ndim, "C", readonly=not writable) if ndim else scalar
 
 
-def _linked(code: bytes, name: str, parameters: Sequence[Parameter]) -> Call:
-    engine, address = _link(code)
-    types = [c_type for parameter in parameters for c_type in _c_types(parameter)]
-    # numba's own convention: where to put the result and the exception, then the arguments unpacked
-    entry = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, *types)(address)
+class NativeCall:
+    """Runs linked machine code; called as the function that it was made of, and releases the interpreter's lock.
 
-    def call(*arguments: Any) -> None:
-        pairs = zip(parameters, arguments, strict=True)
-        unpacked = [part for parameter, argument in pairs for part in _unpacked(parameter, argument)]
+    Its calls raise KernelMisused and KernelFailed.
+    """
+
+    def __init__(self, code: bytes, name: str, parameters: Sequence[Parameter]) -> None:
+        self._engine, address = _link(code)  # the engine owns the code
+        self._name = name
+        self._parameters = parameters
+        types = [c_type for parameter in parameters for c_type in _c_types(parameter)]
+        # numba's own convention: where to put the result and the exception, then the arguments unpacked
+        self._entry = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, *types)(address)
+
+    def __call__(self, *arguments: Any) -> None:
+        """Run it."""
+        self._run(_all_unpacked(self._parameters, arguments))
+
+    def bound(self, first: int, fixed: Sequence[Any]) -> Call:
+        """It with the arguments from place `first` on given; unpacking them costs as much as a coarse field's sums."""
+        before, after = self._parameters[:first], self._parameters[first + len(fixed) :]
+        unpacked = _all_unpacked(self._parameters[first : first + len(fixed)], fixed)
+
+        def call(*rest: Any, _alive: Sequence[Any] = fixed) -> None:
+            self._run((*_all_unpacked(before, rest[:first]), *unpacked, *_all_unpacked(after, rest[first:])))
+
+        return call
+
+    def _run(self, unpacked: Sequence[Any]) -> None:
         result, exception = ctypes.c_void_p(), ctypes.c_void_p()
-        status = entry(ctypes.byref(result), ctypes.byref(exception), *unpacked)
-        if status not in _RETURNED or engine is None:  # the engine owns the code, and lives while `call` names it
-            raise KernelFailed(f"{name} ended with status {status}: it divided by zero")
+        status = self._entry(ctypes.byref(result), ctypes.byref(exception), *unpacked)
+        if status not in _RETURNED:
+            raise KernelFailed(f"{self._name} ended with status {status}: it divided by zero")
 
-    return call
+
+def _all_unpacked(parameters: Sequence[Parameter], arguments: Sequence[Any]) -> tuple[Any, ...]:
+    pairs = zip(parameters, arguments, strict=True)
+    return tuple([part for parameter, argument in pairs for part in _unpacked(parameter, argument)])
 
 
 def _c_types(parameter: Parameter) -> list[Any]:

@@ -90,6 +90,19 @@ class FlatStore:
         return np.asarray(self._data[self._index[field]])
 
 
+StoreStamp = tuple[tuple[int, int, int, int], ...]
+"""Device, inode, size and time of change of both files."""
+
+
+def stamp_of(folder: str) -> StoreStamp:
+    """What differs once a store was replaced; raises StoreMissing where there is no flat store."""
+    try:
+        found = [os.stat(f"{folder}/{name}") for name in (HEADER_NAME, DATA_NAME)]  # noqa: PTH116  a tenth of the time
+    except OSError as error:
+        raise StoreMissing(f"{folder} is no flat store: {error.strerror}") from None
+    return tuple((file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns) for file in found)
+
+
 def read_header(folder: Path) -> FlatHeader:
     """The checked header of a flat store."""
     path = folder / HEADER_NAME

@@ -9,6 +9,7 @@ from the miner come bytes only. A chunk that is not there raises: nothing is fil
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -44,6 +45,7 @@ from gaia.tasks.defined_tasks.weather.sources.zarr_metadata import write_zarr_me
 __all__ = ["MANIFEST_NAME", "ForecastReader", "FrozenManifestAltered", "LeadFields", "write_zarr_metadata"]
 
 MANIFEST_NAME: Final = "manifest.json"
+_PIECE_BYTES: Final = 512 << 10
 
 
 class FrozenManifestAltered(ValidatorFault):
@@ -64,7 +66,7 @@ class ForecastReader:
         self._promised = dict(manifest.chunks)
         self._chunks = {(field, lead): Chunk(key=key, field=field, lead_h=lead) for key, field, lead in spec.chunks()}
         # not a bytearray: zeroing it takes as long as decoding a field
-        self._encoded = np.empty(spec.field_bytes + OVERHEAD_BYTES, dtype=np.uint8).data
+        self._encoded = np.empty(spec.field_bytes + OVERHEAD_BYTES + 1, dtype=np.uint8).data
 
     @classmethod
     def open(cls, path: Path, *, spec: RunSpec, manifest_digest: str) -> ForecastReader:
@@ -121,8 +123,7 @@ class ForecastReader:
         Raises ChunkMissing, ChunkNotCached, ChunkUnreadable, ChunkSizeWrong, ChunkDigestMismatch, ChunkCorrupt.
         """
         promised = self.promised(chunk)
-        encoded = self._read_file(chunk, promised.size_bytes)
-        found = blake3(encoded).hexdigest()
+        encoded, found = self._read_file(chunk, promised.size_bytes)
         if found != promised.blake3:
             raise ChunkDigestMismatch(f"{chunk} has blake3 {found}; the commitment is to {promised.blake3}")
         decode_field(encoded, chunk, out)
@@ -132,25 +133,25 @@ class ForecastReader:
         promised = self._promised.get(chunk.key)
         if promised is None:
             raise ChunkMissing(f"{chunk} is not in the manifest; a forecast must hold every field of the run")
-        if not OVERHEAD_BYTES < promised.size_bytes <= len(self._encoded):
+        if not OVERHEAD_BYTES < promised.size_bytes < len(self._encoded):
             raise ChunkSizeWrong(
                 f"{chunk} is promised with {promised.size_bytes} bytes; one honest encoding of it has"
-                f" {OVERHEAD_BYTES + 1} to {len(self._encoded)}"
+                f" {OVERHEAD_BYTES + 1} to {len(self._encoded) - 1}"
             )
         return promised
 
-    def _read_file(self, chunk: Chunk, size_bytes: int) -> memoryview:
-        """The file's bytes, in the reused buffer; never reads more than promised."""
+    def _read_file(self, chunk: Chunk, size_bytes: int) -> tuple[memoryview, str]:
+        """The file's bytes, in the reused buffer, and their digest; never reads more than promised and one byte."""
+        buffer, end, hasher = self._encoded, 0, blake3()
         try:
             with open_confined(self.path, chunk.key) as file:
-                found_bytes = file.seek(0, 2)
-                if found_bytes != size_bytes:
+                while read := file.readinto(buffer[end : min(end + _PIECE_BYTES, size_bytes + 1)]):
+                    hasher.update(buffer[end : end + read])  # while it is in the second-level cache
+                    end += read
+                if end != size_bytes:
+                    found_bytes = os.fstat(file.fileno()).st_size
                     raise ChunkSizeWrong(f"{chunk} has {found_bytes} bytes; the manifest says {size_bytes}")
-                file.seek(0)
-                encoded = self._encoded[:size_bytes]
-                if file.readinto(encoded) != size_bytes:
-                    raise ChunkUnreadable(f"{chunk} changed while it was read from {self.path}")
-                return encoded
+                return buffer[:size_bytes], hasher.hexdigest()
         except FileNotFoundError:
             raise ChunkNotCached(f"{chunk} is not in {self.path}; it is fetched from the miner when needed") from None
         except UnsafePath as error:

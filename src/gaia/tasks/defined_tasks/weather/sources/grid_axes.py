@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,15 +25,16 @@ _PLAIN_DECIMALS = 4
 _COORDINATE_DECIMALS = 12
 
 
+@lru_cache(maxsize=16)
 def coordinates(grid: GridSpec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Latitudes (nlat,) and longitudes (nlon,) of a grid, degrees, float64.
+    """Latitudes (nlat,) and longitudes (nlon,) of a grid, degrees, float64, not to be written to.
 
     Rounded to 1e-12, so that the fourth point of a 0.1 degree grid from 0 is 0.3.
     """
-    return (
-        _axis(grid.latitude_first, grid.latitude_step, grid.latitude_count),
-        _axis(grid.longitude_first, grid.longitude_step, grid.longitude_count),
-    )
+    latitude = _axis(grid.latitude_first, grid.latitude_step, grid.latitude_count)
+    longitude = _axis(grid.longitude_first, grid.longitude_step, grid.longitude_count)
+    latitude.flags.writeable = longitude.flags.writeable = False
+    return latitude, longitude
 
 
 def grid_of(latitude: NDArray[Any], longitude: NDArray[Any]) -> GridSpec:

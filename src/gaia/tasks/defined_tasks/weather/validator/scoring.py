@@ -13,36 +13,30 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from gaia.contracts.errors import GaiaError
 from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.weather.scoring.clones import are_clones, distance
-from gaia.tasks.defined_tasks.weather.scoring.grid import Grid, GridMismatch
+from gaia.tasks.defined_tasks.weather.scoring.grid import GridMismatch
 from gaia.tasks.defined_tasks.weather.scoring.metrics import ComponentMetrics, metrics_of
 from gaia.tasks.defined_tasks.weather.scoring.moments import (
     BadField,
-    Field,
     Moments,
     NoFiniteTruth,
     NonFiniteForecast,
-    field_moments,
 )
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY, AreaWeighting, ScoringPolicy
+from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY, ScoringPolicy
 from gaia.tasks.defined_tasks.weather.scoring.skill import component_score, gate, lead_score
 from gaia.tasks.defined_tasks.weather.sources.errors import MissingField
 from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore
-from gaia.tasks.defined_tasks.weather.sources.flat_store import FlatStore
 from gaia.tasks.defined_tasks.weather.sources.forecast_store import ForecastReader, LeadFields
-from gaia.tasks.defined_tasks.weather.sources.grid_axes import grid_of
 from gaia.tasks.defined_tasks.weather.sources.open_store import open_store
+from gaia.tasks.defined_tasks.weather.validator.baselines import Baselines
 from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
     Day1Payload,
     Day1Result,
     Era5Payload,
     Era5Result,
-    ScoredAgainst,
 )
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES
 
@@ -76,14 +70,13 @@ def handle_day1_scoring(
     fields = tuple(f for f in truth.fields() if f in set(forecast.fields()))
     if not fields:
         raise MissingField(f"{forecast.name} has none of the fields of {truth.name}: {_names(truth.fields())}")
-    result = _day1(
-        forecast=forecast,
+    baselines = Baselines(
         truth=truth,
         climatology=_open_existing(clim_path),
         reference=_open_existing(reference_path),
-        fields=fields,
-        policy=DEFAULT_POLICY,
+        weighting=DEFAULT_POLICY.area_weighting,
     )
+    result = _day1(forecast=forecast, baselines=baselines, fields=fields, policy=DEFAULT_POLICY)
     return {
         **result.metrics,
         "day1_score": result.score,
@@ -98,9 +91,7 @@ def handle_day1_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
     fields = request.spec.fields()
     result = _day1(
         forecast=_forecast(request),
-        truth=open_store(request.truth_path),
-        climatology=_open(request.climatology_path),
-        reference=_open(request.reference_path),
+        baselines=_baselines(request),
         fields=request.policy.gate_fields(fields) or fields,
         policy=request.policy,
     )
@@ -110,16 +101,8 @@ def handle_day1_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
 def handle_era5_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
     """`weather.score.era5`: Era5Payload -> Era5Result. Scores every field of the run at one lead."""
     request = msgspec.convert(payload, Era5Payload)
-    truth = open_store(request.truth_path)
-    climatology, reference = _open(request.climatology_path), _open(request.reference_path)
-    moments = score_fields(
-        forecast=_forecast(request),
-        truth=truth,
-        climatology=climatology,
-        reference=reference,
-        fields=request.spec.fields(),
-        weighting=request.policy.area_weighting,
-    )
+    baselines = _baselines(request)
+    moments = score_fields(forecast=_forecast(request), baselines=baselines, fields=request.spec.fields())
     fields = tuple(moments)
     metrics = [metrics_of(m) for m in moments.values()]
     components = tuple(component_score(m, request.policy) for m in metrics)
@@ -136,57 +119,30 @@ def handle_era5_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
         component=components,
         lead_score=lead_score(fields, components, request.policy),
         policy_digest=request.policy.digest(),
-        against=_against(truth, climatology, reference),
+        against=baselines.against,
     )
     return _plain(result)
 
 
-def score_fields(
-    *,
-    forecast: FieldStore,
-    truth: FieldStore,
-    climatology: FieldStore | None,
-    reference: FieldStore | None,
-    fields: Iterable[FieldId],
-    weighting: AreaWeighting = AreaWeighting.CELL,
-) -> dict[FieldId, Moments]:
-    """The moments of each field, in the order of `fields`; all stores on one grid, in the table's units.
+def score_fields(*, forecast: FieldStore, baselines: Baselines, fields: Iterable[FieldId]) -> dict[FieldId, Moments]:
+    """The moments of each field, in the order of `fields`; on one grid, in the table's units.
 
     A field that the climatology or the reference lacks is scored without it; one that forecast or truth lacks
-    raises MissingField. Other errors are those of `field_moments`, naming the field.
+    raises MissingField. Other errors are those of `field_moments`, naming the field, and GridMismatch.
     """
-    grid = _grid(truth)
-    area_weights = grid.area_weights(weighting)
-    for what, store in (("forecast", forecast), ("climatology", climatology), ("reference", reference)):
-        if store is not None:
-            grid.require_same(_grid(store), f"the {what} {store.name}")
-    baselines = truth, climatology, reference
-    return {field: _field_moments(field, forecast, *baselines, area_weights=area_weights) for field in fields}
+    baselines.require_same_grid(forecast, "forecast")
+    return {field: _field_moments(field, forecast, baselines) for field in fields}
 
 
-def _field_moments(
-    field: FieldId,
-    forecast: FieldStore,
-    truth: FieldStore,
-    climatology: FieldStore | None,
-    reference: FieldStore | None,
-    *,
-    area_weights: NDArray[np.float64],
-) -> Moments:
+def _field_moments(field: FieldId, forecast: FieldStore, baselines: Baselines) -> Moments:
     """Of one field. A miner's is checked in the pass that scores it, which finds out that a value is implausible;
     which one, and in which chunk, a second look finds.
     """
     own = forecast if isinstance(forecast, LeadFields) else None
     values = forecast.read(field) if own is None else own.decode(field)
     try:
-        return field_moments(
-            None if own is None else VARIABLES[field.variable].plausible,
-            forecast=values,
-            truth=truth.read(field),
-            climatology=_read_if_there(climatology, field),
-            reference=_read_if_there(reference, field),
-            area_weights=area_weights,
-        )
+        limits = None if own is None else VARIABLES[field.variable].plausible
+        return baselines.yardstick(field).moments(values, limits)
     except GaiaError as error:
         if own is not None:
             own.check(field, values)  # a forecast's own fault comes before any other
@@ -196,46 +152,20 @@ def _field_moments(
 
 
 def _day1(
-    *,
-    forecast: FieldStore,
-    truth: FieldStore,
-    climatology: FieldStore | None,
-    reference: FieldStore | None,
-    fields: tuple[FieldId, ...],
-    policy: ScoringPolicy,
+    *, forecast: FieldStore, baselines: Baselines, fields: tuple[FieldId, ...], policy: ScoringPolicy
 ) -> Day1Result:
-    moments = score_fields(
-        forecast=forecast,
-        truth=truth,
-        climatology=climatology,
-        reference=reference,
-        fields=fields,
-        weighting=policy.area_weighting,
-    )
+    moments = score_fields(forecast=forecast, baselines=baselines, fields=fields)
     metrics = {field: metrics_of(m) for field, m in moments.items()}
     verdict = gate([metrics[field] for field in policy.gate_fields(fields)], policy)
     return Day1Result(
         metrics=_named(metrics),
         score=verdict.score,
         passed=verdict.passed,
-        clone_of_reference=_is_clone_of(reference, forecast, fields, policy),
+        clone_of_reference=_is_clone_of(baselines, forecast, fields, policy),
         not_applicable=verdict.not_applicable,
         policy_digest=policy.digest(),
-        against=_against(truth, climatology, reference),
+        against=baselines.against,
     )
-
-
-def _against(truth: FieldStore, climatology: FieldStore | None, reference: FieldStore | None) -> ScoredAgainst:
-    return ScoredAgainst(
-        grid=grid_of(truth.latitude, truth.longitude),
-        truth=_identity(truth),
-        climatology=None if climatology is None else _identity(climatology),
-        reference=None if reference is None else _identity(reference),
-    )
-
-
-def _identity(store: FieldStore) -> str:
-    return f"blake3:{store.header.content_digest}" if isinstance(store, FlatStore) else f"path:{store.name}"
 
 
 def _named(metrics: Mapping[FieldId, ComponentMetrics]) -> dict[str, float]:
@@ -244,14 +174,14 @@ def _named(metrics: Mapping[FieldId, ComponentMetrics]) -> dict[str, float]:
 
 
 def _is_clone_of(
-    reference: FieldStore | None, forecast: FieldStore, fields: tuple[FieldId, ...], policy: ScoringPolicy
+    baselines: Baselines, forecast: FieldStore, fields: tuple[FieldId, ...], policy: ScoringPolicy
 ) -> bool | None:
+    reference = baselines.reference
     if reference is None:
         return None
-    area_weights = _grid(reference).area_weights(policy.area_weighting)
     shared = [field for field in policy.gate_fields(fields) if field in reference.fields()]
     return are_clones(
-        {field: distance(forecast.read(field), reference.read(field), area_weights) for field in shared},
+        {field: distance(forecast.read(field), reference.read(field), baselines.area_weights) for field in shared},
         policy,
     )
 
@@ -263,20 +193,14 @@ def _forecast(request: Day1Payload | Era5Payload) -> FieldStore:
     return reader.at_lead(request.lead_h)
 
 
-def _grid(store: FieldStore) -> Grid:
-    return Grid.of(store.latitude, store.longitude)
-
-
-def _open(path: str | None) -> FieldStore | None:
-    return None if path is None else open_store(path)
+def _baselines(request: Day1Payload | Era5Payload) -> Baselines:
+    return Baselines.of(
+        request.truth_path, request.climatology_path, request.reference_path, request.policy.area_weighting
+    )
 
 
 def _open_existing(path: str | Path | None) -> FieldStore | None:
     return open_store(path, lead_h=DAY1_LEAD_H) if path is not None and Path(path).exists() else None
-
-
-def _read_if_there(store: FieldStore | None, field: FieldId) -> Field | None:
-    return store.read(field) if store is not None and field in store.fields() else None
 
 
 def _names(fields: Iterable[FieldId]) -> str:
