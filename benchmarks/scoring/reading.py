@@ -4,7 +4,8 @@ Decoding alone is what nobody can do without: every chunk's file opened, read, a
 Beside it stand Blosc without the file, the digest, and the sums: no way of scoring costs less than their total.
 
 The forecast is scored by the validator's own handler, from the payload that a worker gets. Small chunks are a
-stranger's layout: read by `ZarrBlocks`, digested, and scored level by level.
+stranger's layout: read by `ZarrBlocks`, digested, and scored level by level. What truth, climatology and reference
+come to alone is known in both, as it is from a worker's second forecast on.
 """
 
 from __future__ import annotations
