@@ -1,8 +1,9 @@
-"""`python -m benchmarks.backbone.soak [--minutes 10] [--out FOLDER]`: supervisor, engine and workers under everything.
+"""`python -m benchmarks.backbone.soak [--minutes 10] [--pause-s 0] [--out FOLDER]`: supervisor, engine and workers under everything.
 
 Small units, units that compute, leak and hang, workers killed at random, /metrics scraped: throughput, memory, open
 files and processor time of every role, restarts, and whether every unit got its one answer. Exit status 1 if one did
-not. An hour (`--minutes 60`) is what the supervisor's bounds are for: 40 MB, 1 % of a core.
+not. An hour (`--minutes 60`) is what the supervisor's bounds are for: 40 MB, 1 % of a core. With pauses of the
+callers between two units, a machine has room for other work meanwhile.
 """
 
 from __future__ import annotations
@@ -57,12 +58,12 @@ class Soak(Struct, kw_only=True):
     exit_status: int = -1
 
 
-def soaked(folder: Path, minutes: float) -> Soak:
+def soaked(folder: Path, minutes: float, pause_s: float) -> Soak:
     """Start it, look on, kill a worker now and then, stop it."""
     soak, log = Soak(), folder / "supervisor.log"
     with log.open("wb") as stderr:
         supervisor = subprocess.Popen(
-            python_module("benchmarks.backbone.soak_supervisor", str(folder), str(minutes)),
+            python_module("benchmarks.backbone.soak_supervisor", str(folder), str(minutes), str(pause_s)),
             stdin=subprocess.DEVNULL,
             stderr=stderr,
         )
@@ -155,10 +156,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print the table, write it and the samples; 1 if a unit was lost or answered wrongly."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.backbone.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--pause-s", type=float, default=0.0, help="mean pause of each of the 16 callers")
     parser.add_argument("--out", type=Path, default=Path("out/bench"))
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="gaia-soak-") as folder:
-        soak = soaked(Path(folder), options.minutes)
+        soak = soaked(Path(folder), options.minutes, options.pause_s)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "soak.json").write_bytes(msgspec.json.encode(soak.samples))
     text = markdown(soak)

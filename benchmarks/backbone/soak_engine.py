@@ -64,7 +64,7 @@ def _next_unit(chance: random.Random) -> tuple[WorkUnit, str | None]:
     return WorkUnit(handler="echo", payload=KILOBYTE, max_attempts=20), None
 
 
-async def _call(pool: ComputePool, tally: Tally, seed: int, until_s: float) -> None:
+async def _call(pool: ComputePool, tally: Tally, seed: int, until_s: float, pause_s: float) -> None:
     chance = random.Random(seed)  # noqa: S311  a load, not a secret
     while time.monotonic() < until_s:
         unit, expected = _next_unit(chance)
@@ -75,6 +75,8 @@ async def _call(pool: ComputePool, tally: Tally, seed: int, until_s: float) -> N
         code = result.error.code if result.error is not None else None
         if result.unit_id != unit.unit_id or code != expected:
             tally.unexpected.append(f"{unit.handler}: {code} instead of {expected}")
+        if pause_s:
+            await asyncio.sleep(chance.uniform(0.0, 2 * pause_s))
 
 
 async def _report(pool: ComputePool, tally: Tally, page: Path, sender: SnapshotSender) -> None:
@@ -95,15 +97,15 @@ def _write(pool: ComputePool, tally: Tally, page: Path) -> None:
     draft.rename(page)
 
 
-async def work(socket_path: Path, page: Path, minutes: float, status_fd: int) -> None:
-    """Load for so long, then wait to be stopped."""
+async def work(socket_path: Path, page: Path, status_fd: int, *, minutes: float, pause_s: float) -> None:
+    """Load for so long, every caller pausing between two units, then wait to be stopped."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     pool, tally = ComputePool(socket_path=socket_path, settings=_SETTINGS), Tally()
     await pool.start()
     reporter = asyncio.create_task(_report(pool, tally, page, SnapshotSender(status_fd)))
     until_s = time.monotonic() + 60.0 * minutes
-    await asyncio.gather(*(_call(pool, tally, seed, until_s) for seed in range(_CALLERS)))
+    await asyncio.gather(*(_call(pool, tally, seed, until_s, pause_s) for seed in range(_CALLERS)))
     tally.finished = True
     await stop.wait()
     reporter.cancel()
@@ -117,12 +119,13 @@ def main() -> None:
     parser.add_argument("--page", type=Path, required=True)
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--pause-s", type=float, required=True)
     parser.add_argument("--ppid", type=int, required=True)
     parser.add_argument("--status-fd", type=int, required=True)
     options = parser.parse_args()
     die_with_parent(options.ppid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    uvloop.run(work(options.socket, options.page, options.minutes, options.status_fd))
+    uvloop.run(work(options.socket, options.page, options.status_fd, minutes=options.minutes, pause_s=options.pause_s))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The supervisor of the soak: `python -m benchmarks.backbone.soak_supervisor FOLDER MINUTES`.
+"""The supervisor of the soak: `python -m benchmarks.backbone.soak_supervisor FOLDER MINUTES PAUSE_S`.
 
 The product's own over another engine, in a process that imports nothing else: its memory is one of the figures.
 """
@@ -34,13 +34,13 @@ def settings_in(folder: Path) -> SupervisorSettings:
     )
 
 
-def main(folder: Path, minutes: str) -> int:
+def main(folder: Path, minutes: str, pause_s: str) -> int:
     """Be the supervisor until told to stop."""
     settings = settings_in(folder)
     engine = python_module("benchmarks.backbone.soak_engine", "--page", str(folder / "tally.json"))
-    engine += ["--socket", str(settings.engine_socket), "--minutes", minutes]
+    engine += ["--socket", str(settings.engine_socket), "--minutes", minutes, "--pause-s", pause_s]
     return run(lambda: settings, Programs(engine=engine, setup=(sys.executable, "-c", ""), registry=REGISTRY))
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:4]))

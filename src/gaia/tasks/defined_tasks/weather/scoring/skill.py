@@ -84,12 +84,13 @@ def field_weights(fields: Sequence[ScoredField], policy: ScoringPolicy) -> tuple
     A variable's component weight is shared among its levels by the pressure thickness that each level stands
     for.
     """
-    weights = []
+    levels: dict[str, list[int | None]] = {}
     for scored in fields:
-        if scored.variable not in policy.component_weights:
-            raise BadPolicy(f"policy version {policy.version} has no component weight for {scored.variable!r}")
-        levels = [f.level_hpa for f in fields if f.variable == scored.variable]
-        weights.append(policy.component_weights[scored.variable] * _level_share(scored.level_hpa, levels))
+        levels.setdefault(scored.variable, []).append(scored.level_hpa)
+    unknown = next((variable for variable in levels if variable not in policy.component_weights), None)
+    if unknown is not None:
+        raise BadPolicy(f"policy version {policy.version} has no component weight for {unknown!r}")
+    weights = [policy.component_weights[f.variable] * _level_share(f.level_hpa, levels[f.variable]) for f in fields]
     total = sum(weights)
     if total <= 0.0:
         raise NothingToScore("no field with a component weight above zero")
