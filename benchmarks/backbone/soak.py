@@ -1,4 +1,4 @@
-"""`python -m benchmarks.backbone.soak [--minutes 10] [--pause-s 0] [--out FOLDER]`: supervisor, engine and workers under everything.
+"""Supervisor, engine and workers under everything: `python -m benchmarks.backbone.soak [--minutes 10] [--pause-s 0]`.
 
 Small units, units that compute, leak and hang, workers killed at random, /metrics scraped: throughput, memory, open
 files and processor time of every role, restarts, and whether every unit got its one answer. Exit status 1 if one did
