@@ -61,7 +61,10 @@ def scoring(cubes: list[Cube]) -> Callable[[], None]:
     return score
 
 
-@numba.njit(fastmath=True)
+_CUBE = numba.types.Array(numba.float32, 3, "C")
+
+
+@numba.njit(numba.float32(_CUBE, _CUBE, _CUBE, _CUBE), fastmath=True)
 def _stream(first, second, third, fourth):  # type: ignore[no-untyped-def]
     a, b, c, d = first.reshape(-1), second.reshape(-1), third.reshape(-1), fourth.reshape(-1)
     total = np.float32(0.0)

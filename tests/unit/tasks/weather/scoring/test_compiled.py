@@ -18,25 +18,29 @@ _MEMBERS = _RANDOM.normal(250.0, 10.0, (5, 6, 9)).astype(np.float32)
 _POINTS = _RANDOM.uniform(0.0, 1.0, (6, 9)) * (_RANDOM.random((6, 9)) < 0.7)
 _ROWS = np.array([0.1, 0.0, 0.2, 0.3, 0.2, 0.2])
 _WHOLE = _RANDOM.normal(250.0, 10.0, (4, 6, 9)).astype(np.float32)
-_NUMBERS = [250.0, 240.0, 260.0]
-"""An origin, and limits that some values are beyond."""
+_ORIGIN, _LIMITS = 250.0, [240.0, 260.0]
+"""Limits that some values are beyond."""
 
 _CASES = [
-    *(
-        pytest.param(
-            moments_kernel.accumulate_rows,
-            moments_kernel._accumulate_rows,
-            [*_WHOLE, _ROWS, *_NUMBERS, settled],
-            14,
-            id=f"moments, settled: {settled}",
-        )
-        for settled in (0, 1)
+    pytest.param(
+        moments_kernel.accumulate_rows,
+        moments_kernel._accumulate_rows,
+        [*_WHOLE[1:], _ROWS, _ORIGIN, _WHOLE[0], *_LIMITS],
+        14,
+        id="moments",
+    ),
+    pytest.param(
+        moments_kernel.accumulate_forecast,
+        moments_kernel._accumulate_forecast,
+        [*_WHOLE[1:3], _ROWS, _ORIGIN, _WHOLE[0], *_LIMITS],
+        14,
+        id="moments, the forecast's",
     ),
     *(
         pytest.param(
             moments_kernel.accumulate_points,
             moments_kernel._accumulate_each,
-            [*_FIELDS, weights, *_NUMBERS],
+            [*_FIELDS[1:], weights, _ORIGIN, _FIELDS[0], *_LIMITS],
             14,
             id=f"moments, {name}",
         )
@@ -76,9 +80,9 @@ def test_a_kernel_with_arguments_given_beforehand_does_the_same(function: Callab
     kernel = Kernel(function, Argument.FIELD, Argument.NUMBER, Argument.SUMS)
     numbers = np.array([[1.0], [3.0]], dtype=np.float32)
     cases = [
-        (kernel.bound(0, numbers), (2.0,)),
-        (kernel.bound(0, numbers, 2.0), ()),
-        (kernel.bound(1, 2.0), (numbers,)),
+        (kernel.bound(), (numbers, 2.0)),
+        (kernel.bound(numbers), (2.0,)),
+        (kernel.bound(numbers, 2.0), ()),
     ]
     for bound, rest in cases:
         sums = np.zeros(2)

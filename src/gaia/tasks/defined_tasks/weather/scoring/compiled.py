@@ -9,9 +9,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from typing import Any
 
-from gaia.tasks.defined_tasks.weather.scoring.native_kernel import MAY_REORDER, KernelUnlinkable, NativeCall, native
+from gaia.tasks.defined_tasks.weather.scoring.native_kernel import (
+    MAY_REORDER,
+    KernelUnlinkable,
+    NativeCall,
+    native,
+    same_vectors,
+)
 
 
 class Argument(Enum):
@@ -53,12 +60,10 @@ class Kernel:
         run = self._compiled or self._compile_once()
         run(*arguments)
 
-    def bound(self, first: int, *fixed: Any) -> Callable[..., None]:
-        """What takes the other arguments, those from place `first` on being given: for arrays that are used often."""
+    def bound(self, *first: Any) -> Callable[..., None]:
+        """What takes the other arguments, the first ones being given: for arrays that are used often."""
         run = self._compiled or self._compile_once()
-        if isinstance(run, NativeCall):
-            return run.bound(first, fixed)
-        return lambda *rest: run(*rest[:first], *fixed, *rest[first:])
+        return run.bound(*first) if isinstance(run, NativeCall) else partial(run, *first)
 
     def _compile_once(self) -> Callable[..., None]:
         with self._lock:
@@ -77,8 +82,9 @@ class Kernel:
 
         signature = numba.void(*(argument.numba_type() for argument in self._arguments))
         compiled: Callable[..., None]
-        try:
-            compiled = numba.njit([signature], nogil=True, fastmath=MAY_REORDER, cache=True)(self._function)
-        except RuntimeError:  # numba's way to say that no folder for its cache is writable
-            compiled = numba.njit([signature], nogil=True, fastmath=MAY_REORDER)(self._function)
+        with same_vectors():
+            try:
+                compiled = numba.njit([signature], nogil=True, fastmath=MAY_REORDER, cache=True)(self._function)
+            except RuntimeError:  # numba's way to say that no folder for its cache is writable
+                compiled = numba.njit([signature], nogil=True, fastmath=MAY_REORDER)(self._function)
         return compiled

@@ -7,7 +7,7 @@ so that these stay fast. Never roots, divides or clamps: that is `metrics`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Self
 
 import numpy as np
@@ -29,6 +29,7 @@ from gaia.tasks.defined_tasks.weather.scoring.moments_kernel import (
     OF_THE_FORECAST,
     SUMS,
     WITHIN,
+    accumulate_forecast,
     accumulate_points,
     accumulate_rows,
 )
@@ -134,9 +135,10 @@ class Yardstick:
         self._origin = _some_truth(t, c, r, area_weights)
         by_rows = area_weights.ndim == 1
         weights = area_weights[:, None] / t.shape[1] if by_rows else area_weights
-        self._fields = t, c, r, weights, self._origin
-        self._row_by_row = accumulate_rows.bound(1, t, c, r, weights[:, 0], self._origin) if by_rows else None
-        self._settled: NDArray[np.float64] | None = None
+        self._fields = t, c, r
+        self._weights = weights
+        self._by_rows = by_rows
+        self._settled: tuple[NDArray[np.float64], Callable[..., None]] | None = None
 
     def moments(self, forecast: Field, limits: tuple[float, float] | None = None) -> Moments:
         """All sums of one forecast of the field; arguments and errors are those of `field_moments`."""
@@ -151,20 +153,23 @@ class Yardstick:
         return _moments(sums, self._origin, has_climatology=self._has_climatology, has_reference=self._has_reference)
 
     def _sums(self, forecast: Field, low: float, high: float) -> NDArray[np.float64]:
-        settled = self._settled
-        sums = np.zeros(SUMS, dtype=np.float64) if settled is None else settled.copy()
-        if self._row_by_row is not None:
-            self._row_by_row(forecast, low, high, 0 if settled is None else 1, sums)
-            if settled is not None:
-                return sums
+        if self._settled is not None:
+            of_the_field, add = self._settled
+            sums = of_the_field.copy()
+            add(forecast, low, high, sums)
+            return sums
+        sums = np.zeros(SUMS, dtype=np.float64)
+        if self._by_rows:
+            rows = self._weights[:, 0]
+            accumulate_rows(*self._fields, rows, self._origin, forecast, low, high, sums)
             of_the_field = sums.copy()
             of_the_field[OF_THE_FORECAST] = 0.0
             if np.isfinite(of_the_field).all():
-                self._settled = of_the_field
+                self._settled = of_the_field, accumulate_forecast.bound(*self._fields[:2], rows, self._origin)
                 return sums
-            self._row_by_row = None  # it has gaps
+            self._by_rows = False  # it has gaps
             sums[:] = 0.0
-        accumulate_points(forecast, *self._fields, low, high, sums)
+        accumulate_points(*self._fields, self._weights, self._origin, forecast, low, high, sums)
         return sums
 
 

@@ -17,8 +17,9 @@ import inspect
 import os
 import secrets
 import stat
-from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ from gaia.contracts.errors import ValidatorFault
 
 _DIGEST_BYTES = 32
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_VECTORS = {"-force-vector-width": 4, "-force-vector-interleave": 2}
+"""The lanes into which sums are reordered: eight in every loop and on every processor, so that a sum has the same
+digits in another kernel, and on another processor that fuses multiplying and adding."""
+_compiling = threading.Lock()
 MAY_REORDER = {"reassoc", "contract", "nsz", "arcp", "afn"}
 """Sums may be reordered into vector lanes; "nnan" and "ninf" stay off, for NaN must be seen."""
 
@@ -96,6 +101,21 @@ def _key(function: Call, parameters: Sequence[Parameter]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
+@contextmanager
+def same_vectors() -> Iterator[None]:
+    """What is compiled meanwhile gets the same vectors in all loops; LLVM has no such setting for one function alone."""
+    import llvmlite.binding as llvm
+
+    with _compiling:
+        try:
+            for name, lanes in _VECTORS.items():
+                llvm.set_option("gaia", f"{name}={lanes}")
+            yield
+        finally:
+            for name in _VECTORS:
+                llvm.set_option("gaia", f"{name}=0")  # as the processor likes it
+
+
 def _compile(function: Call, parameters: Sequence[Parameter]) -> bytes:
     """(length of the function's name, name, object code)."""
     import numba
@@ -107,7 +127,8 @@ def _compile(function: Call, parameters: Sequence[Parameter]) -> bytes:
     }  # needs nothing of numba to run
     signature = numba.void(*(_numba_type(parameter) for parameter in parameters))
     try:
-        compiled = numba.njit([signature], fastmath=MAY_REORDER, **alone)(function)
+        with same_vectors():
+            compiled = numba.njit([signature], fastmath=MAY_REORDER, **alone)(function)
     except numba.core.errors.NumbaError as error:  # an allocation, first of all
         raise KernelUnlinkable(f"{function.__name__} does not compile without numba's runtime: {error}") from error
     result: Any = next(iter(compiled.overloads.values()))
@@ -144,28 +165,23 @@ class NativeCall:
 
     def __call__(self, *arguments: Any) -> None:
         """Run it."""
-        self._run(_all_unpacked(self._parameters, arguments))
+        self._run((), self._parameters, arguments)
 
-    def bound(self, first: int, fixed: Sequence[Any]) -> Call:
-        """It with the arguments from place `first` on given; unpacking them costs as much as a coarse field's sums."""
-        before, after = self._parameters[:first], self._parameters[first + len(fixed) :]
-        unpacked = _all_unpacked(self._parameters[first : first + len(fixed)], fixed)
+    def bound(self, *first: Any) -> Call:
+        """It with the first arguments given; unpacking arrays takes as long as summing a coarse field."""
+        count = len(first)
+        unpacked = _unpacked(self._parameters[:count], first)
+        rest = self._parameters[count:]
 
-        def call(*rest: Any, _alive: Sequence[Any] = fixed) -> None:
-            self._run((*_all_unpacked(before, rest[:first]), *unpacked, *_all_unpacked(after, rest[first:])))
+        def call(*last: Any, _alive: Sequence[Any] = first) -> None:
+            self._run(unpacked, rest, last)
 
         return call
 
-    def _run(self, unpacked: Sequence[Any]) -> None:
-        result, exception = ctypes.c_void_p(), ctypes.c_void_p()
-        status = self._entry(ctypes.byref(result), ctypes.byref(exception), *unpacked)
+    def _run(self, unpacked: Sequence[Any], parameters: Sequence[Parameter], arguments: Sequence[Any]) -> None:
+        status = self._entry(_UNREAD, _UNREAD, *unpacked, *_unpacked(parameters, arguments))
         if status not in _RETURNED:
             raise KernelFailed(f"{self._name} ended with status {status}: it divided by zero")
-
-
-def _all_unpacked(parameters: Sequence[Parameter], arguments: Sequence[Any]) -> tuple[Any, ...]:
-    pairs = zip(parameters, arguments, strict=True)
-    return tuple([part for parameter, argument in pairs for part in _unpacked(parameter, argument)])
 
 
 def _c_types(parameter: Parameter) -> list[Any]:
@@ -176,20 +192,25 @@ def _c_types(parameter: Parameter) -> list[Any]:
     return [*[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 2, ctypes.c_void_p, *[ctypes.c_int64] * (2 * ndim)]
 
 
-def _unpacked(parameter: Parameter, argument: Any) -> tuple[Any, ...]:
-    """A number; or an array as numba passes it: two owners, count, item size, address, shape, strides."""
-    dtype, ndim, writable = parameter
-    if ndim == 0:
-        return (argument,)
-    array: NDArray[Any] = argument
-    flags = array.flags
-    fits = array.dtype == dtype and array.ndim == ndim and flags.c_contiguous and flags.aligned
-    if not fits or (writable and not flags.writeable):
-        wanted = f"{'writable ' if writable else ''}{dtype} of {ndim} dimensions in C order"
-        raise KernelMisused(f"expected {wanted}, got {array.dtype} {array.shape} with strides {array.strides}")
-    return (None, None, array.size, array.itemsize, array.ctypes.data, *array.shape, *array.strides)
+def _unpacked(parameters: Sequence[Parameter], arguments: Sequence[Any]) -> list[Any]:
+    """Numbers as they are; arrays as numba passes them: two owners, count, item size, address, shape, strides."""
+    parts: list[Any] = []
+    for (dtype, ndim, writable), argument in zip(parameters, arguments, strict=True):
+        if ndim == 0:
+            parts.append(argument)
+            continue
+        array: NDArray[Any] = argument
+        flags = array.flags
+        fits = array.dtype == dtype and array.ndim == ndim and flags.c_contiguous and flags.aligned
+        if not fits or (writable and not flags.writeable):
+            wanted = f"{'writable ' if writable else ''}{dtype} of {ndim} dimensions in C order"
+            raise KernelMisused(f"expected {wanted}, got {array.dtype} {array.shape} with strides {array.strides}")
+        parts += (None, None, array.size, array.itemsize, array.ctypes.data, *array.shape, *array.strides)
+    return parts
 
 
+_UNREAD = ctypes.byref(ctypes.c_void_p())
+"""Where kernels may put a result and an exception, for nobody."""
 _RETURNED = (0, -2)
 """numba's codes for a plain return and for one of None."""
 
