@@ -103,7 +103,7 @@ def _key(function: Call, parameters: Sequence[Parameter]) -> str:
 
 @contextmanager
 def same_vectors() -> Iterator[None]:
-    """What is compiled meanwhile gets the same vectors in all loops; LLVM has no such setting for one function alone."""
+    """What is compiled meanwhile gets the same vectors in all loops; LLVM has no such setting for one function."""
     import llvmlite.binding as llvm
 
     with _compiling:
