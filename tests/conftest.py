@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# The same examples every time, so that a change is not blamed for what chance has found; and no limit of time, for the
+# first example may compile a kernel. To look further: --hypothesis-profile=explore.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=1000)
+settings.load_profile("same")
 
 pytest_plugins = ["tests.support.database", "tests.support.backbone_stack"]
 

@@ -69,7 +69,6 @@ def _score(metrics: ComponentMetrics) -> float:
     return score
 
 
-@settings(deadline=None)  # the first example may compile the kernel
 @given(_SEEDS, st.tuples(_SIZES, _SIZES), st.tuples(_SHARES, _SHARES), _SIZES)
 def test_a_lower_error_with_no_lower_correlation_never_scores_lower(
     seed: int, amplitudes: tuple[float, float], known: tuple[float, float], reference_error: float
@@ -224,7 +223,7 @@ def _scored(rng: np.random.Generator, errors: Sequence[float], hole: tuple[int, 
 _ERRORS = st.lists(st.floats(0.05, 3.0), min_size=10, max_size=10)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     _SEEDS,
     st.lists(_ERRORS, min_size=1, max_size=2),
@@ -244,7 +243,6 @@ _LEAD_SCORES = st.dictionaries(st.sampled_from(_LEADS), _SHARES, min_size=2, max
 _TABLE = st.lists(_LEAD_SCORES, min_size=10, max_size=10)
 
 
-@settings(deadline=None)
 @given(st.lists(_TABLE, min_size=1, max_size=4), st.sampled_from(_LEADS), st.data())
 def test_leaving_out_a_lead_or_a_run_never_pays_and_takes_nothing_from_the_others(
     tables: list[list[dict[int, float]]], lead: int, data: st.DataObject
@@ -269,7 +267,6 @@ def _check_nothing_gained(whole: Sequence[RunOutcome], less: Sequence[RunOutcome
     assert _pay(after) <= _pay(before) * (1.0 + 1e-15)
 
 
-@settings(deadline=None)
 @given(st.lists(_TABLE, min_size=2, max_size=4), st.integers(1, 2), st.sampled_from([0.0, 0.01, 0.5]), st.data())
 def test_leaving_out_a_run_does_not_pay_beside_newcomers_either(
     tables: list[list[dict[int, float]]], newcomers: int, share: float, data: st.DataObject

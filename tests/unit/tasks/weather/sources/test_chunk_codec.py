@@ -105,7 +105,7 @@ def test_damaged_body_is_refused() -> None:
         decoded(encoded[:16] + b"\xff" * (len(encoded) - 16))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     damage=st.lists(st.tuples(st.integers(16, 5000), st.integers(0, 255)), min_size=1, max_size=8),
     flat=st.booleans(),

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gaia.protocol.run_spec import GridSpec
@@ -19,7 +19,6 @@ RESOLUTIONS = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(degrees=RESOLUTIONS, southward=st.booleans(), offset=st.integers(0, 3))
 def test_float32_rounding_of_any_usual_grid_is_undone(degrees: Fraction, southward: bool, offset: int) -> None:
     rows, columns = int(180 / degrees) + 1, int(360 / degrees)
@@ -35,7 +34,6 @@ def test_float32_rounding_of_any_usual_grid_is_undone(degrees: Fraction, southwa
     np.testing.assert_allclose(longitude, exact_longitude, rtol=0, atol=1e-12)
 
 
-@settings(deadline=None)
 @given(first=st.decimals(-89, 0, places=2), step=st.decimals("0.05", 5, places=2), count=st.integers(2, 18))
 def test_regional_grid_survives_the_way_through_a_file(first: object, step: object, count: int) -> None:
     grid = GridSpec(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gaia.protocol.run_spec import FieldId, GridSpec
@@ -24,7 +24,6 @@ def store_on(grid: GridSpec) -> MemoryStore:
     return MemoryStore("file", grid, {T2M: values.astype(np.float32)})
 
 
-@settings(deadline=None)
 @given(
     degrees=st.sampled_from([0.75, 1.0, 1.25, 2.5, 3.0]),
     every=st.sampled_from([1, 2, 4]),
