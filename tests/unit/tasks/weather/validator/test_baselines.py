@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from gaia.protocol.run_spec import FieldId, GridSpec
 from gaia.tasks.defined_tasks.weather.scoring.grid import GridMismatch
 from gaia.tasks.defined_tasks.weather.scoring.policy import AreaWeighting
 from gaia.tasks.defined_tasks.weather.sources.errors import StoreDamaged, StoreMissing
-from gaia.tasks.defined_tasks.weather.sources.flat_store import DATA_NAME
+from gaia.tasks.defined_tasks.weather.sources.flat_store import DATA_NAME, HEADER_NAME
 from gaia.tasks.defined_tasks.weather.validator import baselines as module
 from gaia.tasks.defined_tasks.weather.validator.baselines import Baselines
 from tests.support.small_forecast import flat_store
@@ -68,6 +70,17 @@ def test_a_store_that_was_replaced_is_opened_again(tmp_path: Path) -> None:
     assert _baselines(path).yardstick(_FIELD).moments(forecast).squared_error == pytest.approx(4.0, rel=1e-15)
 
 
+def test_a_store_of_the_same_size_and_time_in_its_place_is_seen(tmp_path: Path) -> None:
+    path = _store(tmp_path / "t", 280.0)
+    for value in range(281, 300):  # a file that is mapped keeps its inode from being given to the next one
+        kept = _baselines(path)
+        assert kept.truth.read(_FIELD)[0, 0] == value - 1
+        shutil.rmtree(path)
+        _store(tmp_path / "t", value)
+        for name in (HEADER_NAME, DATA_NAME):
+            os.utime(Path(path) / name, ns=(0, 0))
+
+
 def test_a_store_that_is_gone_or_cut_short_is_not_scored_against(tmp_path: Path) -> None:
     gone, cut = (_store(tmp_path / name, 280.0) for name in ("gone", "cut"))
     _baselines(gone)
@@ -88,6 +101,24 @@ def test_a_store_of_strangers_is_opened_every_time(tmp_path: Path) -> None:
     path = str(tmp_path / "t.nc")
     assert _baselines(path) is not _baselines(path)
     assert not module._kept
+
+
+def test_the_fields_of_a_store_of_strangers_do_not_pile_up(tmp_path: Path) -> None:
+    levels, latitude, longitude = np.arange(100, 1001, 50), np.linspace(90, -90, 91), 2.0 * np.arange(180)
+    values = np.random.default_rng(1).normal(270.0, 10.0, (levels.size, 91, 180)).astype("float32")
+    axes = {"level": ("level", levels, {"units": "hPa"}), "lat": latitude, "lon": longitude}
+    xr.DataArray(values, axes, ("level", "lat", "lon")).to_dataset(name="t").to_netcdf(tmp_path / "t.nc")
+    baselines = _baselines(str(tmp_path / "t.nc"))
+    baselines.yardstick(FieldId("t", 500))
+    tracemalloc.start()
+    try:
+        for index, level_hpa in enumerate(levels.tolist()):
+            field = FieldId("t", level_hpa)
+            assert baselines.yardstick(field).moments(values[index]).absolute_error == 0.0
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held < 3 * values[0].nbytes
 
 
 def test_another_grid_is_refused_by_name(tmp_path: Path) -> None:

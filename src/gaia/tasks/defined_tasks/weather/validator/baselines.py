@@ -52,6 +52,8 @@ class Baselines:
             climatology=None if climatology is None else _identity(climatology),
             reference=None if reference is None else _identity(reference),
         )
+        given = [store for store in (truth, climatology, reference) if store is not None]
+        self._mapped = all(isinstance(store, FlatStore) for store in given)
         self._yardsticks: dict[FieldId, Yardstick] = {}
 
     @classmethod
@@ -80,15 +82,20 @@ class Baselines:
         self._grid.require_same(Grid.of(store.latitude, store.longitude), f"the {what} {store.name}")
 
     def yardstick(self, field: FieldId) -> Yardstick:
-        """Of a field, without what climatology or reference lack. Raises MissingField for the truth, NoFiniteTruth."""
+        """Of a field, without what climatology or reference lack. Raises MissingField for the truth, NoFiniteTruth.
+
+        Kept where it costs no memory; a field of another store is read into it: all those of a lead come to gigabytes.
+        """
         yardstick = self._yardsticks.get(field)
         if yardstick is None:
-            yardstick = self._yardsticks[field] = Yardstick(
+            yardstick = Yardstick(
                 truth=self.truth.read(field),
                 climatology=_read_if_there(self.climatology, field),
                 reference=_read_if_there(self.reference, field),
                 area_weights=self.area_weights,
             )
+            if self._mapped:
+                self._yardsticks[field] = yardstick
         return yardstick
 
 
