@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +61,23 @@ def test_objects_and_unknown_codecs_are_refused(tmp_path: Path, name: str, metad
 def test_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnusableStore, match="neither a flat store nor Zarr"):
         refuse_unsafe_zarr(tmp_path)
+
+
+def test_links_that_lead_nowhere_are_passed_over_and_links_into_the_store_end(tmp_path: Path) -> None:
+    folder = group(tmp_path, "zarr.json", {"node_type": "group"})
+    for name, target in (("loop", "loop"), ("gone", "x/none"), ("through", ".zgroup/x"), ("self", ".")):
+        (folder / name).symlink_to(target)
+    refuse_unsafe_zarr(folder)
+    (folder / "long").symlink_to(300 * "x")
+    with pytest.raises(UnusableStore, match="long cannot be looked at: File name too long"):
+        refuse_unsafe_zarr(folder)
+
+
+def test_a_pipe_is_refused_through_links_too(tmp_path: Path) -> None:
+    for name in ("store", "elsewhere"):
+        (tmp_path / name).mkdir()
+    folder = group(tmp_path / "store", "zarr.json", {"node_type": "group"})
+    os.mkfifo(tmp_path / "elsewhere" / "pipe")
+    (folder / "x" / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UnusableStore, match=r"link/pipe is neither a file nor a folder"):
+        refuse_unsafe_zarr(folder)

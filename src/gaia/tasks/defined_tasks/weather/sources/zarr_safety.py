@@ -6,6 +6,7 @@ for ever. Must read metadata only, and refuse rather than warn.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,16 +60,29 @@ def _refuse_pipes(folder: Path) -> None:
     waiting, seen = [folder], set()
     while waiting:
         here = waiting.pop()
-        found = here.stat()
-        if (found.st_dev, found.st_ino) in seen:  # a link into itself
-            continue
-        seen.add((found.st_dev, found.st_ino))
-        with os.scandir(here) as entries:
-            for entry in entries:
-                if entry.is_dir():
-                    waiting.append(Path(entry.path))
-                elif not entry.is_file() and Path(entry.path).exists():  # a link to nothing is as good as nothing
-                    raise UnusableStore(f"{entry.path} is neither a file nor a folder; no store holds such a thing")
+        try:
+            found = here.stat()
+            if (found.st_dev, found.st_ino) in seen:  # a link into itself
+                continue
+            seen.add((found.st_dev, found.st_ino))
+            with os.scandir(here) as entries:
+                waiting += [Path(entry.path) for entry in entries if _is_folder(entry)]
+        except OSError as error:
+            raise UnusableStore(f"{here} cannot be looked through: {error.strerror}") from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Raises UnusableStore for what is neither a folder nor a file."""
+    try:
+        if entry.is_dir():
+            return True
+        if entry.is_file() or not Path(entry.path).exists():  # a link to nothing is as good as nothing
+            return False
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENOTDIR}:  # so is one to itself, or through a file
+            return False
+        raise UnusableStore(f"{entry.path} cannot be looked at: {error.strerror}") from None
+    raise UnusableStore(f"{entry.path} is neither a file nor a folder; no store holds such a thing")
 
 
 def _metadata_files(folder: Path) -> Iterator[Path]:
