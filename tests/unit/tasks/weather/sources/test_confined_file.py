@@ -90,3 +90,17 @@ def test_what_is_no_regular_file_is_refused_without_waiting(folder: Path) -> Non
 def test_another_error_is_told_as_it_is(folder: Path) -> None:
     with pytest.raises(OSError, match="File name too long"):
         read(folder, "c/" + 300 * "x")
+
+
+def test_a_signal_meanwhile_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opening, interruptions = confined_file._openat2, [errno.EINTR] * 2
+
+    def interrupted(root: int, name: str) -> int:
+        if not interruptions:
+            return opening(root, name)
+        ctypes.set_errno(interruptions.pop())
+        return -1
+
+    monkeypatch.setattr(confined_file, "_openat2", interrupted)
+    assert read(folder, "c/0/1") == b"chunk"
+    assert not interruptions

@@ -69,13 +69,13 @@ def open_confined(folder: Path, name: str) -> Iterator[FileIO]:
 
 def _open_below(root: int, name: str) -> int:
     """In one system call, where there is such a call: by steps it takes two a folder."""
-    descriptor = _openat2(root, name)
-    if descriptor >= 0:
-        return descriptor
-    number = ctypes.get_errno()
-    if number in {errno.ENOSYS, errno.EPERM}:  # Linux before 5.6, or a container that forbids the call
-        return _open_by_steps(root, name.split("/"))
-    raise OSError(number, os.strerror(number), name)
+    while (descriptor := _openat2(root, name)) < 0:
+        number = ctypes.get_errno()
+        if number in {errno.ENOSYS, errno.EPERM}:  # Linux before 5.6, or a container that forbids the call
+            return _open_by_steps(root, name.split("/"))
+        if number != errno.EINTR:  # a signal came, on a network's file system; Python's own calls try again, too
+            raise OSError(number, os.strerror(number), name)
+    return descriptor
 
 
 def _openat2(root: int, name: str) -> int:
