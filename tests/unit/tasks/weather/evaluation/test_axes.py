@@ -69,5 +69,6 @@ def test_levels_that_are_no_numbers_are_refused() -> None:
 
 def test_members_must_be_whole() -> None:
     assert whole_numbers(np.array([0.0, 3.0]), "a file") == (0, 3)
-    with pytest.raises(UnclearAxis, match="whole numbers"):
-        whole_numbers(np.array([0.5]), "a file")
+    for value in (0.5, np.nan, np.inf):
+        with pytest.raises(UnclearAxis, match="whole numbers"):
+            whole_numbers(np.array([value]), "a file")

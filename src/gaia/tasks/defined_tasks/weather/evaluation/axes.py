@@ -157,7 +157,7 @@ def whole_numbers(values: NDArray[Any], where: str, within: range | None = None)
     flat = np.atleast_1d(values)
     if flat.dtype.kind == "m":
         flat = flat / np.timedelta64(1, "h")
-    if flat.dtype.kind not in "fiu" or not (flat == np.round(flat)).all():
+    if flat.dtype.kind not in "fiu" or not (np.isfinite(flat) & (flat == np.round(flat))).all():
         raise UnclearAxis(f"{where}: whole numbers are expected, got {flat.dtype}")
     numbers = tuple(int(value) for value in flat)
     if within is not None and not all(number in within for number in numbers):
