@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
@@ -88,3 +90,16 @@ def test_a_kernel_with_arguments_given_beforehand_does_the_same(function: Callab
         sums = np.zeros(2)
         bound(*rest, sums)
         assert sums.tolist() == [2.0, 6.0]
+
+
+def test_the_compiler_says_nothing_to_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))  # nothing is compiled yet
+    # Its sorting is a loop that cannot be made of vectors.
+    kernel = Kernel(ensemble._accumulate_rows, Argument.MEMBERS, Argument.FIELD, Argument.POINTS, Argument.SUMS)
+    sums = np.zeros(7)
+    kernel(_MEMBERS, _WHOLE[1], _POINTS, sums)
+    assert sums[0] == pytest.approx(_POINTS.sum(), rel=1e-12)
+    assert list(tmp_path.rglob("*.nbi"))
+    assert capfd.readouterr().err == ""

@@ -17,7 +17,6 @@ from gaia.tasks.defined_tasks.weather.scoring.native_kernel import (
     KernelUnlinkable,
     NativeCall,
     native,
-    same_vectors,
 )
 
 
@@ -82,9 +81,10 @@ class Kernel:
 
         signature = numba.void(*(argument.numba_type() for argument in self._arguments))
         compiled: Callable[..., None]
-        with same_vectors():
-            try:
-                compiled = numba.njit([signature], nogil=True, fastmath=MAY_REORDER, cache=True)(self._function)
-            except RuntimeError:  # numba's way to say that no folder for its cache is writable
-                compiled = numba.njit([signature], nogil=True, fastmath=MAY_REORDER)(self._function)
+        # In vectors of LLVM's own choice: numba's cache would not tell code for others from it, and LLVM remarks on
+        # stderr upon every loop that it cannot make them of.
+        try:
+            compiled = numba.njit([signature], nogil=True, fastmath=MAY_REORDER, cache=True)(self._function)
+        except RuntimeError:  # numba's way to say that no folder for its cache is writable
+            compiled = numba.njit([signature], nogil=True, fastmath=MAY_REORDER)(self._function)
         return compiled

@@ -102,7 +102,7 @@ def _key(function: Call, parameters: Sequence[Parameter]) -> str:
 
 
 @contextmanager
-def same_vectors() -> Iterator[None]:
+def _same_vectors() -> Iterator[None]:
     """What is compiled meanwhile gets the same vectors in all loops; LLVM has no such setting for one function."""
     import llvmlite.binding as llvm
 
@@ -127,7 +127,7 @@ def _compile(function: Call, parameters: Sequence[Parameter]) -> bytes:
     }  # needs nothing of numba to run
     signature = numba.void(*(_numba_type(parameter) for parameter in parameters))
     try:
-        with same_vectors():
+        with _same_vectors():
             compiled = numba.njit([signature], fastmath=MAY_REORDER, **alone)(function)
     except numba.core.errors.NumbaError as error:  # an allocation, first of all
         raise KernelUnlinkable(f"{function.__name__} does not compile without numba's runtime: {error}") from error
