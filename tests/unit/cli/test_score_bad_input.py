@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 
 from gaia.cli.main import app
 from tests.support.weather_files import LATITUDE, LONGITUDE, forecast, truth, write
-from tests.unit.tasks.weather.sources import synthetic_grib
 
 FORMATS = pytest.mark.parametrize("zarr_format", [None, 2, 3], ids=["NetCDF", "Zarr 2", "Zarr 3"])
 Change = Callable[[xr.Dataset], xr.Dataset]
@@ -37,7 +36,7 @@ def good_truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(truth(), tmp_path_factory.mktemp("good") / "an")
 
 
-def _assert_refused(words: Words, expected: str, status: int) -> None:
+def assert_refused(words: Words, expected: str, status: int) -> None:
     """One line on stderr, and no traceback."""
     done = CliRunner().invoke(app, ["score", *map(str, words)])
     assert isinstance(done.exception, SystemExit), done.exception
@@ -64,7 +63,7 @@ def _in_unit(name: str, unit: str) -> Change:
     return lambda data: data.assign({name: data[name].assign_attrs(units=unit)})
 
 
-def _usual(data: xr.Dataset) -> xr.Dataset:
+def usual(data: xr.Dataset) -> xr.Dataset:
     return truth((0,)).isel(time=0, drop=True)
 
 
@@ -180,7 +179,7 @@ BAD_FORECASTS: dict[str, tuple[Change, str, int]] = {
 def test_a_bad_forecast_has_its_own_error(tmp_path: Path, an: Path, kind: str, zarr_format: int | None) -> None:
     change, expected, status = BAD_FORECASTS[kind]
     bad = write(change(forecast()), tmp_path / "bad", zarr_format=zarr_format)
-    _assert_refused((bad, an), expected, status)
+    assert_refused((bad, an), expected, status)
 
 
 _OTHER_GRID = r"bad lies on 4 x 12 points, latitude 90 to -90, longitude 0 to 330, expected 7 x 12 points"
@@ -201,7 +200,7 @@ BAD_PARTNERS: dict[str, tuple[str, Change, str, int]] = {
     ),
     "climatology on another grid": (
         "--climatology",
-        lambda d: _usual(d).isel(lat=slice(None, None, 2)),
+        lambda d: usual(d).isel(lat=slice(None, None, 2)),
         f"the climatology .*{_OTHER_GRID}",
         1,
     ),
@@ -250,7 +249,7 @@ def test_what_does_not_fit_the_forecast_has_its_own_error(tmp_path: Path, fc: Pa
     role, change, expected, status = BAD_PARTNERS[kind]
     bad = write(change(truth()), tmp_path / "bad", zarr_format=2)
     words: Words = (fc, bad) if role == "truth" else (fc, an, role, bad)
-    _assert_refused(words, expected, status)
+    assert_refused(words, expected, status)
 
 
 def _largest_chunk(store: Path) -> Path:
@@ -264,7 +263,7 @@ def test_a_truncated_chunk_is_told(tmp_path: Path, an: Path, zarr_format: int, l
     bad = write(forecast(), tmp_path / "bad", zarr_format=zarr_format)
     chunk = _largest_chunk(bad)
     chunk.write_bytes(chunk.read_bytes()[:left])
-    _assert_refused((bad, an), r"bad: 2t started .* cannot be read; is the file whole\?", 2)
+    assert_refused((bad, an), r"bad: 2t started .* cannot be read; is the file whole\?", 2)
 
 
 def _files_of(store: Path, name: str) -> list[Path]:
@@ -289,14 +288,14 @@ def test_a_chunk_that_was_never_written_is_named_whatever_it_would_be_filled_wit
     for path in _files_of(bad, name):
         if not _is_metadata(path):
             path.unlink()
-    _assert_refused((bad, an), rf"bad: 2t .*chunk (c/)?0[./]0.* of .*bad/{name} is missing; nothing is filled in", 2)
+    assert_refused((bad, an), rf"bad: 2t .*chunk (c/)?0[./]0.* of .*bad/{name} is missing; nothing is filled in", 2)
 
 
 def test_a_mask_with_a_chunk_missing_makes_no_sea_of_it(tmp_path: Path, fc: Path, an: Path) -> None:
     land = xr.Dataset({"lsm": (("lat", "lon"), np.ones((7, 12)))}, {"lat": LATITUDE, "lon": LONGITUDE})
     mask = write(land.astype("i1"), tmp_path / "mask", zarr_format=2)
     (mask / "lsm" / "0.0").unlink()
-    _assert_refused((fc, an, "--mask", mask), r"chunk 0\.0 of .*mask/lsm is missing; nothing is filled in", 2)
+    assert_refused((fc, an, "--mask", mask), r"chunk 0\.0 of .*mask/lsm is missing; nothing is filled in", 2)
 
 
 @pytest.mark.timeout(60)
@@ -308,7 +307,7 @@ def test_a_pipe_in_a_store_is_not_waited_for(tmp_path: Path, an: Path, zarr_form
     victim = next(path for path in files if _is_metadata(path) is (kind == "metadata"))
     victim.unlink()
     os.mkfifo(victim)
-    _assert_refused((bad, an), rf"{re.escape(str(victim))} is neither a file nor a folder", 2)
+    assert_refused((bad, an), rf"{re.escape(str(victim))} is neither a file nor a folder", 2)
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -316,7 +315,7 @@ def test_a_socket_in_a_store_is_refused(tmp_path: Path, an: Path, zarr_format: i
     bad = write(forecast(), tmp_path / "bad", zarr_format=zarr_format)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(bad / "s"))
-        _assert_refused((bad, an), r"bad/s is neither a file nor a folder", 2)
+        assert_refused((bad, an), r"bad/s is neither a file nor a folder", 2)
 
 
 @pytest.mark.timeout(60)
@@ -325,7 +324,7 @@ def test_a_pipe_for_a_file_is_not_waited_for(tmp_path: Path, fc: Path, an: Path,
     os.mkfifo(tmp_path / "pipe")
     words: list[Path | str] = [fc, an, "--climatology", fc, "--mask", fc]
     words[(0, 1, 3, 5)[position]] = tmp_path / "pipe"
-    _assert_refused(tuple(words), r"pipe is no file; a pipe cannot be read twice", 2)
+    assert_refused(tuple(words), r"pipe is no file; a pipe cannot be read twice", 2)
 
 
 @pytest.mark.parametrize("kept", [0.99, 0.5, 0.02])
@@ -335,72 +334,7 @@ def test_a_netcdf_file_that_was_cut_short_is_told(tmp_path: Path, an: Path, kind
     forecast().to_netcdf(bad, format=kind)
     whole = bad.read_bytes()
     bad.write_bytes(whole[: int(kept * len(whole))])
-    _assert_refused((bad, an), r"bad.nc (is|cannot be read as NetCDF, is it) .*cut short", 2)
-
-
-GRIB_TROUBLE: dict[str, tuple[Spoil, str, int]] = {
-    "cut short": (
-        lambda folder, *_: (_grib(folder, cut_bytes=30), _grib(folder)),
-        r"fc0.grib is cut short or damaged: field 2, from byte \d+ of \d+",
-        2,
-    ),
-    "missing variable": (
-        lambda folder, *_: (_grib(folder), _grib(folder), "--variables", "q500"),
-        r"fc0.grib has no field q500; it has t500",
-        2,
-    ),
-    "unequal times": (
-        lambda folder, *_: (_grib(folder), _grib(folder, dataTime=600)),
-        r"fc1.grib holds 2017-01-01T06Z .* nothing valid at 2017-01-01T00:00Z, which .*fc0.grib",
-        2,
-    ),
-    "another variable": (
-        lambda folder, *_: (_grib(folder), _grib(folder, shortName="q")),
-        r"fc0.grib and .*fc1.grib have no field in common: t500 there, q500 here",
-        2,
-    ),
-    "unknown variable": (
-        lambda folder, *_: (_grib(folder, shortName="r"), _grib(folder)),
-        r"fc0.grib has no field of the table \(2t, ",
-        2,
-    ),
-    "the same field twice": (
-        lambda folder, *_: (_grib(folder, times=2), _grib(folder)),
-        r"fc0.grib holds t500 started 2017-01-01T00:00Z \+0 h more than once",
-        2,
-    ),
-    "all missing": (
-        lambda folder, *_: (_grib(folder, missing=True), _grib(folder)),
-        r"fc0.grib: t500 started .*: the forecast is not finite .*84 of 84",
-        1,
-    ),
-    "climatology on another grid": (
-        lambda folder, *_: (_grib(folder), _grib(folder), "--climatology", _temperatures(folder / "cl")),
-        r"the climatology .*cl lies on 4 x 12 points",
-        1,
-    ),
-}
-
-
-def _temperatures(path: Path) -> Path:
-    return write(_usual(truth()).isel(lat=slice(None, None, 2))[["z"]].rename(z="t"), path)
-
-
-def _grib(folder: Path, *, times: int = 1, cut_bytes: int = 0, missing: bool = False, **keys: Any) -> Path:
-    """Temperatures at 500 hPa, so many messages of them."""
-    values = 240.0 + synthetic_grib.ramp() / 10
-    if missing:
-        keys |= {"bitmapPresent": 1, "missingValue": 1e20}
-        values = np.full_like(values, 1e20)
-    message = synthetic_grib.message(values, **keys)
-    file = folder / f"fc{len(list(folder.iterdir()))}.grib"
-    return synthetic_grib.write(file, *[message] * times, tail=b"" if cut_bytes == 0 else message[:cut_bytes])
-
-
-@pytest.mark.parametrize("kind", GRIB_TROUBLE)
-def test_grib_trouble_has_its_own_error(tmp_path: Path, fc: Path, an: Path, kind: str) -> None:
-    spoil, expected, status = GRIB_TROUBLE[kind]
-    _assert_refused(spoil(tmp_path, fc, an), expected, status)
+    assert_refused((bad, an), r"bad.nc (is|cannot be read as NetCDF, is it) .*cut short", 2)
 
 
 def _pressure(folder: Path, *_: Path) -> Words:
@@ -518,4 +452,4 @@ OTHER_TROUBLE: dict[str, tuple[Spoil, str, int]] = {
 @pytest.mark.parametrize("kind", OTHER_TROUBLE)
 def test_any_other_trouble_has_its_own_error(tmp_path: Path, fc: Path, an: Path, kind: str) -> None:
     spoil, expected, status = OTHER_TROUBLE[kind]
-    _assert_refused(spoil(tmp_path, fc, an), expected, status)
+    assert_refused(spoil(tmp_path, fc, an), expected, status)
