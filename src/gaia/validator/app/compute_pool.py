@@ -319,7 +319,7 @@ class ComputePool:
         return True
 
     def _try_again(self, pending: PendingUnit, link: WorkerLink) -> None:
-        """Back into the line, unless it has lost as many workers as it may; who never read it was not lost to it."""
+        """Back into the line, unless it has lost as many workers as it may; who never read it was not lost through it."""
         unit = pending.unit
         pending.unread += link.unread and pending.unread < _UNREAD_ATTEMPTS
         lost = pending.attempt - pending.unread
