@@ -42,7 +42,6 @@ OVERDUE: Final = 1.25
 _GOLDEN: Final = 0.618033988749895
 _CLOSE_TIMEOUT_S: Final = 5.0
 _BACKLOG: Final = 256  # as many workers as the settings allow may dial in at once
-_UNREAD_ATTEMPTS: Final = 10  # a unit that no worker lives to read is a bad one, too
 _SOCKET_PATH_BYTES: Final = 100  # sun_path holds 108: unix(7)
 
 
@@ -319,17 +318,14 @@ class ComputePool:
         return True
 
     def _try_again(self, pending: PendingUnit, link: WorkerLink) -> None:
-        """Back into the line, unless it has lost as many workers as it may; who never read it was not lost through it."""
         unit = pending.unit
-        pending.unread += link.unread and pending.unread < _UNREAD_ATTEMPTS
-        lost = pending.attempt - pending.unread
         if self._closed is not None:
             self._fail(pending, self._closed)
-        elif lost >= unit.max_attempts:
+        elif pending.attempt >= unit.max_attempts:
             self._fail(
                 pending,
                 PoisonUnit(
-                    f"{unit.handler} lost its worker {lost} times, last in slot {link.slot}; see the "
+                    f"{unit.handler} lost its worker {pending.attempt} times, last in slot {link.slot}; see the "
                     "worker's own output for a crash, and the kernel's log for an out-of-memory kill"
                 ),
             )

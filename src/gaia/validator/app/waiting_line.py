@@ -31,9 +31,6 @@ class PendingUnit(Struct, eq=False):
     progress: Progress | None = None
     """What its handler last reported."""
     attempt: int = 1
-    """Which one; rises with every worker."""
-    unread: int = 0
-    """How many of the workers that it was sent to ended before they had read it."""
     link: WorkerLink | None = None
     """Who works on it now."""
     waits: bool = False

@@ -77,9 +77,6 @@ class WorkerLink(asyncio.Protocol):
         self.retire_after_units = 0
         self.leaving = False
         """Gets no further unit."""
-        self.unread = False
-        """It ended with something of ours unread: if it had a unit, it never had all of it (unix(7): the other end of a
-        stream is reset)."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask the kernel who has dialled in, and to be told of its end. Strangers are cut off."""
@@ -117,7 +114,6 @@ class WorkerLink(asyncio.Protocol):
         """A worker that closed its channel is as good as dead, and must be dead before its unit goes
         elsewhere.
         """
-        self._note_unread(exc)
         if self._pidfd < 0 or self.slot < 0:  # settled already, or nobody who has said that it is a worker
             self.close()
             self._owner.worker_gone(self)
@@ -151,8 +147,7 @@ class WorkerLink(asyncio.Protocol):
         while not self._transport.is_closing():
             try:
                 data = os.read(self._descriptor, _READ_BYTES)
-            except (BlockingIOError, ConnectionResetError) as error:
-                self._note_unread(error)
+            except (BlockingIOError, ConnectionResetError):
                 return
             if not data:
                 return
@@ -183,15 +178,10 @@ class WorkerLink(asyncio.Protocol):
         if not transport.get_write_buffer_size():  # else it is behind, and we after it
             try:
                 sent_bytes = os.writev(self._descriptor, frame)
-            except OSError as error:  # full, or broken: the transport finds out which, and says so
-                self._note_unread(error)
+            except OSError:  # full, or broken: the transport finds out which, and says so
                 sent_bytes = 0
         if sent_bytes < LENGTH.size + len(frame[1]):
             transport.writelines(unsent(frame, sent_bytes))
-
-    def _note_unread(self, error: Exception | None) -> None:
-        """Whoever meets it first, the kernel tells it once."""
-        self.unread |= isinstance(error, (BrokenPipeError, ConnectionResetError))
 
     def _received(self, message: FromWorker) -> None:
         match message:

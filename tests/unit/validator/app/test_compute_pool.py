@@ -19,7 +19,7 @@ from gaia.contracts.unit import WorkUnit
 from gaia.validator.app.compute_pool import ComputePool
 from gaia.validator.app.pool_settings import PoolSettings
 from tests.support.pools import running_pool
-from tests.support.waiting import is_running, lines_of, until, until_async
+from tests.support.waiting import lines_of, until_async
 
 MIB = 1024 * 1024
 
@@ -180,25 +180,3 @@ async def test_a_worker_whose_last_words_are_a_result_is_given_no_further_unit(t
         os.kill(victim, signal.SIGKILL)
         assert [(each.ok, each.attempt) for each in await asyncio.gather(first, second)] == [(True, 1), (True, 1)]
         assert pool.statistics().workers_lost == 0
-
-
-async def test_a_worker_that_was_dead_before_it_was_given_a_unit_costs_it_no_attempt() -> None:
-    async with running_pool(workers=1) as running:
-        pid = await until_async(lambda: running.workers.pid(0), "the worker is there")
-        assert (await running.pool.run(WorkUnit(handler="echo", payload={}))).ok
-        os.kill(pid, signal.SIGKILL)
-        until(lambda: not is_running(pid), "it has ended, and the event loop has had no turn to see it")
-        result = await running.pool.run(WorkUnit(handler="echo", payload={}, max_attempts=1))
-        assert (result.ok, result.attempt) == (True, 2)
-
-
-async def test_a_worker_killed_before_it_has_read_its_unit_costs_it_no_attempt() -> None:
-    async with running_pool(workers=1) as running:
-        pid = await until_async(lambda: running.workers.pid(0), "the worker is there")
-        assert (await running.pool.run(WorkUnit(handler="echo", payload={}))).ok
-        os.kill(pid, signal.SIGSTOP)
-        waiting = asyncio.create_task(running.pool.run(WorkUnit(handler="echo", payload={}, max_attempts=1)))
-        await until_async(lambda: running.pool.statistics().workers_busy == 1, "the unit is on its way")
-        os.kill(pid, signal.SIGKILL)
-        result = await waiting
-        assert (result.ok, result.attempt) == (True, 2)
