@@ -32,7 +32,6 @@ class Argument(Enum):
     POINTS = ("float64", 2, False)
     """(nlat, nlon), a weight a point."""
     NUMBER = ("float64", 0, False)
-    COUNT = ("int64", 0, False)
     SUMS = ("float64", 1, True)
     """What the kernel adds to."""
 
