@@ -26,10 +26,10 @@ import pebble
 
 from benchmarks.backbone.units import KILOBYTE, REGISTRY, echo
 from gaia.contracts.unit import WorkUnit
-from gaia.validator.app.children import WorkerLaunch
-from gaia.validator.app.compute_pool import ComputePool
-from gaia.validator.app.local_workers import LocalWorkers
-from gaia.validator.app.pool_settings import PoolSettings
+from gaia.validator.app.compute.compute_pool import ComputePool
+from gaia.validator.app.compute.local_workers import LocalWorkers
+from gaia.validator.app.compute.pool_settings import PoolSettings
+from gaia.validator.app.compute.worker_launch import WorkerLaunch
 
 _LENGTH: Final = struct.Struct("<I")
 

@@ -13,8 +13,8 @@ from msgspec import Struct
 from benchmarks.backbone.contenders import gaia_pool
 from benchmarks.backbone.instruments import insist, median, percentile, unique_bytes
 from gaia.contracts.unit import WorkUnit, value_of
-from gaia.validator.app.memory import AnonymousMemory
-from gaia.validator.app.pool_settings import PoolSettings
+from gaia.validator.app.compute.pool_settings import PoolSettings
+from gaia.validator.app.machine.memory import AnonymousMemory
 
 MIB: Final = 1024 * 1024
 _UNIT_CPU_S: Final = 0.05

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.backbone.units import REGISTRY
-from gaia.validator.app.children import python_module
-from gaia.validator.app.supervisor import Programs
-from gaia.validator.app.supervisor_settings import SupervisorSettings
+from gaia.validator.app.processes.child import python_module
+from gaia.validator.app.supervision.supervisor import Programs
+from gaia.validator.app.supervision.supervisor_settings import SupervisorSettings
 from gaia.validator.validator import run
 
 MIB: Final = 1024 * 1024

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gaia.contracts.ports import ComputeBackend
-from gaia.validator.app.process_pool import ProcessPool
+from gaia.validator.app.compute.process_pool import ProcessPool
 from tests.contract.compute_backend_suite import ComputeBackendSuite
 from tests.support.pools import REGISTRY, running_pool
 

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from gaia.contracts.job import NewJob
-from gaia.validator.app.children import python_module
+from gaia.validator.app.processes.child import python_module
 from gaia.validator.db.pool import DatabasePool
 from gaia.validator.db.queue import PostgresQueue
 from tests.faults.loaded_stack import LoadedStack

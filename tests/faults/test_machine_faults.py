@@ -16,10 +16,10 @@ import asyncpg
 import pytest
 
 from gaia.contracts.job import NewJob
-from gaia.validator.app.children import python_module
-from gaia.validator.app.database_child import embedded_postgres
-from gaia.validator.app.open_files import files_needed
-from gaia.validator.app.restart_policy import RestartPolicy
+from gaia.validator.app.processes.child import python_module
+from gaia.validator.app.processes.restart_policy import RestartPolicy
+from gaia.validator.app.supervision.database_child import embedded_postgres
+from gaia.validator.app.supervision.open_files import files_needed
 from gaia.validator.db.embedded import EmbeddedPostgres
 from gaia.validator.db.pool import DatabasePool
 from gaia.validator.db.postgres_binaries import find_binaries

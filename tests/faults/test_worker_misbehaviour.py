@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gaia.contracts.unit import ResultUnit, WorkUnit
-from gaia.validator.app.pool_settings import PoolSettings
+from gaia.validator.app.compute.pool_settings import PoolSettings
 from tests.faults.scene import scene
 from tests.support.fault_report import Ledger, Witness
 from tests.support.waiting import is_running, lines_of, until_async
@@ -315,7 +315,7 @@ async def test_a_worker_that_closes_its_channel(ledger: Ledger, witness: Witness
 async def test_a_read_only_numba_cache(
     ledger: Ledger, witness: Witness, read_only_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gaia.validator.app.children import WorkerLaunch
+    from gaia.validator.app.compute.worker_launch import WorkerLaunch
 
     monkeypatch.setattr(WorkerLaunch, "environment", _with_numba_cache(read_only_folder))
     async with scene(ledger, witness) as here:

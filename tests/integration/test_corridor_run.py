@@ -25,16 +25,9 @@ from gaia.miner.run_store import AcceptedRun, StoredRun
 from gaia.protocol.keys import HotkeySigner, create_key_file
 from gaia.protocol.messages import ForecastRequest
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.sources.catalog import (
-    ARCHIVE_HEADER,
-    Role,
-    SourceRef,
-    SourceSet,
-    archive_store,
-)
-from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
-from gaia.tasks.defined_tasks.weather.validator.draw_picture import picture_path
-from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, run_job
+from gaia.tasks.defined_tasks.weather.files.archive import ARCHIVE_HEADER, SourceRole, archive_store
+from gaia.tasks.defined_tasks.weather.files.store.flat_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceRef, SourceSet
 from gaia.tasks.defined_tasks.weather.validator.records import results
 from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     MinerState,
@@ -46,6 +39,8 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     record_commitment,
 )
 from gaia.tasks.defined_tasks.weather.validator.records.scores import load_combined
+from gaia.tasks.defined_tasks.weather.validator.steps.draw_picture import picture_path
+from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind, run_job
 from gaia.validator.app.io_engine import IOEngine, NotStarted
 from gaia.validator.db.embedded import EmbeddedPostgres
 from gaia.validator.db.pool import DatabasePool
@@ -282,9 +277,9 @@ async def _check_weights(world: World, run_id: str, scores: Mapping[Hotkey, floa
     """Only these earn, by the policy's power of their score, and the chain holds it."""
     async with world.database.acquire() as conn:
         assert await results.weights_state(conn, run_id) == results.WeightsState(set=True, read_back=True, alarm=None)
-        standings = await results.leaderboard(conn, run_id)
+        leaderboard = await results.leaderboard(conn, run_id)
     pay = {hotkey: score ** EmissionPolicy().sharpness for hotkey, score in scores.items()}
-    for standing in standings:
+    for standing in leaderboard:
         assert standing.emission_weight == pytest.approx(pay.get(standing.hotkey, 0.0) / sum(pay.values()), rel=1e-3)
         assert (standing.reason is None) == (standing.hotkey in pay)
 
@@ -358,7 +353,7 @@ async def test_a_source_that_has_not_delivered_is_waited_for_without_using_up_at
     for lead_h in SPEC.lead_h:
         valid_time = init_time + timedelta(hours=lead_h)
         write_flat_store(
-            archive_store(poor, Role.TRUTH, valid_time=valid_time),
+            archive_store(poor, SourceRole.TRUTH, valid_time=valid_time),
             grid=SPEC.grid, valid_time=valid_time, fields=(warm,), data=weather(warm, valid_time)[None], source="",
         )  # fmt: skip
     spec = msgspec.structs.replace(SPEC, gate_lead_h=None)

@@ -26,9 +26,9 @@ from gaia.contracts.unit import WorkUnit
 from gaia.protocol.keys import create_key_file
 from gaia.protocol.manifest import Manifest, canonical_bytes
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
-from gaia.tasks.defined_tasks.weather.sources.catalog import SourceRef, SourceSet
-from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
+from gaia.tasks.defined_tasks.weather.forecast.forecast_writer import ForecastWriter
+from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceRef, SourceSet
 from gaia.validator.app.io_engine import IOEngine
 from gaia.validator.utils.config import Settings, load_settings
 from tests.support.small_world import (

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gaia.validator.app.memory_groups import is_ours, own_group
+from gaia.validator.app.supervision.memory_groups import is_ours, own_group
 from tests.support.backbone_stack import Stack
 from tests.support.memory_handlers import MEMORY_REGISTRY
 from tests.support.waiting import is_running, lines_of, until

@@ -35,8 +35,8 @@ from gaia.protocol.messages import (
     reveal_path,
 )
 from gaia.protocol.run_spec import VariableSpec
-from gaia.tasks.defined_tasks.weather.sources.chunk_codec import decode_field
-from gaia.tasks.defined_tasks.weather.sources.chunk_faults import Chunk
+from gaia.tasks.defined_tasks.weather.forecast.chunk_codec import decode_field
+from gaia.tasks.defined_tasks.weather.forecast.chunk_errors import Chunk
 from tests.integration.miner_world import (
     DEADLINE,
     INIT,

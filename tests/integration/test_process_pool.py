@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gaia.contracts.unit import WorkUnit
-from gaia.validator.app.process_pool import ProcessPool
-from gaia.validator.app.restart_policy import RestartPolicy
+from gaia.validator.app.compute.process_pool import ProcessPool
+from gaia.validator.app.processes.restart_policy import RestartPolicy
 from tests.support.pools import REGISTRY
 from tests.support.waiting import is_running
 

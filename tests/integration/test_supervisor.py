@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gaia.validator.app.children import python_module
-from gaia.validator.app.restart_policy import RestartPolicy
+from gaia.validator.app.processes.child import python_module
+from gaia.validator.app.processes.restart_policy import RestartPolicy
 from tests.support.backbone_stack import Stack, assert_all_gone
 from tests.support.waiting import children_of, is_running, lines_of, until
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gaia.validator.app.children import python_module
-from gaia.validator.app.restart_policy import RestartPolicy
-from gaia.validator.app.supervisor_settings import SupervisorSettings
+from gaia.validator.app.processes.child import python_module
+from gaia.validator.app.processes.restart_policy import RestartPolicy
+from gaia.validator.app.supervision.supervisor_settings import SupervisorSettings
 from tests.support.backbone_stack import ELSEWHERE, Stack, assert_all_gone, ended
 from tests.support.disks import tmpfs_of
 from tests.support.waiting import children_of, is_running, lines_of, until
@@ -276,8 +276,8 @@ def test_an_engine_that_refuses_after_it_has_worked_is_tried_until_it_is_mended(
     broken = tmp_path / "broken"
     code = (
         "import pathlib, sys, time\n"
-        "from gaia.validator.app.engine_snapshot import EngineSnapshot, Refusal, SnapshotSender\n"
-        "from gaia.validator.app.histogram import HistogramSnapshot\n"
+        "from gaia.validator.app.telemetry.engine_snapshot import EngineSnapshot, Refusal, SnapshotSender\n"
+        "from gaia.validator.app.telemetry.histogram import HistogramSnapshot\n"
         "sender = SnapshotSender(int(sys.argv[-1]))\n"
         f"if pathlib.Path({str(broken)!r}).exists():\n"
         "    sender.send(Refusal(message='the key file is gone'))\n"
@@ -343,7 +343,7 @@ def test_an_engine_whose_loop_is_stuck_shows_its_stack_and_is_replaced(stack: St
 def test_an_engine_that_refuses_its_settings_says_so_in_one_line(stack: Stack) -> None:
     code = (
         "import sys\n"
-        "from gaia.validator.app.engine_snapshot import Refusal, SnapshotSender\n"
+        "from gaia.validator.app.telemetry.engine_snapshot import Refusal, SnapshotSender\n"
         "SnapshotSender(int(sys.argv[-1])).send(Refusal(message='GAIA_TRUTH is not set'))\n"
         "sys.exit(2)"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gaia.contracts.unit import WorkUnit
-from gaia.validator.app.pool_settings import PoolSettings
+from gaia.validator.app.compute.pool_settings import PoolSettings
 from tests.support.pools import RunningPool, running_pool
 from tests.support.waiting import is_running, lines_of, until_async
 

@@ -13,10 +13,10 @@ import msgspec
 import pytest
 
 from gaia.contracts.unit import ResultUnit, WorkUnit
-from gaia.validator.app.children import python_module
-from gaia.validator.app.restart_policy import RestartPolicy
-from gaia.validator.app.supervisor import Programs
-from gaia.validator.app.supervisor_settings import SupervisorSettings
+from gaia.validator.app.processes.child import python_module
+from gaia.validator.app.processes.restart_policy import RestartPolicy
+from gaia.validator.app.supervision.supervisor import Programs
+from gaia.validator.app.supervision.supervisor_settings import SupervisorSettings
 from tests.support.backbone_supervisor import Plan
 from tests.support.pools import REGISTRY
 from tests.support.waiting import is_running, lines_of, until

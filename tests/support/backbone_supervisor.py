@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from gaia.validator.app.supervisor import Programs
-from gaia.validator.app.supervisor_settings import SupervisorSettings
+from gaia.validator.app.supervision.supervisor import Programs
+from gaia.validator.app.supervision.supervisor_settings import SupervisorSettings
 from gaia.validator.validator import run
 
 

@@ -23,9 +23,9 @@ from gaia.contracts.job import Job
 from gaia.contracts.parent_death import die_with_parent
 from gaia.contracts.unit import UnitFailed, WorkUnit, value_of
 from gaia.tasks.defined_tasks.base import TaskContext, TaskResult
-from gaia.validator.app.compute_pool import ComputePool
-from gaia.validator.app.disk_space import DiskSpace
-from gaia.validator.app.dispatcher import Dispatcher
+from gaia.validator.app.compute.compute_pool import ComputePool
+from gaia.validator.app.jobs.dispatcher import Dispatcher
+from gaia.validator.app.machine.disk_space import DiskSpace
 from gaia.validator.db.pool import DatabasePool
 from gaia.validator.db.queue import PostgresQueue
 

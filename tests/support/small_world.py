@@ -35,10 +35,11 @@ from gaia.miner.run_store import CommittedForecast, RunStore, StoredRun
 from gaia.miner.settings import MinerSettings
 from gaia.protocol.keys import HotkeySigner
 from gaia.protocol.run_spec import FieldId, GridSpec, RunSpec, VariableSpec
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
-from gaia.tasks.defined_tasks.weather.sources.catalog import ARCHIVE_HEADER, Role, SourceSet, archive_store
-from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
-from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
+from gaia.tasks.defined_tasks.weather.files.archive import ARCHIVE_HEADER, SourceRole, archive_store
+from gaia.tasks.defined_tasks.weather.files.store.flat_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.forecast.forecast_writer import ForecastWriter
+from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceSet
 from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     Run,
     RunState,
@@ -128,7 +129,11 @@ def write_archive(folder: Path, days: int = 1, *, spec: RunSpec = SPEC) -> Path:
     inits = [FIRST_INIT + timedelta(days=day) for day in range(days)]
     for init_time, lead_h in itertools.product(inits, spec.lead_h):
         valid_time = init_time + timedelta(hours=lead_h)
-        for role, recipe in ((Role.TRUTH, weather), (Role.CLIMATOLOGY, climate), (Role.REFERENCE, REFERENCE)):
+        for role, recipe in (
+            (SourceRole.TRUTH, weather),
+            (SourceRole.CLIMATOLOGY, climate),
+            (SourceRole.REFERENCE, REFERENCE),
+        ):
             place = archive_store(folder, role, valid_time=valid_time, init_time=init_time, lead_h=lead_h)
             write_flat_store(
                 place,

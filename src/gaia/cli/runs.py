@@ -61,7 +61,7 @@ def leaderboard(
 async def _open(init_time: datetime) -> None:
     """Put the job into the line, and wait until the validator has opened the run or said why not."""
     from gaia.contracts.ids import run_id_for
-    from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, run_job
+    from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind, run_job
     from gaia.validator.db.queue import PostgresQueue
     from gaia.validator.utils.config import load_settings
 

@@ -33,13 +33,14 @@ from gaia.miner.model import Climatology
 from gaia.miner.model_choice import build_model
 from gaia.protocol.manifest import ChunkDigest
 from gaia.protocol.run_spec import RunSpec
-from gaia.tasks.defined_tasks.weather.sources.catalog import Role, SourceRef, parse_source
-from gaia.tasks.defined_tasks.weather.sources.decode import decode
-from gaia.tasks.defined_tasks.weather.sources.errors import MissingField, StoreMissing
-from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore
-from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
-from gaia.tasks.defined_tasks.weather.sources.open_store import open_store
-from gaia.tasks.defined_tasks.weather.sources.payloads import DecodePayload, cache_path
+from gaia.tasks.defined_tasks.weather.files.archive import SourceRole
+from gaia.tasks.defined_tasks.weather.files.errors import MissingField, StoreMissing
+from gaia.tasks.defined_tasks.weather.files.store.field_store import FieldStore
+from gaia.tasks.defined_tasks.weather.files.store.open_store import open_store
+from gaia.tasks.defined_tasks.weather.forecast.forecast_writer import ForecastWriter
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceRef, parse_source
+from gaia.tasks.defined_tasks.weather.supply.decode import decode
+from gaia.tasks.defined_tasks.weather.supply.decode_payloads import DecodePayload, cache_path
 
 
 class AnalysisNotThere(SourceFault):
@@ -58,7 +59,7 @@ class Inputs:
     def analysis(self, source: str, init_time: datetime) -> FieldStore:
         """The initial state, with every field of the run; raises AnalysisNotThere, WrongGrid and their like."""
         try:
-            return self._decoded(parse_source(source), Role.ANALYSIS, init_time)
+            return self._decoded(parse_source(source), SourceRole.ANALYSIS, init_time)
         except (MissingField, StoreMissing) as error:
             raise AnalysisNotThere(str(error)) from error
 
@@ -68,13 +69,13 @@ class Inputs:
 
         def at(valid_time: datetime) -> FieldStore | None:
             try:
-                return self._decoded(reference, Role.CLIMATOLOGY, valid_time)
+                return self._decoded(reference, SourceRole.CLIMATOLOGY, valid_time)
             except (MissingField, StoreMissing):
                 return None
 
         return at
 
-    def _decoded(self, source: SourceRef, role: Role, valid_time: datetime) -> FieldStore:
+    def _decoded(self, source: SourceRef, role: SourceRole, valid_time: datetime) -> FieldStore:
         place = cache_path(self._folder, source, role, valid_time=valid_time, spec_digest=self._spec.digest())
         asked = DecodePayload(source=source, role=role, valid_time=valid_time, spec=self._spec, destination=str(place))
         return open_store(decode(asked).path)

@@ -19,13 +19,13 @@ import msgspec
 
 from gaia.contracts.errors import ConfigurationError, GaiaError
 from gaia.contracts.parent_death import die_with_parent
-from gaia.validator.app.children import python_module
-from gaia.validator.app.event_log import EventLog
-from gaia.validator.app.metrics import MetricsEndpoint
-from gaia.validator.app.open_files import allow_files, files_needed
-from gaia.validator.app.run_folder import RunFolder
-from gaia.validator.app.supervisor import Programs, Supervisor
-from gaia.validator.app.supervisor_settings import SupervisorSettings
+from gaia.validator.app.processes.child import python_module
+from gaia.validator.app.supervision.open_files import allow_files, files_needed
+from gaia.validator.app.supervision.run_folder import RunFolder
+from gaia.validator.app.supervision.supervisor import Programs, Supervisor
+from gaia.validator.app.supervision.supervisor_settings import SupervisorSettings
+from gaia.validator.app.telemetry.event_log import EventLog
+from gaia.validator.app.telemetry.metrics import MetricsEndpoint
 
 _SETTINGS_TIMEOUT_S: Final = 60.0
 

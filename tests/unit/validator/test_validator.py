@@ -10,8 +10,8 @@ import pytest
 
 from gaia.contracts.errors import ConfigurationError
 from gaia.protocol.keys import create_key_file
-from gaia.tasks.defined_tasks.weather.sources.catalog import ARCHIVE_HEADER
-from gaia.validator.app.children import python_module
+from gaia.tasks.defined_tasks.weather.files.archive import ARCHIVE_HEADER
+from gaia.validator.app.processes.child import python_module
 from gaia.validator.validator import load_supervisor_settings, main, run
 
 pytestmark = pytest.mark.processes

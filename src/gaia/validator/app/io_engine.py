@@ -24,19 +24,19 @@ from gaia.contracts.errors import ConfigurationError, GaiaError, SourceFault, Va
 from gaia.contracts.job import Later
 from gaia.contracts.parent_death import die_with_parent
 from gaia.contracts.unit import ResultUnit, UnitError, WorkUnit
-from gaia.validator.app.compute_pool import ComputePool
-from gaia.validator.app.disk_space import DiskSpace
-from gaia.validator.app.dispatcher import Dispatcher
-from gaia.validator.app.engine_snapshot import EngineSnapshot, Refusal, SnapshotSender
+from gaia.validator.app.compute.compute_pool import ComputePool
+from gaia.validator.app.compute.pool_settings import PoolSettings
+from gaia.validator.app.compute.process_pool import ProcessPool
+from gaia.validator.app.jobs.dispatcher import Dispatcher
+from gaia.validator.app.jobs.scheduler import Scheduler
 from gaia.validator.app.logging_config import configure_logging
-from gaia.validator.app.pool_settings import PoolSettings
-from gaia.validator.app.process_pool import ProcessPool
-from gaia.validator.app.scheduler import Scheduler
+from gaia.validator.app.machine.disk_space import DiskSpace
 from gaia.validator.app.services.cache_keeper import CacheKeeper
 from gaia.validator.app.services.event_loop_lag import LoopLagMonitor
 from gaia.validator.app.services.loop_stall import StallReporter
-from gaia.validator.app.set_weights import weight_steps
+from gaia.validator.app.telemetry.engine_snapshot import EngineSnapshot, Refusal, SnapshotSender
 from gaia.validator.app.wiring import Wired, wire
+from gaia.validator.set_weights import weight_steps
 from gaia.validator.utils.config import Settings, load_settings
 
 _SNAPSHOT_EVERY_S = 1.0

@@ -17,7 +17,7 @@ from gaia.contracts.unit import ResultUnit, WorkUnit
 from gaia.protocol.keys import HotkeySigner, load_key_file
 from gaia.tasks.defined_tasks.base import GaiaTask, TaskContext
 from gaia.tasks.defined_tasks.weather.settings import WeatherSettings
-from gaia.tasks.defined_tasks.weather.sources.catalog import SourceSet
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceSet
 from gaia.tasks.defined_tasks.weather.task import WeatherTask
 from gaia.validator.db.pool import DatabasePool
 from gaia.validator.db.queue import PostgresQueue

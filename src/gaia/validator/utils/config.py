@@ -26,8 +26,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from gaia.contracts.errors import ConfigurationError, GaiaError
 from gaia.protocol.keys import load_key_file
 from gaia.protocol.run_spec import RunSpec
-from gaia.tasks.defined_tasks.weather.sources.catalog import SourceRef, parse_source
-from gaia.validator.app.supervisor_settings import SupervisorSettings
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceRef, parse_source
+from gaia.validator.app.supervision.supervisor_settings import SupervisorSettings
 
 _PREFIX = "GAIA_"
 _MIB = 1024 * 1024

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
 from gaia.tasks.defined_tasks.weather.production import production_spec
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
 
 
 def test_a_full_run_has_69_fields_and_40_six_hourly_steps_at_a_quarter_degree() -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from gaia.contracts.errors import ConfigurationError
 from gaia.protocol.keys import create_key_file
+from gaia.tasks.defined_tasks.weather.files.archive import ARCHIVE_HEADER
 from gaia.tasks.defined_tasks.weather.production import production_spec
-from gaia.tasks.defined_tasks.weather.sources.catalog import ARCHIVE_HEADER
-from gaia.validator.app.supervisor_settings import SupervisorSettings
+from gaia.validator.app.supervision.supervisor_settings import SupervisorSettings
 from gaia.validator.utils.config import Settings, load_settings, masked, refuse_incomplete, variable_name
 from tests.support.small_forecast import SPEC
 

@@ -9,18 +9,18 @@ from gaia.contracts.job import Connection, Job, NewJob
 from gaia.contracts.unit import ResultUnit, WorkUnit
 from gaia.tasks.defined_tasks.base import MinerScore, Step, TaskContext, TaskResult
 from gaia.tasks.defined_tasks.weather.settings import WeatherSettings
-from gaia.tasks.defined_tasks.weather.validator import score_forecast
-from gaia.tasks.defined_tasks.weather.validator.collect_commitments import collect_commitments
-from gaia.tasks.defined_tasks.weather.validator.combine_scores import combine_scores
-from gaia.tasks.defined_tasks.weather.validator.draw_picture import draw_picture
 from gaia.tasks.defined_tasks.weather.validator.field_cache import FieldCache
-from gaia.tasks.defined_tasks.weather.validator.freeze_forecast import freeze_forecast
-from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind
-from gaia.tasks.defined_tasks.weather.validator.open_run import due_run, open_run
 from gaia.tasks.defined_tasks.weather.validator.records.scores import load_combined
-from gaia.tasks.defined_tasks.weather.validator.release_run import due_releases, release_run
-from gaia.tasks.defined_tasks.weather.validator.request_forecasts import request_forecasts
-from gaia.tasks.defined_tasks.weather.validator.verify_forecast import verify_forecast
+from gaia.tasks.defined_tasks.weather.validator.steps import score_forecast
+from gaia.tasks.defined_tasks.weather.validator.steps.collect_commitments import collect_commitments
+from gaia.tasks.defined_tasks.weather.validator.steps.combine_scores import combine_scores
+from gaia.tasks.defined_tasks.weather.validator.steps.draw_picture import draw_picture
+from gaia.tasks.defined_tasks.weather.validator.steps.freeze_forecast import freeze_forecast
+from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind
+from gaia.tasks.defined_tasks.weather.validator.steps.open_run import due_run, open_run
+from gaia.tasks.defined_tasks.weather.validator.steps.request_forecasts import request_forecasts
+from gaia.tasks.defined_tasks.weather.validator.steps.settle_dead_jobs import due_releases, release_run
+from gaia.tasks.defined_tasks.weather.validator.steps.verify_forecast import verify_forecast
 from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherContext, WeatherStep
 
 _STEPS: Mapping[Kind, WeatherStep] = MappingProxyType(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gaia.tasks.defined_tasks.weather.scoring.aggregate import Aggregate, CountedTwice
-from gaia.tasks.defined_tasks.weather.scoring.evaluate import FieldStatistics, all_metrics, field_statistics
+from gaia.tasks.defined_tasks.weather.scoring.field_summary import FieldStatistics, all_metrics, field_statistics
 from gaia.tasks.defined_tasks.weather.scoring.metrics import NothingToScore, metrics_of
 from gaia.tasks.defined_tasks.weather.scoring.moments import Moments, field_moments
 

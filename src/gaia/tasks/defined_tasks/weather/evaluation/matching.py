@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest, UnmatchedTimes
-from gaia.tasks.defined_tasks.weather.evaluation.series import Instant, called, hours
+from gaia.tasks.defined_tasks.weather.files.errors import BadRequest, UnmatchedTimes
+from gaia.tasks.defined_tasks.weather.files.series.series import Instant, called, hours
 
 
 class Case(Struct, frozen=True, kw_only=True):

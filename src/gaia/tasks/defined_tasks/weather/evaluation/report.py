@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gaia.contracts.errors import ConfigurationError
-from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
 from gaia.tasks.defined_tasks.weather.evaluation.table import ScoreRow, ScoreTable
+from gaia.tasks.defined_tasks.weather.files.errors import BadRequest
 from gaia.tasks.defined_tasks.weather.scoring.comoments import Activity
 from gaia.tasks.defined_tasks.weather.scoring.ensemble import EnsembleMetrics
-from gaia.tasks.defined_tasks.weather.scoring.evaluate import FieldMetrics
 from gaia.tasks.defined_tasks.weather.scoring.extremes import ExtremeMetrics
+from gaia.tasks.defined_tasks.weather.scoring.field_summary import FieldMetrics
 
 if TYPE_CHECKING:
     from rich.console import Console
