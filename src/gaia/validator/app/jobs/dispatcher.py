@@ -1,7 +1,8 @@
 """Works the job queue: claims jobs, runs their steps, keeps their leases alive, settles their outcome.
 
-Owns the tasks of the jobs in progress and ends them all before it returns. It never decides what a job means: that is
-the step's; it never marks a job done either, for only `queue.completing` inside the step does, with the results.
+Its worker pool runs the jobs in progress, and has ended them all before it returns. The dispatcher never decides what a
+job means: that is the step's. It never marks a job done either: only `queue.completing` inside the step does, with the
+results.
 """
 
 from __future__ import annotations
@@ -16,15 +17,13 @@ import structlog
 from gaia.contracts.errors import GaiaError
 from gaia.contracts.job import Job, Later, LeaseLost, Permanent, Queue
 from gaia.tasks.defined_tasks.base import Step, TaskContext
+from gaia.validator.app.jobs.worker_pool import WorkerPool
 from gaia.validator.db.outage import Outage
 
 _POLL = timedelta(seconds=1)
 """How long a sleeping loop may miss a notification; also the pause after a failed query."""
 
 _CLAIM_AT_ONCE = 64
-
-_Claim = tuple[int, int]
-"""A job's id and its fence: a job that was lost and is claimed again is another claim, while the old one still ends."""
 
 
 class Dispatcher:
@@ -44,13 +43,12 @@ class Dispatcher:
         self._queue = queue
         self._steps = steps
         self._context = context
-        self._concurrency = concurrency
         self._lease = lease
         self._may_begin = may_begin
         self._log = structlog.get_logger("dispatcher")
         self._outage = Outage()
         self._wake = asyncio.Event()
-        self._running: dict[_Claim, tuple[Job, asyncio.Task[None]]] = {}
+        self._pool = WorkerPool[Job](dict.fromkeys(steps, self._work), workers=concurrency, on_free=self.wake)
 
     def wake(self) -> None:
         """Look for jobs now; called on a notification."""
@@ -59,7 +57,7 @@ class Dispatcher:
     @property
     def in_progress(self) -> int:
         """Jobs being worked on."""
-        return len(self._running)
+        return len(self._pool.in_progress)
 
     async def run(self, stop: asyncio.Event, grace_s: float) -> None:
         """Work until `stop` is set, then let what runs finish within the grace time and hand the rest back."""
@@ -67,21 +65,19 @@ class Dispatcher:
         stopping = asyncio.create_task(stop.wait(), name="dispatcher-stop")
         stopping.add_done_callback(lambda _: self.wake())
         try:
-            while not stop.is_set():
-                await self._claim_and_start()
-                await self._sleep_until_woken()
-            await self._drain(grace_s)
+            async with self._pool:
+                while not stop.is_set():
+                    await self._claim_and_start()
+                    await self._sleep_until_woken()
+                await self._drain(grace_s)
         finally:
             stopping.cancel()
-            for _, task in self._running.values():
-                task.cancel()
-            await asyncio.gather(*(task for _, task in self._running.values()), return_exceptions=True)
             keeper.cancel()
             await asyncio.gather(keeper, stopping, return_exceptions=True)
 
     async def _claim_and_start(self) -> None:
         self._wake.clear()
-        free = min(self._concurrency - len(self._running), _CLAIM_AT_ONCE)
+        free = min(self._pool.free, _CLAIM_AT_ONCE)
         if free <= 0 or not self._may_begin():
             return
         try:
@@ -94,22 +90,11 @@ class Dispatcher:
         if (lasted_s := self._outage.over(self._context.clock.monotonic())) is not None:
             self._log.info("claims_again", away_s=round(lasted_s, 1))
         for job in jobs:
-            task = asyncio.create_task(self._work(job), name=f"job-{job.id}")
-            self._cancel_earlier_claims_of(job)
-            self._running[_claim_of(job)] = (job, task)
-            # A callback, not a finally: a task cancelled before its first step never reaches its finally.
-            task.add_done_callback(partial(self._ended, _claim_of(job)))
+            # A job that was lost and is claimed again is another claim, while the old one still ends.
+            self._pool.cancel(partial(_is_job, job.id))
+            await self._pool.put(job)
         if len(jobs) == free:
             self.wake()
-
-    def _cancel_earlier_claims_of(self, job: Job) -> None:
-        for other, task in self._running.values():
-            if other.id == job.id:
-                task.cancel()
-
-    def _ended(self, claim: _Claim, _task: asyncio.Task[None]) -> None:
-        del self._running[claim]
-        self.wake()
 
     async def _sleep_until_woken(self) -> None:
         try:
@@ -118,8 +103,11 @@ class Dispatcher:
             return
 
     async def _drain(self, grace_s: float) -> None:
-        if self._running:
-            await asyncio.wait([task for _, task in self._running.values()], timeout=grace_s)
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._pool.join()
+        except TimeoutError:
+            self._pool.cancel()
 
     async def _work(self, job: Job) -> None:
         with structlog.contextvars.bound_contextvars(
@@ -167,16 +155,14 @@ class Dispatcher:
             await self._context.clock.sleep(self._lease.total_seconds() / 3)
             try:
                 # Snapshot first: a job claimed while the heartbeat is under way has not been lost.
-                mine = [job for job, _ in self._running.values()]
+                mine = self._pool.in_progress
                 held = set(await self._queue.heartbeat(mine)) if mine else set()
-                for job in mine:
-                    if job.id not in held and (entry := self._running.get(_claim_of(job))) is not None:
-                        entry[1].cancel()
+                self._pool.cancel([job for job in mine if job.id not in held].__contains__)
                 if await self._queue.rescue():
                     self.wake()
             except Exception:  # noqa: BLE001  a service loop outlives any one error of the database
                 self._log.exception("heartbeat_failed")
 
 
-def _claim_of(job: Job) -> _Claim:
-    return job.id, job.fence
+def _is_job(job_id: int, job: Job) -> bool:
+    return job.id == job_id

@@ -1,13 +1,14 @@
-"""N asyncio workers that drain one bounded queue of jobs, each job to the handler of its kind.
+"""At most N jobs at once in one event loop, each in a task of its own, each job to the handler of its kind.
 
-For work that waits (network, database) inside one event loop; work that computes goes to a `ProcessPool`. Jobs live in
-memory only: what must survive a crash belongs into the durable queue (`gaia.contracts.job`). A handler that fails costs
-its own job and nothing else.
+For work that waits (network, database); work that computes goes to a `ProcessPool`. The dispatcher works the durable
+queue (`gaia.contracts.job`) with it; alone it keeps its jobs in memory only. A handler that fails costs its own job and
+nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
@@ -43,22 +44,31 @@ class WorkerPool(Generic[J]):
     """Use with `async with`: a clean end lets everything that was put finish; an exception cancels it."""
 
     def __init__(
-        self, handlers: Mapping[str, JobHandler[J]], *, workers: int, timeout_s: float, capacity: int = 1000
+        self,
+        handlers: Mapping[str, JobHandler[J]],
+        *,
+        workers: int,
+        timeout_s: float | None = None,
+        capacity: int = 1000,
+        on_free: Callable[[], None] = lambda: None,
     ) -> None:
-        """`timeout_s` bounds one job; `capacity` the jobs that wait, above which `put` waits too."""
+        """`timeout_s` bounds one job; `capacity` the jobs that wait, above which `put` waits too. `on_free` is called
+        whenever a job has ended.
+        """
         self._handlers = handlers
         self._workers = workers
         self._timeout_s = timeout_s
-        self._queue: asyncio.Queue[J] = asyncio.Queue(capacity)
-        self._group = asyncio.TaskGroup()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._on_free = on_free
+        self._places = asyncio.Semaphore(workers + capacity)
+        self._waiting: deque[J] = deque()
+        self._running: dict[asyncio.Task[None], J] = {}
+        self._nothing_left = asyncio.Event()
+        self._nothing_left.set()
         self._closed = True
-        self._busy = self._done = self._failed = 0
+        self._done = self._failed = 0
         self._log = structlog.get_logger("worker_pool")
 
     async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
-        self._tasks = [self._group.create_task(self._work(), name=f"worker-{n}") for n in range(self._workers)]
         self._closed = False
         return self
 
@@ -68,47 +78,79 @@ class WorkerPool(Generic[J]):
         self._closed = True
         try:
             if error is None:
-                await self._queue.join()  # bounded: every job has its timeout
+                await self.join()
         finally:
-            for task in self._tasks:
-                task.cancel()
-            # Without the block's own error, which goes on as it is and not in a group.
-            await self._group.__aexit__(None, None, None)
+            self._waiting.clear()
+            self.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
 
     async def put(self, job: J) -> None:
-        """Add a job; waits while the queue is full. Raises HandlerUnknown, or PoolClosed outside of `async with`."""
+        """Add a job; waits while the pool is full. Raises HandlerUnknown, or PoolClosed outside of `async with`."""
         if self._closed:
             raise PoolClosed("the worker pool is not open: use it inside `async with`")
         if job.kind not in self._handlers:
             raise HandlerUnknown(f"no handler takes jobs of the kind {job.kind!r}")
-        await self._queue.put(job)
+        await self._places.acquire()
+        self._nothing_left.clear()
+        self._waiting.append(job)
+        self._start_waiting()
 
     async def join(self) -> None:
         """Until all that was put has been worked on."""
-        await self._queue.join()
+        await self._nothing_left.wait()
+
+    def cancel(self, which: Callable[[J], bool] = lambda _: True) -> None:
+        """Cancel the jobs being worked on that `which` picks; all without it."""
+        for task, job in self._running.items():
+            if which(job):
+                task.cancel()
+
+    @property
+    def in_progress(self) -> list[J]:
+        """The jobs being worked on."""
+        return list(self._running.values())
+
+    @property
+    def free(self) -> int:
+        """How many more jobs would begin at once."""
+        return max(0, self._workers - len(self._running) - len(self._waiting))
 
     def statistics(self) -> WorkerPoolStatistics:
         """Where the pool stands."""
-        return WorkerPoolStatistics(waiting=self._queue.qsize(), busy=self._busy, done=self._done, failed=self._failed)
+        return WorkerPoolStatistics(
+            waiting=len(self._waiting), busy=len(self._running), done=self._done, failed=self._failed
+        )
 
-    async def _work(self) -> None:
-        while True:
-            job = await self._queue.get()
-            self._busy += 1
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    await self._handlers[job.kind](job)
-            except asyncio.CancelledError:
-                if _is_being_cancelled():
-                    raise
-                self._note_failure(job)  # something that the handler awaited was cancelled, not we
-            except Exception:  # noqa: BLE001  a service loop: what a handler raises costs its job alone
-                self._note_failure(job)
-            else:
-                self._done += 1
-            finally:
-                self._busy -= 1
-                self._queue.task_done()
+    def _start_waiting(self) -> None:
+        while self._waiting and len(self._running) < self._workers:
+            job = self._waiting.popleft()
+            task = asyncio.create_task(self._work(job), name=f"{job.kind}-job")
+            self._running[task] = job
+            # A callback, not a finally: a task cancelled before its first step never reaches its finally.
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        if task.cancelled():
+            self._failed += 1
+        self._places.release()
+        self._start_waiting()
+        if not self._running:
+            self._nothing_left.set()
+        self._on_free()
+
+    async def _work(self, job: J) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._handlers[job.kind](job)
+        except asyncio.CancelledError:
+            if _is_being_cancelled():
+                raise
+            self._note_failure(job)  # something that the handler awaited was cancelled, not we
+        except Exception:  # noqa: BLE001  a service loop: what a handler raises costs its job alone
+            self._note_failure(job)
+        else:
+            self._done += 1
 
     def _note_failure(self, job: J) -> None:
         self._failed += 1

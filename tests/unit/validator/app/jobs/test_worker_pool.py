@@ -62,8 +62,8 @@ async def test_no_more_jobs_run_at_once_than_there_are_workers() -> None:
     async with WorkerPool({"wait": desk.wait}, workers=2, timeout_s=10.0) as pool:
         for number in range(6):
             await pool.put(Errand(kind="wait", number=number))
-        await until_async(lambda: pool.statistics().busy == 2, "two are busy")
-        assert pool.statistics().waiting == 4
+        await until_async(lambda: desk.at_once == 2, "two are busy")
+        assert (pool.statistics().waiting, pool.statistics().busy, pool.free) == (4, 2, 0)
         desk.gate.set()
     assert (desk.most_at_once, len(desk.done)) == (2, 6)
 
@@ -111,6 +111,21 @@ async def test_an_exception_in_the_block_cancels_what_runs() -> None:
             raise KeyError
     assert desk.done == []
     assert pool.statistics().busy == 0
+
+
+async def test_chosen_jobs_are_cancelled_and_their_places_go_to_those_who_wait() -> None:
+    desk = Desk()
+    freed = []
+    async with WorkerPool({"wait": desk.wait}, workers=2, on_free=lambda: freed.append(1)) as pool:
+        for number in range(3):
+            await pool.put(Errand(kind="wait", number=number))
+        await until_async(lambda: desk.at_once == 2, "two are busy")
+        pool.cancel(lambda job: job.number == 0)
+        await until_async(lambda: freed == [1], "one has ended")
+        assert [job.number for job in pool.in_progress] == [1, 2]
+        desk.gate.set()
+    assert sorted(desk.done) == [("wait", 1), ("wait", 2)]
+    assert (pool.statistics().done, pool.statistics().failed) == (2, 1)
 
 
 async def test_what_nobody_could_do_is_refused_at_once() -> None:
