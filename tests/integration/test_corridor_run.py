@@ -71,7 +71,7 @@ from tests.support.small_world import (
 pytestmark = [pytest.mark.database, pytest.mark.processes, pytest.mark.asyncio(loop_scope="module")]
 
 SETTLE_WITHIN_S = 90.0
-DAYS = 6
+DAYS = 7
 GOOD, FAIR, FAIR_TOO = forecast_with_error(0.2), forecast_with_error(0.5), forecast_with_error(0.4)
 CLOSED_PORT = "http://127.0.0.1:9"
 """The discard service, which nothing of ours listens on."""
@@ -424,6 +424,38 @@ async def test_units_that_cannot_be_resolved_are_refused_with_the_reason(world: 
             assert "scores the leads [24, 36] h" in message
         no_gate = await refusal(world, day1, {"run_id": ungated.run_id})
         assert no_gate == ("not_scorable", f"run {ungated.run_id} has no day-1 gate")
+
+
+async def test_dispatched_score_units_fetch_spoilt_chunks_anew_and_complete_their_run(world: World) -> None:
+    run = a_run(6, sources=world.sources, state=RunState.COLLECTING)
+    async with world.miners(good=(GOOD, None)) as miners:
+        good = miners["good"]
+        await world.close_run(run, good)
+        assert await world.settled(run.run_id) is RunState.SCORED
+        before = await world.scores_of(run.run_id)
+        await _unscore(world, run)
+        for path in (path for path in world.cached(run, good).rglob("c/*") if path.is_file()):
+            path.write_bytes(bytes(path.stat().st_size))
+
+        names = {"run_id": run.run_id, "hotkey": good.hotkey}
+        results_of_units = [await dispatch(world, "weather.score.day1", names)]
+        results_of_units += [
+            await dispatch(world, "weather.score.era5", {**names, "lead_h": lead_h})
+            for lead_h in run.spec.scored_lead_h
+        ]
+        assert [result.error for result in results_of_units] == [None] * (1 + len(run.spec.scored_lead_h))
+        assert await world.settled(run.run_id) is RunState.SCORED
+        assert await world.scores_of(run.run_id) == before
+
+
+async def _unscore(world: World, run: Run) -> None:
+    """Put a scored run back to where its forecasts have been verified and nothing has been scored."""
+    async with world.database.transaction() as conn:
+        for table in ("score", "gate_score", "run_score"):
+            await conn.execute(f"DELETE FROM {table} WHERE run_id = $1", run.run_id)  # noqa: S608  constant names
+        await conn.execute("DELETE FROM job WHERE kind = $1 AND payload ->> 'run_id' = $2", Kind.COMBINE, run.run_id)
+        await conn.execute("UPDATE run SET state = $2 WHERE run_id = $1", run.run_id, RunState.SCORING)
+        await conn.execute("UPDATE run_miner SET state = $2 WHERE run_id = $1", run.run_id, MinerState.VERIFIED)
 
 
 async def _freeze(world: World, run: Run, hotkey: Hotkey, *, verified: bool) -> None:

@@ -23,7 +23,7 @@ from gaia.contracts.clock import Clock, SystemClock
 from gaia.contracts.errors import ConfigurationError, GaiaError, SourceFault, ValidatorFault
 from gaia.contracts.job import Later
 from gaia.contracts.parent_death import die_with_parent
-from gaia.contracts.unit import ResultUnit, UnitError, WorkUnit
+from gaia.contracts.unit import ResultUnit, UnitError, UnitFailed, WorkUnit
 from gaia.validator.app.compute.compute_pool import ComputePool
 from gaia.validator.app.compute.pool_settings import PoolSettings
 from gaia.validator.app.compute.process_pool import ProcessPool
@@ -97,19 +97,15 @@ class IOEngine:
     async def dispatch_and_wait(self, unit: WorkUnit) -> ResultUnit:
         """Have a unit computed and wait for its result; a failure is a result with an error, not an exception.
 
-        A score unit (`weather.score.day1`, `weather.score.era5`) names a run: it is resolved to the run's files, and
-        its scores are committed to the database before this returns.
+        A score unit (`weather.score.day1`, `weather.score.era5`) that names a run is done as the run's own job would do
+        it: its scores are in the database, and the run is completed if they were its last, before this returns.
         """
         wired = self._require()
+        task = next((t for t in wired.tasks if unit.handler.startswith(f"{t.name}.")), None)
         try:
-            task = next((t for t in wired.tasks if unit.handler.startswith(f"{t.name}.")), None)
-            if task is None:
-                return await wired.context.compute(unit)
-            resolved = await task.resolve(unit, wired.context)
-            result = await wired.context.compute(resolved)
-            if result.ok:
-                async with wired.database.transaction() as conn:
-                    await task.commit(resolved, result, conn)
+            result = None if task is None else await task.dispatch(unit, wired.context)
+            if result is None:
+                result = await wired.context.compute(unit)
         except Later as later:
             return _failed(unit, NotYet(str(later)))
         except GaiaError as error:
@@ -210,11 +206,10 @@ class BadUnit(ValidatorFault):
 
 
 def _failed(unit: WorkUnit, error: GaiaError) -> ResultUnit:
-    return ResultUnit(
-        unit_id=unit.unit_id,
-        handler=unit.handler,
-        error=UnitError(code=error.code, message=str(error), fault=error.fault, retryable=error.retryable),
-    )
+    if isinstance(error, UnitFailed):
+        return ResultUnit(unit_id=unit.unit_id, handler=unit.handler, error=error.error)
+    told = UnitError(code=error.code, message=str(error), fault=error.fault, retryable=error.retryable)
+    return ResultUnit(unit_id=unit.unit_id, handler=unit.handler, error=told)
 
 
 async def _report(engine: IOEngine, sender: SnapshotSender, clock: Clock) -> None:

@@ -62,19 +62,15 @@ class WeatherTask:
         """The combined scores after a run."""
         return await load_combined(conn, run_id)
 
-    async def resolve(self, unit: WorkUnit, ctx: TaskContext) -> WorkUnit:
-        """A score unit that names a run becomes one that names files, its chunks fetched."""
-        if not score_forecast.is_request(unit):
-            return unit
+    async def dispatch(self, unit: WorkUnit, ctx: TaskContext) -> ResultUnit | None:
+        """Score what a unit that names a run asks for, as the run's own job would, and write the scores."""
+        if not score_forecast.names_a_run(unit):
+            return None
         weather = self._weather(ctx)
-        scorable = await score_forecast.resolve(unit, weather)
-        await score_forecast.fetch(scorable, weather)
-        return scorable.unit
-
-    async def commit(self, unit: WorkUnit, result: ResultUnit, conn: Connection) -> None:
-        """Write a score unit's rows."""
-        if unit.handler in (score_forecast.DAY1_UNIT, score_forecast.ERA5_UNIT) and result.value is not None:
-            await score_forecast.commit(unit, result.value, conn)
+        scored = await score_forecast.score(unit, weather)
+        async with ctx.database.transaction() as conn:
+            await score_forecast.record(scored, weather, conn)
+        return scored.result
 
     def _bound(self, step: WeatherStep) -> Step:
         async def run(job: Job, ctx: TaskContext) -> TaskResult:

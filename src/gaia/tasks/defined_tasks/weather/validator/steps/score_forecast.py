@@ -1,13 +1,10 @@
 """Step 6: score one verified forecast: at the gate's lead against the analysis, at the scored leads against the truth.
 
-A unit `weather.score.day1` or `weather.score.era5` that names a run is resolved to files here, and its result is
-committed here, whether it comes from a durable job or from `IOEngine.dispatch_and_wait`.
+There is one way: `score` resolves a unit that names a run to files and has it computed, `record` writes what came of it
+and completes the run. A durable job and `IOEngine.dispatch_and_wait` both go it.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -15,10 +12,10 @@ from msgspec import Struct
 from gaia.contracts.errors import GaiaError, ValidatorFault
 from gaia.contracts.ids import Hotkey, RunId
 from gaia.contracts.job import Connection, Job
-from gaia.contracts.unit import WorkUnit
+from gaia.contracts.unit import ResultUnit, WorkUnit
 from gaia.tasks.defined_tasks.base import TaskResult
 from gaia.tasks.defined_tasks.weather.files.archive import SourceRole
-from gaia.tasks.defined_tasks.weather.validator.fetch_chunks import Delivery, fetch_leads
+from gaia.tasks.defined_tasks.weather.validator.fetch_chunks import Delivery
 from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import (
     Day1Payload,
     Day1Result,
@@ -55,58 +52,82 @@ class ScoreRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Of an `era5` unit; may be left out when the run scores only one lead."""
 
 
-class Scorable(Struct, frozen=True, kw_only=True):
-    """A score unit resolved: whose it is, which lead it reads, and the unit to compute."""
+class Scored(Struct, frozen=True, kw_only=True):
+    """A lead of a forecast that has been scored, and not yet written."""
 
-    run: Run
-    forecast: Forecast
+    run_id: RunId
     lead_h: int
-    unit: WorkUnit
+    payload: Day1Payload | Era5Payload
+    result: ResultUnit
 
 
-def is_request(unit: WorkUnit) -> bool:
-    """Whether a unit names a run, not files."""
+def names_a_run(unit: WorkUnit) -> bool:
+    """Whether a unit is a request to score a run's forecast, and not one that names files."""
     return unit.handler in (DAY1_UNIT, ERA5_UNIT) and "forecast_path" not in unit.payload
 
 
 async def score_day1(job: Job, weather: WeatherContext) -> TaskResult:
     """The gate: a forecast below it earns nothing in this run."""
-    return await _score(job, weather, DAY1_UNIT)
+    return await _score_for(job, weather, DAY1_UNIT)
 
 
 async def score_era5(job: Job, weather: WeatherContext) -> TaskResult:
     """One lead against the truth."""
-    return await _score(job, weather, ERA5_UNIT)
+    return await _score_for(job, weather, ERA5_UNIT)
 
 
-async def _score(job: Job, weather: WeatherContext, handler: str) -> TaskResult:
+async def _score_for(job: Job, weather: WeatherContext, handler: str) -> TaskResult:
     try:
-        scorable = await resolve(WorkUnit(handler=handler, payload=job.payload), weather)
-        value = await compute(scorable, weather)
+        scored = await score(WorkUnit(handler=handler, payload=job.payload), weather)
     except GaiaError as error:
         return await give_up_on_miner(job, weather, error)
     async with weather.core.queue.completing(job) as conn:
-        await commit(scorable.unit, value, conn)
-        await combine_if_complete(conn, weather, scorable.run.run_id)
-    return TaskResult(event="forecast_scored", detail={"lead_h": scorable.lead_h, "unit": handler})
+        await record(scored, weather, conn)
+    return TaskResult(event="forecast_scored", detail={"lead_h": scored.lead_h, "unit": handler})
 
 
-async def resolve(unit: WorkUnit, weather: WeatherContext) -> Scorable:
-    """Find the run, the forecast, and the truth, reference and climatology of the lead, decoding them if need be.
+async def score(unit: WorkUnit, weather: WeatherContext) -> Scored:
+    """Score the lead that a unit asks for: find its forecast, fetch the chunks, have a worker compute.
 
-    Raises NotScorable or ForecastUnknown for a request that does not fit its run, Later while the truth is not out.
+    Raises NotScorable or ForecastUnknown for a request that does not fit its run, Later while the truth is not out, and
+    whatever the computation failed with.
     """
     request = msgspec.convert(unit.payload, ScoreRequest)
     async with weather.core.database.acquire() as conn:
         run = await load_run(conn, request.run_id)
         forecast = await _forecast(conn, request)
-    lead_h = _lead(unit.handler, run, request)
-    truth_role = SourceRole.ANALYSIS if unit.handler == DAY1_UNIT else SourceRole.TRUTH
+        miner = await load_miner(conn, run.run_id, forecast.hotkey)
+    payload = await _payload(unit.handler, run, forecast, _lead(unit.handler, run, request), weather)
+    resolved = msgspec.structs.replace(
+        unit, payload=msgspec.to_builtins(payload), timeout_s=weather.settings.unit_timeout_s
+    )
+    delivery = Delivery(run=run, miner=miner, forecast=forecast)
+    result = await compute_on_leads(weather, delivery, {payload.lead_h}, resolved)
+    return Scored(run_id=run.run_id, lead_h=payload.lead_h, payload=payload, result=result)
+
+
+async def record(scored: Scored, weather: WeatherContext, conn: Connection) -> None:
+    """Write the scores, and have the run's scores combined if these were the last that it waited for."""
+    payload, value = scored.payload, scored.result.value
+    if isinstance(payload, Day1Payload):
+        day1 = msgspec.convert(value, Day1Result)
+        await put_day1(conn, payload.run_id, payload.hotkey, day1, payload.policy.digest())
+    else:
+        era5 = msgspec.convert(value, Era5Result)
+        await put_era5(conn, payload.run_id, payload.hotkey, era5, payload.policy.digest())
+    await combine_if_complete(conn, weather, scored.run_id)
+
+
+async def _payload(
+    handler: str, run: Run, forecast: Forecast, lead_h: int, weather: WeatherContext
+) -> Day1Payload | Era5Payload:
+    """The files of one lead; truth, reference and climatology are decoded first if need be."""
     world = weather.world(run)
+    truth_role = SourceRole.ANALYSIS if handler == DAY1_UNIT else SourceRole.TRUTH
     truth = await weather.fields.path(run, truth_role, lead_h, world)
     if truth is None:
         raise NotScorable(f"run {run.run_id} has no source of truth")
-    payload = (Day1Payload if unit.handler == DAY1_UNIT else Era5Payload)(
+    return (Day1Payload if handler == DAY1_UNIT else Era5Payload)(
         run_id=run.run_id,
         hotkey=forecast.hotkey,
         forecast_path=forecast.store_path,
@@ -118,38 +139,6 @@ async def resolve(unit: WorkUnit, weather: WeatherContext) -> Scorable:
         reference_path=await weather.fields.path(run, SourceRole.REFERENCE, lead_h, world),
         policy=weather.settings.policy,
     )
-    resolved = msgspec.structs.replace(
-        unit, payload=msgspec.to_builtins(payload), timeout_s=weather.settings.unit_timeout_s
-    )
-    return Scorable(run=run, forecast=forecast, lead_h=lead_h, unit=resolved)
-
-
-async def compute(scorable: Scorable, weather: WeatherContext) -> dict[str, Any]:
-    """Run a resolved unit, its chunks fetched first."""
-    delivery = await _delivery(scorable, weather)
-    leads = {scorable.lead_h}
-    return await compute_on_leads(weather, delivery, leads, scorable.unit)
-
-
-async def fetch(scorable: Scorable, weather: WeatherContext) -> None:
-    """Bring the chunks that a resolved unit reads into the cache."""
-    await fetch_leads(weather, await _delivery(scorable, weather), {scorable.lead_h})
-
-
-async def _delivery(scorable: Scorable, weather: WeatherContext) -> Delivery:
-    async with weather.core.database.acquire() as conn:
-        miner = await load_miner(conn, scorable.run.run_id, scorable.forecast.hotkey)
-    return Delivery(run=scorable.run, miner=miner, forecast=scorable.forecast)
-
-
-async def commit(unit: WorkUnit, value: Mapping[str, Any], conn: Connection) -> None:
-    """Write a score unit's result."""
-    if unit.handler == DAY1_UNIT:
-        day1 = msgspec.convert(unit.payload, Day1Payload)
-        await put_day1(conn, day1.run_id, day1.hotkey, msgspec.convert(value, Day1Result), day1.policy.digest())
-    else:
-        era5 = msgspec.convert(unit.payload, Era5Payload)
-        await put_era5(conn, era5.run_id, era5.hotkey, msgspec.convert(value, Era5Result), era5.policy.digest())
 
 
 async def _forecast(conn: Connection, request: ScoreRequest) -> Forecast:

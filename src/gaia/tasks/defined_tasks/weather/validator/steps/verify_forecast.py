@@ -11,7 +11,7 @@ import msgspec
 
 from gaia.contracts.errors import Fault, GaiaError
 from gaia.contracts.job import Job
-from gaia.contracts.unit import UnitFailed, WorkUnit, value_of
+from gaia.contracts.unit import ResultUnit, WorkUnit, value_of
 from gaia.tasks.defined_tasks.base import TaskResult
 from gaia.tasks.defined_tasks.weather.files.archive import SourceRole
 from gaia.tasks.defined_tasks.weather.supply.catalogue import available_at
@@ -72,22 +72,19 @@ async def verify_forecast(job: Job, weather: WeatherContext) -> TaskResult:
 
 async def compute_on_leads(
     weather: WeatherContext, delivery: Delivery, leads_h: set[int], unit: WorkUnit
-) -> dict[str, Any]:
+) -> ResultUnit:
     """Fetch the leads and run a unit that reads them; what could be our own disk's fault is fetched and tried again.
 
-    Raises UnitFailed, or the MinerFault of a chunk that cannot be had.
+    The result is a success. Raises UnitFailed, or the MinerFault of a chunk that cannot be had.
     """
     await fetch_leads(weather, delivery, leads_h)
-    try:
-        return dict(value_of(await weather.core.compute(unit)))
-    except UnitFailed as error:
-        if error.fault is not Fault.MINER or error.code not in _SPOILT:
-            raise
-    await forget_leads(delivery, leads_h)
-    await fetch_leads(weather, delivery, leads_h)
-    return dict(
-        value_of(await weather.core.compute(msgspec.structs.replace(unit, unit_id=f"{unit.unit_id}-refetched")))
-    )
+    result = await weather.core.compute(unit)
+    if result.error is not None and result.error.fault is Fault.MINER and result.error.code in _SPOILT:
+        await forget_leads(delivery, leads_h)
+        await fetch_leads(weather, delivery, leads_h)
+        result = await weather.core.compute(msgspec.structs.replace(unit, unit_id=f"{unit.unit_id}-refetched"))
+    value_of(result)
+    return result
 
 
 def _due_on_the_wall(run: Run, weather: WeatherContext) -> dict[int, Any]:
