@@ -32,10 +32,12 @@ from gaia.validator.app.jobs.scheduler import Scheduler
 from gaia.validator.app.logging_config import configure_logging
 from gaia.validator.app.machine.disk_space import DiskSpace
 from gaia.validator.app.services.cache_keeper import CacheKeeper
+from gaia.validator.app.services.database_monitor import DatabaseMonitor
 from gaia.validator.app.services.event_loop_lag import LoopLagMonitor
 from gaia.validator.app.services.loop_stall import StallReporter
 from gaia.validator.app.telemetry.engine_snapshot import EngineSnapshot, Refusal, SnapshotSender
 from gaia.validator.app.wiring import Wired, wire
+from gaia.validator.db.stats import DatabaseStatsManager
 from gaia.validator.set_weights import weight_steps
 from gaia.validator.utils.config import Settings, load_settings
 
@@ -64,6 +66,7 @@ class IOEngine:
         self._wired: Wired | None = None
         self._pool: ComputePool | ProcessPool | None = None
         self._dispatcher: Dispatcher | None = None
+        self._database_monitor: DatabaseMonitor | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -134,11 +137,13 @@ class IOEngine:
             forecast_limit_bytes=self._settings.forecast_cache_mib * 1024 * 1024,
             clock=self._clock,
         )
+        self._database_monitor = DatabaseMonitor(DatabaseStatsManager(wired.database, wired.queue), self._clock)
         async with asyncio.TaskGroup() as group:
             services = [
                 group.create_task(wired.queue.listen(self._dispatcher.wake), name="job-listener"),
                 group.create_task(scheduler.run(), name="scheduler"),
                 group.create_task(caches.run(), name="cache-keeper"),
+                group.create_task(self._database_monitor.run(), name="database-monitor"),
             ]
             await self._dispatcher.run(stop, self._settings.drain_grace_s)
             for service in services:
@@ -165,6 +170,7 @@ class IOEngine:
             workers_retired=statistics.retired,
             workers_standing_by=statistics.standing_by,
             jobs_in_progress=self._dispatcher.in_progress if self._dispatcher else 0,
+            database=self._database_monitor.last if self._database_monitor else None,
         )
 
     async def _start_pool(self) -> ComputePool | ProcessPool:

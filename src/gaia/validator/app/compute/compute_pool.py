@@ -424,11 +424,17 @@ class ComputePool:
                 yield RunningUnit(
                     unit_id=pending.unit.unit_id,
                     handler=pending.unit.handler,
+                    run_id=_run_of(pending.unit),
                     worker_slot=link.slot,
                     attempt=pending.attempt,
                     running_s=now - link.started_at,
                     progress=pending.progress,
                 )
+
+
+def _run_of(unit: WorkUnit) -> str | None:
+    run_id = unit.payload.get("run_id")
+    return run_id if isinstance(run_id, str) else None
 
 
 def _deadline_passed(unit: WorkUnit) -> DeadlinePassed:

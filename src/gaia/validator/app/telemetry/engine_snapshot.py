@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from gaia.validator.app.telemetry.histogram import HistogramSnapshot
 from gaia.validator.app.telemetry.pool_statistics import RunningUnit
+from gaia.validator.db.figures import DatabaseStats
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -41,6 +42,8 @@ class EngineSnapshot(Struct, frozen=True, kw_only=True, tag="snapshot"):
     workers_retired: int = 0
     workers_standing_by: int = 0
     jobs_in_progress: int = 0
+    database: DatabaseStats | None = None
+    """At most a minute old; None if it cannot be asked."""
 
 
 class Refusal(Struct, frozen=True, kw_only=True, tag="refusal"):

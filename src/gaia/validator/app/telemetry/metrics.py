@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from gaia.contracts.errors import ConfigurationError
+from gaia.validator.app.telemetry.database_metrics import database_families
 from gaia.validator.app.telemetry.engine_snapshot import EngineSnapshot
 from gaia.validator.app.telemetry.histogram import HistogramSnapshot
 from gaia.validator.app.telemetry.supervisor_view import ChildView, SupervisorView
@@ -40,6 +41,8 @@ class SupervisorCollector(Collector):
             )
         if view.engine is not None:
             yield from _engine_families(view.engine, self._monotonic())
+            if view.engine.database is not None:
+                yield from database_families(view.engine.database)
 
 
 class MetricsEndpoint:
@@ -141,7 +144,20 @@ def _engine_families(engine: EngineSnapshot, now_s: float) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "gaia_compute_workers_standing_by", "Warm workers without a place", value=engine.workers_standing_by
     )
+    yield _progress(engine)
     yield GaugeMetricFamily("gaia_jobs_in_progress", "Durable jobs being worked on", value=engine.jobs_in_progress)
+
+
+def _progress(engine: EngineSnapshot) -> Metric:
+    done = GaugeMetricFamily(
+        "gaia_compute_unit_progress_ratio",
+        "How much of the unit in a worker is done, as its handler tells; only of handlers that tell",
+        labels=["handler", "slot", "run"],
+    )
+    for unit in engine.running:
+        if unit.progress is not None:
+            done.add_metric([unit.handler, str(unit.worker_slot), unit.run_id or ""], unit.progress.fraction)
+    return done
 
 
 def _add_histogram(family: HistogramMetricFamily, labels: list[str], histogram: HistogramSnapshot) -> None:

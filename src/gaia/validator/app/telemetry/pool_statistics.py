@@ -15,6 +15,8 @@ class RunningUnit(Struct, frozen=True, kw_only=True):
 
     unit_id: str
     handler: str
+    run_id: str | None
+    """The run that it belongs to; None: several runs share what it makes."""
     worker_slot: int
     attempt: int
     running_s: float

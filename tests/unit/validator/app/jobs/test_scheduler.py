@@ -44,11 +44,8 @@ class HourlyTask:
     async def scores(self, run_id: str, conn: Connection) -> Sequence[MinerScore]:
         return []
 
-    async def resolve(self, unit: WorkUnit, ctx: TaskContext) -> WorkUnit:
-        return unit
-
-    async def commit(self, unit: WorkUnit, result: ResultUnit, conn: Connection) -> None:
-        return
+    async def dispatch(self, unit: WorkUnit, ctx: TaskContext) -> ResultUnit | None:
+        return None
 
 
 def context_of(clock: ManualClock, store: MemoryStore) -> TaskContext:

@@ -10,11 +10,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gaia.contracts.errors import ConfigurationError
+from gaia.contracts.progress import Progress
 from gaia.validator.app.machine.memory import ProcessUsage
 from gaia.validator.app.telemetry.engine_snapshot import EngineSnapshot
 from gaia.validator.app.telemetry.histogram import HistogramSnapshot
 from gaia.validator.app.telemetry.metrics import MetricsEndpoint, SupervisorCollector
+from gaia.validator.app.telemetry.pool_statistics import RunningUnit
 from gaia.validator.app.telemetry.supervisor_view import ChildView, SupervisorView
+from gaia.validator.db.figures import DatabaseStats, QueueDepth, TableStats
 
 VIEW = SupervisorView(
     children=(
@@ -41,6 +44,35 @@ VIEW = SupervisorView(
         workers_retired=9,
         workers_standing_by=11,
         jobs_in_progress=4,
+        running=(
+            RunningUnit(
+                unit_id="u",
+                handler="weather.verify",
+                run_id="sn57-20170101T00Z",
+                worker_slot=1,
+                attempt=1,
+                running_s=2.0,
+                progress=Progress(fraction=0.25, note="chunk 3"),
+            ),
+            RunningUnit(
+                unit_id="v",
+                handler="weather.picture",
+                run_id=None,
+                worker_slot=0,
+                attempt=1,
+                running_s=0.1,
+                progress=None,
+            ),
+        ),
+        database=DatabaseStats(
+            size_bytes=9_000_000,
+            connections=7,
+            active_connections=2,
+            max_connections=50,
+            longest_transaction_s=0.5,
+            tables=(TableStats(name="job", total_bytes=81_920, live_rows=40, dead_rows=10),),
+            queue=QueueDepth(due=1, waiting=2, leased=3, dead=4, oldest_due_s=5.0),
+        ),
     ),
     disk_free_bytes=123_456,
 )
@@ -92,10 +124,27 @@ def test_every_fact_of_a_view_is_rendered_once_by_role_and_slot() -> None:
         ("gaia_compute_workers_retired_total", ()): 9,
         ("gaia_compute_workers_standing_by", ()): 11,
         ("gaia_jobs_in_progress", ()): 4,
+        (
+            "gaia_compute_unit_progress_ratio",
+            (("handler", "weather.verify"), ("run", "sn57-20170101T00Z"), ("slot", "1")),
+        ): 0.25,
+        ("pg_database_size_bytes", ()): 9_000_000,
+        ("pg_stat_activity_count", (("state", "active"),)): 2,
+        ("pg_stat_activity_count", (("state", "other"),)): 5,
+        ("pg_settings_max_connections", ()): 50,
+        ("pg_stat_activity_max_tx_duration", ()): 0.5,
+        ("pg_table_size_bytes", (("relname", "job"),)): 81_920,
+        ("pg_stat_user_tables_n_live_tup", (("relname", "job"),)): 40,
+        ("pg_stat_user_tables_n_dead_tup", (("relname", "job"),)): 10,
+        ("gaia_jobs", (("state", "due"),)): 1,
+        ("gaia_jobs", (("state", "waiting"),)): 2,
+        ("gaia_jobs", (("state", "leased"),)): 3,
+        ("gaia_jobs", (("state", "dead"),)): 4,
+        ("gaia_jobs_oldest_due_seconds", ()): 5,
     }
 
 
-def test_before_the_engine_has_spoken_only_the_posts_are_shown() -> None:
+def test_before_the_engine_has_spoken_only_the_processes_are_shown() -> None:
     names = {name for name, _ in samples(SupervisorView(children=VIEW.children))}
     assert names == {
         "gaia_child_process_restarts_total",

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gaia.contracts.progress import report_progress
 from gaia.protocol.run_spec import FieldId, GridSpec
 from gaia.tasks.defined_tasks.weather.files.errors import WrongGrid
 from gaia.tasks.defined_tasks.weather.files.grid_axes import coordinates
@@ -36,6 +37,7 @@ def select_points(store: FieldStore, fields: Sequence[FieldId], grid: GridSpec) 
             )
     picked = np.empty((len(fields), *grid.shape), dtype=np.float32)
     for index, field in enumerate(fields):
+        report_progress(index / len(fields), f"field {field}")
         picked[index] = store.read(field)[np.ix_(rows, columns)]
     return picked
 

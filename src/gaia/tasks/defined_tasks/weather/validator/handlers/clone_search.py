@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from gaia.contracts.errors import Fault, GaiaError
 from gaia.contracts.ids import Hotkey
+from gaia.contracts.progress import report_progress
 from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.weather.files.grid_axes import coordinates
 from gaia.tasks.defined_tasks.weather.files.store.field_store import FieldStore
@@ -48,7 +49,8 @@ def handle_clones_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
     request = msgspec.convert(payload, ClonesPayload)
     search = _Search.of(request)
     if search.fields:
-        for forecast in request.forecasts:
+        for number, forecast in enumerate(request.forecasts):
+            report_progress(number / len(request.forecasts), f"forecast {number + 1} of {len(request.forecasts)}")
             search.add(forecast, request)
     result = ClonesResult(
         lead_h=request.lead_h,

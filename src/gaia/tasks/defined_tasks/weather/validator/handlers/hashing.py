@@ -15,6 +15,7 @@ import numpy as np
 from blake3 import blake3
 
 from gaia.contracts.errors import ValidatorFault
+from gaia.contracts.progress import report_progress
 from gaia.tasks.defined_tasks.weather.files.confined_file import open_confined
 from gaia.tasks.defined_tasks.weather.forecast.chunk_codec import ValueRange
 from gaia.tasks.defined_tasks.weather.forecast.forecast_store import ForecastReader
@@ -74,6 +75,7 @@ def _verify(reader: ForecastReader, lead_h: tuple[int, ...] | None) -> VerifyRes
     for chunk in reader.chunks():
         if chunk.lead_h not in wanted:
             continue
+        report_progress(chunk_count / (len(wanted) * len(reader.spec.fields())), f"chunk {chunk_count + 1}")
         found = reader.read_chunk(chunk, values)
         name = chunk.field.variable
         ranges[name] = found.merged(ranges[name]) if name in ranges else found
