@@ -26,12 +26,12 @@ from gaia.contracts.ids import Hotkey, run_id_for
 from gaia.contracts.job import Connection
 from gaia.contracts.ports import Neuron, SubnetParameters
 from gaia.miner.conduct import Conduct
-from gaia.miner.forecast_job import STORE_NAME, ForecastResult
-from gaia.miner.forecaster import Forecaster, manifest_of, promise
-from gaia.miner.front import Front
+from gaia.miner.forecasting.forecast_job import STORE_NAME, ForecastResult
+from gaia.miner.forecasting.forecaster import Forecaster, manifest_of, promise
 from gaia.miner.model_choice import ModelChoice
-from gaia.miner.permits import PermitList
 from gaia.miner.run_store import CommittedForecast, RunStore, StoredRun
+from gaia.miner.serving.front import Front
+from gaia.miner.serving.permits import PermitList
 from gaia.miner.settings import MinerSettings
 from gaia.protocol.keys import HotkeySigner
 from gaia.protocol.run_spec import FieldId, GridSpec, RunSpec, VariableSpec

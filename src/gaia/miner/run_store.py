@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from gaia.contracts.errors import ConfigurationError, ValidatorFault
 from gaia.contracts.ids import RunId
-from gaia.miner.forecast_job import STORE_NAME, write_atomically
+from gaia.miner.forecasting.forecast_job import STORE_NAME, write_atomically
 from gaia.protocol.messages import ForecastRequest
 
 _REQUEST_NAME = "request.json"

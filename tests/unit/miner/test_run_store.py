@@ -10,7 +10,7 @@ import pytest
 
 from gaia.contracts.errors import ConfigurationError
 from gaia.contracts.ids import run_id_for
-from gaia.miner.forecast_job import STORE_NAME
+from gaia.miner.forecasting.forecast_job import STORE_NAME
 from gaia.miner.run_store import AcceptedRun, CommittedForecast, NotEnoughRoom, RunStore
 from tests.integration.miner_world import INIT, NETUID, RUN, START, a_request
 

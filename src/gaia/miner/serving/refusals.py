@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gaia.contracts.errors import GaiaError, ValidatorFault
-from gaia.miner.permits import PermitsUnknown
 from gaia.miner.run_store import NotEnoughRoom
+from gaia.miner.serving.permits import PermitsUnknown
 from gaia.protocol.messages import MalformedRequest
 from gaia.protocol.signing import CallerNotPermitted, SignatureRefused, TooManyRequests
 

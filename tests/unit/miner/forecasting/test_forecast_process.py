@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gaia.miner.forecast_child import attempt
-from gaia.miner.forecast_job import JOB_NAME, RESULT_NAME, STORE_NAME, ForecastJob, ForecastResult
-from gaia.miner.forecast_process import compute
+from gaia.miner.forecasting.forecast_child import attempt
+from gaia.miner.forecasting.forecast_job import JOB_NAME, RESULT_NAME, STORE_NAME, ForecastJob, ForecastResult
+from gaia.miner.forecasting.forecast_process import compute
 from gaia.miner.model_choice import ModelChoice
 from tests.integration.miner_world import INIT, SPEC, write_archive
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from gaia.contracts.unit import UnitError
-from gaia.miner.forecast_job import JOB_NAME, RESULT_NAME, ForecastJob, ForecastResult, write_atomically
+from gaia.miner.forecasting.forecast_job import JOB_NAME, RESULT_NAME, ForecastJob, ForecastResult, write_atomically
 
 EXIT_TIMEOUT_S = 10.0
 """For a killed process to be gone: the kernel's business, not the model's."""
@@ -32,7 +32,7 @@ async def compute(job: ForecastJob, folder: Path, timeout_s: float) -> ForecastR
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "gaia.miner.forecast_child",
+        "gaia.miner.forecasting.forecast_child",
         str(folder),
         str(os.getpid()),
         stdin=asyncio.subprocess.DEVNULL,

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from gaia.miner.refusals import NoCommitment, NoLongerKept, TooEarly, UnknownChunk, UnservableRequest
 from gaia.miner.run_store import CommittedForecast, StoredRun
+from gaia.miner.serving.refusals import NoCommitment, NoLongerKept, TooEarly, UnknownChunk, UnservableRequest
 from gaia.miner.settings import MinerSettings
 from gaia.protocol.messages import ForecastRequest
 from gaia.protocol.run_spec import RunSpec

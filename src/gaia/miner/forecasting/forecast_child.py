@@ -1,7 +1,7 @@
 """Computes one forecast and writes it: the process that `forecast_process` starts. No network, no keys, no
 promises.
 
-python -m gaia.miner.forecast_child FOLDER PARENT_PID
+python -m gaia.miner.forecasting.forecast_child FOLDER PARENT_PID
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import msgspec
 from gaia.contracts.errors import GaiaError, SourceFault
 from gaia.contracts.parent_death import die_with_parent
 from gaia.contracts.unit import UnitError
-from gaia.miner.forecast_job import (
+from gaia.miner.forecasting.forecast_job import (
     INPUTS_NAME,
     JOB_NAME,
     RESULT_NAME,

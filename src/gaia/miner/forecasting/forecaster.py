@@ -17,8 +17,8 @@ from gaia.contracts.clock import Clock
 from gaia.contracts.ids import Hotkey
 from gaia.contracts.unit import UnitError
 from gaia.miner.conduct import Conduct
-from gaia.miner.forecast_job import ForecastJob, ForecastResult
-from gaia.miner.forecast_process import compute
+from gaia.miner.forecasting.forecast_job import ForecastJob, ForecastResult
+from gaia.miner.forecasting.forecast_process import compute
 from gaia.miner.model_choice import ModelChoice
 from gaia.miner.run_store import CommittedForecast, NotEnoughRoom, StoredRun
 from gaia.miner.settings import MinerSettings

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from gaia.contracts.errors import ConfigurationError, GaiaError
 from gaia.miner.model_choice import ModelChoice
-from gaia.miner.refusals import (
+from gaia.miner.run_store import AcceptedRun, CommittedForecast, StoredRun
+from gaia.miner.serving.refusals import (
     STATUSES,
     NoCommitment,
     NoLongerKept,
@@ -21,15 +22,14 @@ from gaia.miner.refusals import (
     UnservableRequest,
     status_of,
 )
-from gaia.miner.run_store import AcceptedRun, CommittedForecast, StoredRun
-from gaia.miner.settings import MinerSettings
-from gaia.miner.terms import (
+from gaia.miner.serving.terms import (
     LONGEST_REVEAL,
     check_terms,
     chunk_key,
     commitment_to_show,
     forecast_to_open,
 )
+from gaia.miner.settings import MinerSettings
 from gaia.protocol.messages import ForecastRequest
 from gaia.protocol.run_spec import VariableSpec
 from gaia.protocol.signing import CallerNotPermitted, ReplayedRequest

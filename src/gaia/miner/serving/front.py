@@ -19,12 +19,12 @@ from gaia.contracts.clock import Clock
 from gaia.contracts.errors import GaiaError
 from gaia.contracts.ports import Signer
 from gaia.miner.conduct import Conduct
-from gaia.miner.forecaster import Forecaster
-from gaia.miner.permits import PermitList
-from gaia.miner.refusals import ConflictingRequest, UnknownRun, status_of
+from gaia.miner.forecasting.forecaster import Forecaster
 from gaia.miner.run_store import AcceptedRun, RunStore, StoredRun
+from gaia.miner.serving.permits import PermitList
+from gaia.miner.serving.refusals import ConflictingRequest, UnknownRun, status_of
+from gaia.miner.serving.terms import check_terms, chunk_key, commitment_to_show, forecast_to_open
 from gaia.miner.settings import MinerSettings
-from gaia.miner.terms import check_terms, chunk_key, commitment_to_show, forecast_to_open
 from gaia.protocol.messages import (
     FORECASTS_PATH,
     MAX_REQUEST_BYTES,
