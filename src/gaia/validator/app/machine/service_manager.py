@@ -7,8 +7,10 @@ service manager that does not listen is never waited for.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
+from typing import Self
 
 
 class ServiceManager:
@@ -26,6 +28,13 @@ class ServiceManager:
         if address is not None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
             self._socket.setblocking(False)
+
+    @classmethod
+    def of_this_process(cls) -> Self:
+        """As it tells the process that it has started: sd_watchdog_enabled(3)."""
+        usec, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+        watches = usec.isdecimal() and pid in ("", str(os.getpid()))
+        return cls(os.environ.get("NOTIFY_SOCKET"), int(usec) / 1e6 or None if watches else None)
 
     def ready(self, status: str) -> None:
         """Start-up, or a reload, is complete."""

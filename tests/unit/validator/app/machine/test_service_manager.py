@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 from collections.abc import Iterator
@@ -67,4 +68,42 @@ def test_one_that_has_gone_harms_nobody(tmp_path: Path) -> None:
     service = ServiceManager(str(tmp_path / "nobody"), watchdog_s=1.0)
     service.ready("running")
     service.feed(1.0)
+    service.close()
+
+
+def test_it_says_where_it_listens_and_how_often_in_the_environment_of_whom_it_starts(
+    listener: tuple[socket.socket, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound, address = listener
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+    service = ServiceManager.of_this_process()
+    service.feed(100.0)
+    assert bound.recv(4096) == b"WATCHDOG=1"
+    assert service.next_feeding_in_s(100.0) == 15.0
+    service.close()
+
+
+@pytest.mark.parametrize(("usec", "pid"), [("30000000", "1"), ("soon", ""), ("0", ""), (None, "")])
+def test_a_watchdog_that_is_not_ours_is_not_fed(
+    listener: tuple[socket.socket, str], monkeypatch: pytest.MonkeyPatch, usec: str | None, pid: str
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", listener[1])
+    monkeypatch.setenv("WATCHDOG_PID", pid)
+    if usec is None:
+        monkeypatch.delenv("WATCHDOG_USEC", raising=False)
+    else:
+        monkeypatch.setenv("WATCHDOG_USEC", usec)
+    service = ServiceManager.of_this_process()
+    assert service.next_feeding_in_s(100.0) is None
+    service.close()
+
+
+def test_who_was_started_by_none_has_nobody_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
+        monkeypatch.delenv(name, raising=False)
+    service = ServiceManager.of_this_process()
+    service.ready("running")
+    assert service.next_feeding_in_s(1.0) is None
     service.close()
