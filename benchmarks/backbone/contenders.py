@@ -46,14 +46,14 @@ async def gaia_pool(
         path = Path(folder) / "compute.sock"
         settings = settings or PoolSettings()
         if spares:
-            settings = msgspec.structs.replace(settings, workers=workers)
+            settings = msgspec.structs.replace(settings, compute_workers=workers)
         pool = ComputePool(socket_path=path, settings=settings)
         await pool.start()
         launch = WorkerLaunch(
             socket_path=path,
             cache_dir=Path(folder),
             registry=REGISTRY,
-            hard_memory_bytes=settings.hard_memory_bytes,
+            worker_hard_memory_bytes=settings.worker_hard_memory_bytes,
         )
         try:
             async with LocalWorkers(workers + spares, launch) as local:

@@ -31,10 +31,10 @@ _CALLERS: Final = 16
 _LONGEST_UNIT_S: Final = 120.0
 _TALLY_EVERY_S: Final = 1.0
 _SETTINGS: Final = PoolSettings(
-    workers=WORKERS,
+    compute_workers=WORKERS,
     recycle_units=2_000,
-    soft_memory_bytes=200 * MIB,
-    hard_memory_bytes=HARD_MEMORY_BYTES,
+    worker_soft_memory_bytes=200 * MIB,
+    worker_hard_memory_bytes=HARD_MEMORY_BYTES,
     queue_capacity=100,
 )
 

@@ -24,5 +24,5 @@ class TestComputePool(ComputeBackendSuite):
 class TestProcessPool(ComputeBackendSuite):
     @pytest.fixture
     async def backend(self) -> AsyncIterator[ComputeBackend]:
-        async with ProcessPool(REGISTRY, workers=2, spares=1) as pool:
+        async with ProcessPool(REGISTRY, compute_workers=2, compute_spares=1) as pool:
             yield pool

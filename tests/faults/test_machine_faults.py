@@ -65,7 +65,7 @@ def fill(path: Path) -> None:
 @pytest.mark.fault(MACHINE, "data folder full", must="a unit that writes fails as data; the others and restarts go on")
 def test_a_full_data_folder(loaded: LoadedStack, small_disk: Path) -> None:
     stack = loaded.stack
-    loaded.replace_settings(data_dir=str(small_disk / "data"))
+    loaded.replace_settings(data_dir=small_disk / "data")
     stack.engine = (
         *python_module("tests.support.backbone_engine", "--folder", str(stack.folder)),
         *("--socket", str(stack.settings.engine_socket)),
@@ -145,14 +145,12 @@ async def test_a_disk_that_fills_up_in_mid_run(
 def a_stack_with_its_own_server(loaded: LoadedStack, data_dir: Path, cluster: Path) -> EmbeddedPostgres:
     """Durable jobs over an embedded server. The disk will cause far more ends than its restart policy forgives."""
     stack = loaded.stack
-    policy = RestartPolicy(first_delay_s=0.02, longest_delay_s=0.2, max_failures=3)
-    loaded.replace_settings(
-        data_dir=str(data_dir), database_url=None, stall_limit_s=600.0, restart=policy, compute_workers=1
-    )
+    stack.restart = RestartPolicy(first_delay_s=0.02, longest_delay_s=0.2, max_failures=3)
+    loaded.replace_settings(data_dir=data_dir, database_url=None, engine_stall_limit_s=600.0, compute_workers=1)
     server = embedded_postgres(stack.settings)
     data_dir.mkdir(mode=0o711)
     subprocess.run(["cp", "-a", cluster, server.data_dir], check=True, timeout=LONGEST_S)
-    stack.setup = tuple(python_module("gaia.validator.db.setup"))
+    stack.setup = tuple(python_module("gaia.validator.db.setup", "--settings-on-stdin"))
     stack.engine = tuple(python_module("tests.support.durable_engine", "--socket", str(stack.settings.engine_socket)))
     return server
 
@@ -211,28 +209,31 @@ def limited(soft: int, hard: int) -> list[str]:
     return ["sh", "-c", f'ulimit -S -n {soft} && ulimit -H -n {hard} && exec "$@"', "limited"]
 
 
-@pytest.mark.fault(MACHINE, "64 open files allowed to each process", must="12 workers and their engine work within it")
+@pytest.mark.fault(
+    MACHINE, "no more open files allowed than are needed", must="12 workers and their engine work within it"
+)
 def test_a_low_limit_on_open_files(loaded: LoadedStack, full: bool) -> None:
     # Each worker costs the engine three descriptors (its stream, its end, its memory) and the supervisor two.
     workers = 12 if full else 3
     stack = loaded.stack
     loaded.replace_settings(compute_workers=workers)
+    needed = files_needed(stack.settings)
     loaded.witness.strike()
-    loaded.start(through=limited(64, 64))
+    loaded.start(through=limited(needed, needed))
     names = loaded.give(200 if full else 60)
     until(lambda: loaded.finished(names) == len(names), "all units are done", 120.0)
     loaded.serves_again()
     loaded.account()
     most = max(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in (stack.pid, *loaded.family()))
-    assert most <= files_needed(stack.settings) <= 64
-    assert open_files_allowed(stack.pid_of("io_engine")) == 64
+    assert most <= needed - stack.settings.engine_files  # this engine has neither database nor miners
+    assert open_files_allowed(stack.pid_of("io_engine")) == needed
     loaded.witness.saw(f"{workers} workers, {len(names)} units: each done once; at most {most} files open in a process")
 
 
 @pytest.mark.fault(MACHINE, "64 open files allowed, more to be had, more needed", must="raises its own limit as needed")
 def test_a_soft_limit_on_open_files(loaded: LoadedStack) -> None:
     stack = loaded.stack
-    loaded.replace_settings(engine_files=300)
+    loaded.replace_settings(miner_concurrency=128)
     loaded.witness.strike()
     loaded.start(through=limited(64, 1024))
     loaded.serves_again()
@@ -244,7 +245,6 @@ def test_a_soft_limit_on_open_files(loaded: LoadedStack) -> None:
 
 @pytest.mark.fault(MACHINE, "64 open files allowed for good, more needed", must="refused at the start in one line")
 def test_a_hard_limit_on_open_files(loaded: LoadedStack) -> None:
-    loaded.replace_settings(engine_files=300)
     loaded.witness.strike()
     loaded.start(through=limited(64, 64))
     status = loaded.stack.exit_status()

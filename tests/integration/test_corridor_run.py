@@ -45,7 +45,7 @@ from gaia.validator.app.io_engine import IOEngine, NotStarted
 from gaia.validator.db.embedded import EmbeddedPostgres
 from gaia.validator.db.pool import DatabasePool
 from gaia.validator.db.queue import PostgresQueue
-from gaia.validator.utils.config import Settings
+from gaia.validator.utils.settings import Settings
 from gaia.validator.weights import EmissionPolicy
 from tests.support.small_world import (
     FIRST_INIT,

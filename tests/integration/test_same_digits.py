@@ -85,7 +85,7 @@ def _units(folder: Path) -> list[WorkUnit]:
 
 async def _computed(units: Sequence[WorkUnit], workers: int) -> dict[str, Any]:
     """Unit -> its result."""
-    async with ProcessPool(_HANDLERS, workers=workers) as pool:
+    async with ProcessPool(_HANDLERS, compute_workers=workers) as pool:
         results = await asyncio.wait_for(asyncio.gather(*map(pool.run, units)), 120.0)
     return {unit.unit_id: value_of(result) for unit, result in zip(units, results, strict=True)}
 

@@ -43,7 +43,7 @@ async def running_pool(
                 socket_path=path,
                 cache_dir=Path(folder),
                 registry=registry,
-                hard_memory_bytes=settings.hard_memory_bytes,
+                worker_hard_memory_bytes=settings.worker_hard_memory_bytes,
             )
             async with LocalWorkers(workers, launch, policy=EAGER, grace_s=5.0) as local:
                 try:

@@ -48,7 +48,7 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     set_run_state,
 )
 from gaia.validator.db.embedded import EmbeddedPostgres
-from gaia.validator.utils.config import Settings
+from gaia.validator.utils.settings import Settings, WeatherSection
 
 NETUID = 57
 SPEC = RunSpec(
@@ -146,30 +146,32 @@ def write_archive(folder: Path, days: int = 1, *, spec: RunSpec = SPEC) -> Path:
     return folder
 
 
-def validator_settings(folder: Path, dsn: str, hotkey_file: Path | None, **changes: Any) -> Settings:
+def validator_settings(folder: Path, dsn: str, hotkey_file: Path | None, **weather: Any) -> Settings:
     """Settings of a validator whose data lie in `folder`, its archive in `folder`/archive."""
     spec_file = folder / "run_spec.json"
     spec_file.write_bytes(msgspec.json.encode(SPEC))
     archive = f"archive:{folder / 'archive'}"
-    return Settings.model_validate(
-        {
-            "DATABASE_URL": dsn,
-            "data_dir": folder / "validator",
-            "netuid": NETUID,
-            "hotkey_file": hotkey_file,
-            "truth": archive,
-            "reference": archive,
-            "climatology": archive,
-            "run_spec_file": spec_file,
-            "schedule": "manual",
-            "commit_window_s": 6.0,
-            "reveal_window_s": 60.0,
-            "miner_timeout_s": 5.0,
-            "drain_grace_s": 5.0,
-            "allow_private_endpoints": True,
-            "compute_workers": 1,
-            **changes,
-        }
+    return Settings(
+        database_url=dsn,
+        data_dir=folder / "validator",
+        netuid=NETUID,
+        hotkey_file=hotkey_file,
+        miner_timeout_s=5.0,
+        drain_grace_s=5.0,
+        allow_private_endpoints=True,
+        compute_workers=1,
+        weather=WeatherSection(
+            **{
+                "truth": archive,
+                "reference": archive,
+                "climatology": archive,
+                "run_spec_file": spec_file,
+                "schedule": "manual",
+                "commit_window_s": 6.0,
+                "reveal_window_s": 60.0,
+                **weather,
+            }
+        ),
     )
 
 

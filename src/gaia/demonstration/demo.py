@@ -24,7 +24,7 @@ from gaia.demonstration.demo_processes import DemoProcesses
 from gaia.demonstration.demo_run import DemoOutcome, DemoRun, DemoState, Playbill
 from gaia.demonstration.report import as_json
 from gaia.demonstration.scenario import Scenario, real_scenario, twin_scenario
-from gaia.validator.app.supervision.supervisor_settings import SupervisorSettings
+from gaia.validator.utils.settings import Settings
 
 _WINDOW_ON_AN_IDLE_MACHINE_S = 15.0
 """About three times as long as the slowest miner needs on two cores that have nothing else to do."""
@@ -159,6 +159,6 @@ def _swept(data_dir: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        told = SupervisorSettings(data_dir=str(data_dir))
+        told = Settings(data_dir=data_dir)
         for folder in (told.run_dir, told.engine_socket.parent, told.postgres_socket_dir):
             shutil.rmtree(folder, ignore_errors=True)

@@ -26,9 +26,9 @@ from gaia.tasks.defined_tasks.weather.validator.records import results
 from gaia.tasks.defined_tasks.weather.validator.records.runs import RunState, RunUnknown, load_run
 from gaia.tasks.defined_tasks.weather.validator.steps.draw_picture import picture_path
 from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind, run_job
-from gaia.validator.app.supervision.supervisor_settings import SupervisorSettings
 from gaia.validator.db.pool import DatabasePool, DatabaseUnavailable
 from gaia.validator.db.queue import PostgresQueue
+from gaia.validator.utils.settings import Settings
 
 NETUID = 57
 _BLOCK_TIME_S = 0.25
@@ -197,8 +197,7 @@ class DemoRun:
 
     @property
     def _database_url(self) -> str:
-        told = SupervisorSettings(data_dir=str(self._bill.data_dir))
-        return f"postgresql://gaia@/gaia?host={told.postgres_socket_dir}"
+        return Settings(data_dir=self._bill.data_dir).database_dsn
 
     def _settings(self) -> dict[str, str]:
         """The validator's settings, as its environment."""

@@ -39,7 +39,7 @@ from gaia.validator.app.telemetry.engine_snapshot import EngineSnapshot, Refusal
 from gaia.validator.app.wiring import Wired, wire
 from gaia.validator.db.stats import DatabaseStatsManager
 from gaia.validator.set_weights import weight_steps
-from gaia.validator.utils.config import Settings, load_settings
+from gaia.validator.utils.settings import Settings
 
 _SNAPSHOT_EVERY_S = 1.0
 _CLOSE_S = 60.0
@@ -174,18 +174,18 @@ class IOEngine:
         )
 
     async def _start_pool(self) -> ComputePool | ProcessPool:
-        told = self._settings.for_supervisor()
+        told = self._settings
         settings = PoolSettings(
-            workers=told.compute_workers if told.spare_workers else None,
+            compute_workers=told.compute_workers if told.compute_spares else None,
             recycle_units=told.recycle_units,
-            soft_memory_bytes=told.soft_memory_bytes,
-            hard_memory_bytes=told.hard_memory_bytes,
+            worker_soft_memory_bytes=told.worker_soft_memory_bytes,
+            worker_hard_memory_bytes=told.worker_hard_memory_bytes,
         )
         if self._local_workers:
             return await self._stack.enter_async_context(
                 ProcessPool(
-                    workers=self._local_workers,
-                    spares=told.spare_workers,
+                    compute_workers=self._local_workers,
+                    compute_spares=told.compute_spares,
                     settings=settings,
                     cache_dir=told.worker_cache_dir,
                 )
@@ -245,16 +245,19 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m gaia.validator.app.io_engine")
     parser.add_argument("--ppid", type=int, default=None)
     parser.add_argument("--status-fd", type=int, default=None)
-    parser.add_argument(
-        "--settings-given", action="store_true", help="all settings are in the environment; .env may have changed since"
-    )
+    parser.add_argument("--settings-on-stdin", action="store_true", help="as JSON, whatever stands in .env by now")
     arguments = parser.parse_args(argv)
     if arguments.ppid is not None:
         die_with_parent(arguments.ppid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sender = SnapshotSender(arguments.status_fd) if arguments.status_fd is not None else None
     try:
-        settings = load_settings(None) if arguments.settings_given else load_settings()
+        if arguments.settings_on_stdin:
+            settings = Settings.from_json(sys.stdin.buffer.read())
+        else:
+            from gaia.validator.utils.config import load_settings  # and pydantic, without which an engine is smaller
+
+            settings = load_settings()
         configure_logging(settings.log_format, settings.log_level, process="io-engine")
         uvloop.run(run_engine(settings, sender))
     except ConfigurationError as error:

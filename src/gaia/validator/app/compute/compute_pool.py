@@ -56,10 +56,10 @@ class ComputePool:
         self._settings = settings
         self._line = WaitingLine(settings.queue_capacity)
         self._links: set[WorkerLink] = set()
-        self._places = WorkerPlaces(settings.workers)
+        self._places = WorkerPlaces(settings.compute_workers)
         self._orders = 0
         self._arrivals = 0
-        self._wears_out = settings.recycle_units is not None or settings.soft_memory_bytes is not None
+        self._wears_out = settings.recycle_units is not None or settings.worker_soft_memory_bytes is not None
         self._closed: ValidatorFault | None = None
         self._quiet: asyncio.Event = asyncio.Event()
         self._tick: asyncio.TimerHandle | None = None
@@ -288,7 +288,7 @@ class ComputePool:
         pending = link.pending
         if pending is None:
             return
-        unit, hard = pending.unit, self._settings.hard_memory_bytes
+        unit, hard = pending.unit, self._settings.worker_hard_memory_bytes
         error: ValidatorFault
         if now - link.started_at > unit.timeout_s:
             error = UnitTimedOut(f"{unit.handler} ran past its {unit.timeout_s:g} s")
@@ -306,7 +306,7 @@ class ComputePool:
         """Send a worker that is worn out away, if the places can spare one now or its memory cannot wait; else it goes
         after a later unit.
         """
-        soft = self._settings.soft_memory_bytes
+        soft = self._settings.worker_soft_memory_bytes
         used_bytes = link.memory_bytes() if soft is not None else 0
         swollen = soft is not None and used_bytes > soft
         overdue = soft is not None and used_bytes > OVERDUE * soft

@@ -32,18 +32,19 @@ class ProcessPool:
         self,
         registry: str = DEFAULT_REGISTRY,
         *,
-        workers: int,
-        spares: int = 0,
+        compute_workers: int,
+        compute_spares: int = 0,
         settings: PoolSettings | None = None,
         cache_dir: Path | None = None,
         restart: RestartPolicy | None = None,
     ) -> None:
-        """`registry` is `module:attribute` of a mapping from handler name to `module:function`; `workers` work at once
-        and `spares` stand by for whoever is replaced; `cache_dir` outlives the workers (None: only this pool's).
+        """`registry` is `module:attribute` of a mapping from handler name to `module:function`; `compute_workers`
+        work at once and `compute_spares` stand by for whoever is replaced; `cache_dir` outlives the workers (None: only
+        this pool's).
         """
         self._registry = registry
-        self._workers = workers
-        self._spares = spares
+        self._compute_workers = compute_workers
+        self._compute_spares = compute_spares
         self._settings = settings if settings is not None else PoolSettings()
         self._cache_dir = cache_dir
         self._restart = restart
@@ -56,8 +57,8 @@ class ProcessPool:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gaia-pool-")))
             socket_path = folder / "compute.sock"
             settings = self._settings
-            if self._spares:
-                settings = msgspec.structs.replace(settings, workers=self._workers)
+            if self._compute_spares:
+                settings = msgspec.structs.replace(settings, compute_workers=self._compute_workers)
             self._pool = ComputePool(socket_path=socket_path, settings=settings)
             await self._pool.start()
             stack.push_async_callback(self._pool.close)
@@ -65,11 +66,14 @@ class ProcessPool:
                 socket_path=socket_path,
                 cache_dir=self._cache_dir or folder,
                 registry=self._registry,
-                hard_memory_bytes=settings.hard_memory_bytes,
+                worker_hard_memory_bytes=settings.worker_hard_memory_bytes,
             )
             await stack.enter_async_context(
                 LocalWorkers(
-                    self._workers + self._spares, launch, policy=self._restart, on_all_given_up=self._pool.refuse
+                    self._compute_workers + self._compute_spares,
+                    launch,
+                    policy=self._restart,
+                    on_all_given_up=self._pool.refuse,
                 )
             )
             # Before the workers are asked to end: a busy one would hold the end up until its unit is done.

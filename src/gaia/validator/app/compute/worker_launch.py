@@ -31,7 +31,7 @@ class WorkerLaunch(Struct, frozen=True, kw_only=True):
     cache_dir: Path
     """Compiled kernels are kept below it, and compiled modules where they cannot be kept beside their sources."""
     registry: str = DEFAULT_REGISTRY
-    hard_memory_bytes: int | None = None
+    worker_hard_memory_bytes: int | None = None
 
     def spawn(self, slot: int) -> Child:
         """Start the worker in `slot`. It gets no way to the database."""
@@ -39,7 +39,9 @@ class WorkerLaunch(Struct, frozen=True, kw_only=True):
 
     def argv(self, slot: int) -> list[str]:
         """The command line of the worker in `slot`."""
-        limit = [] if self.hard_memory_bytes is None else [str(_DATA_LIMIT_FACTOR * self.hard_memory_bytes)]
+        limit = (
+            [] if self.worker_hard_memory_bytes is None else [str(_DATA_LIMIT_FACTOR * self.worker_hard_memory_bytes)]
+        )
         return [
             *python_module("gaia.validator.app.compute.compute_worker", "--socket", str(self.socket_path)),
             *("--slot", str(slot), "--ppid", str(os.getpid()), "--registry", self.registry),

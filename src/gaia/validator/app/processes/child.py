@@ -66,6 +66,7 @@ class Child:
         environment: Mapping[str, str] | None = None,
         without: Collection[str] = (),
         with_status: bool = False,
+        stdin: int = subprocess.DEVNULL,
         stdout: int | None = None,
         stderr: int | None = None,
     ) -> Child:
@@ -83,7 +84,7 @@ class Child:
         try:
             process = subprocess.Popen(
                 [*argv, *(part for fd in descriptors for part in ("--status-fd", str(fd)))],
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
                 env=inherited | dict(environment or {}),

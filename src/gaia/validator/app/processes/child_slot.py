@@ -171,9 +171,15 @@ def describe_exit(status: int) -> str:
     return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
 
 
-def errand_output() -> BinaryIO:
-    """Memory for what an errand prints: a full disk must keep nobody from reading new settings."""
+def file_in_memory(content: bytes = b"") -> BinaryIO:
+    """For what a child reads or prints: a full disk must keep nobody from reading new settings.
+
+    Whoever opened it closes it once the child has started. A child's own end of it goes with the child.
+    """
     try:
-        return os.fdopen(os.memfd_create("errand"), "w+b")
+        file = os.fdopen(os.memfd_create("gaia"), "w+b")
     except OSError as error:
         raise ChildNotStarted(f"nothing can be started: {error.strerror}; the machine may lack memory") from error
+    file.write(content)
+    file.seek(0)
+    return file

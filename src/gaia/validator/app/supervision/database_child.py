@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from gaia.validator.app.processes.child import Child
-from gaia.validator.app.supervision.supervisor_settings import SupervisorSettings
 from gaia.validator.db.embedded import EmbeddedPostgres
+from gaia.validator.utils.settings import Settings
 
 
-def embedded_postgres(settings: SupervisorSettings) -> EmbeddedPostgres:
+def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
     """The private server of a data folder."""
     return EmbeddedPostgres(
-        data_dir=Path(settings.data_dir) / "postgres",
+        data_dir=settings.data_dir / "postgres",
         socket_dir=settings.postgres_socket_dir,
-        log_path=Path(settings.data_dir) / "postgres.log",
+        log_path=settings.data_dir / "postgres.log",
     )
 
 

@@ -27,10 +27,10 @@ class MemoryGroups:
         self._log = log
 
     @classmethod
-    def delegated(cls, limit_bytes: int | None, log: EventLog) -> Self | None:
-        """None where no limit is wanted or no group is ours. To be called before the first child is started."""
-        root = own_group() if limit_bytes is not None else None
-        if limit_bytes is None or root is None or not is_ours(root):
+    def delegated(cls, limit_bytes: int, log: EventLog) -> Self | None:
+        """None where no group is ours. To be called before the first child is started."""
+        root = own_group()
+        if root is None or not is_ours(root):
             return None
         groups = cls(root, limit_bytes, log)
         return groups if groups.open() else None

@@ -10,7 +10,7 @@ import resource
 from typing import Final
 
 from gaia.contracts.errors import ConfigurationError
-from gaia.validator.app.supervision.supervisor_settings import SupervisorSettings
+from gaia.validator.utils.settings import Settings
 
 _OF_ITS_OWN: Final = 24
 """Standard streams, event loop, lock, log, a module being imported, a child being started: about half are in use."""
@@ -24,9 +24,9 @@ class TooFewOpenFiles(ConfigurationError):
     """The system lets a process open fewer files than these settings need."""
 
 
-def files_needed(settings: SupervisorSettings) -> int:
+def files_needed(settings: Settings) -> int:
     """By that of the processes that opens most."""
-    workers = settings.compute_workers + settings.spare_workers
+    workers = settings.compute_workers + settings.compute_spares
     ours = _OF_ITS_OWN + _PER_WORKER * workers + settings.engine_files
     return ours if settings.database_url is not None else max(ours, _POSTGRES)
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from gaia.contracts.errors import ConfigurationError
-from gaia.validator.app.supervision.supervisor_settings import SupervisorSettings
+from gaia.validator.utils.settings import Settings
 
 
 class DataFolderInUse(ConfigurationError):
@@ -18,13 +18,13 @@ class DataFolderInUse(ConfigurationError):
 class RunFolder:
     """Holds `gaia.lock` (a kernel lock: it ends with the process, however that ends). Use with `with`."""
 
-    def __init__(self, settings: SupervisorSettings) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = -1
 
     def __enter__(self) -> RunFolder:
         """Raises DataFolderInUse, or ConfigurationError if the folder cannot be written."""
-        data_dir = Path(self._settings.data_dir)
+        data_dir = self._settings.data_dir
         try:
             # Others may pass through, for the embedded server runs as another user; what is in it is shut to
             # them.

@@ -11,9 +11,8 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -37,21 +36,23 @@ from gaia.validator.app.processes.child_slot import (
     ChildRole,
     ChildSlot,
     describe_exit,
-    errand_output,
+    file_in_memory,
 )
+from gaia.validator.app.processes.restart_policy import RestartPolicy
 from gaia.validator.app.supervision.child_bounds import ChildBounds
 from gaia.validator.app.supervision.database_child import embedded_postgres, spawn_postgres
 from gaia.validator.app.supervision.memory_groups import MemoryGroups
 from gaia.validator.app.supervision.open_files import TooFewOpenFiles, allow_files, files_needed
 from gaia.validator.app.supervision.rolling_restart import RollingRestart
+from gaia.validator.app.supervision.settings_change import SettingsChange
 from gaia.validator.app.supervision.state_report import child_states, engine_state
 from gaia.validator.app.supervision.status_line import StatusLine, Trouble
-from gaia.validator.app.supervision.supervisor_settings import SettingsChange, SupervisorSettings
 from gaia.validator.app.telemetry.engine_snapshot import EngineSnapshot, Refusal, decode_message
 from gaia.validator.app.telemetry.event_log import EventLog
 from gaia.validator.app.telemetry.supervisor_view import ChildView, SupervisorView
 from gaia.validator.db.embedded import FAST_STOP_SIGNAL
 from gaia.validator.db.prepare import preparation_argv
+from gaia.validator.utils.settings import Settings, SettingsOfAnotherVersion
 
 _LOOK_EVERY_S: Final = 1.0
 _START_LOOK_S: Final = 0.03
@@ -79,7 +80,7 @@ class RanDegraded(ValidatorFault):
     """The stop was orderly, but not everything that should have run did."""
 
 
-_NO_NEW_SETTINGS: Final = (StartFailed, StartRefused, ChildNotStarted, TooFewOpenFiles, msgspec.MsgspecError)
+_NO_NEW_SETTINGS: Final = (StartFailed, StartRefused, ChildNotStarted, TooFewOpenFiles, SettingsOfAnotherVersion)
 
 
 class StopRequested(Exception):
@@ -87,18 +88,19 @@ class StopRequested(Exception):
 
 
 class Programs(Struct, frozen=True, kw_only=True):
-    """What the children run, so that the supervisor can be tried with others."""
+    """What the children run and how they are started again, so that the supervisor can be tried with others."""
 
     settings: Sequence[str] = tuple(python_module("gaia.validator.utils.config"))
-    engine: Sequence[str] = tuple(python_module("gaia.validator.app.io_engine", "--settings-given"))
-    setup: Sequence[str] = tuple(python_module("gaia.validator.db.setup"))
+    engine: Sequence[str] = tuple(python_module("gaia.validator.app.io_engine", "--settings-on-stdin"))
+    setup: Sequence[str] = tuple(python_module("gaia.validator.db.setup", "--settings-on-stdin"))
     registry: str = DEFAULT_REGISTRY
+    restart: RestartPolicy = RestartPolicy()
 
 
 class Supervisor:
     """One life of the validator: `run()` returns when it was asked to stop, raises when it could not go on."""
 
-    def __init__(self, settings: SupervisorSettings, log: EventLog, programs: Programs | None = None) -> None:
+    def __init__(self, settings: Settings, log: EventLog, programs: Programs | None = None) -> None:
         self._settings = settings
         self._log = log
         self._programs = programs if programs is not None else Programs()
@@ -112,8 +114,8 @@ class Supervisor:
         self._rolling = RollingRestart(log)
         self._renewal_requested = False
         self._terminal = Terminal()
-        self._disk = DiskSpace(Path(settings.data_dir), log)
-        self._service = ServiceManager(settings.notify_socket, settings.watchdog_s)
+        self._disk = DiskSpace(settings.data_dir, log)
+        self._service = ServiceManager.of_this_process()
         self._status = StatusLine(self._service)
         self._bounds = ChildBounds(settings, log)
         self.view = SupervisorView()
@@ -163,23 +165,18 @@ class Supervisor:
 
     def _set_up_database(self) -> None:
         self._run_errand(
-            ChildRole.SETUP, self._programs.setup, _SETUP_S, "the database's set-up", self._with_database()
+            ChildRole.SETUP, self._programs.setup, _SETUP_S, "the database's set-up", self._settings.to_json()
         )
         self._log.info("database_ready")
 
     def _run_errand(
-        self,
-        role: ChildRole,
-        argv: Sequence[str],
-        timeout_s: float,
-        what: str,
-        environment: Mapping[str, str] | None = None,
+        self, role: ChildRole, argv: Sequence[str], timeout_s: float, what: str, stdin: bytes = b""
     ) -> bytes:
         """Run a child to its end, hearing signals meanwhile; what it printed. Raises as its exit status says."""
-        with errand_output() as stdout, errand_output() as stderr:
+        with file_in_memory(stdin) as source, file_in_memory() as stdout, file_in_memory() as stderr:
 
             def launch() -> Child:
-                return Child.spawn(argv, environment=environment, stdout=stdout.fileno(), stderr=stderr.fileno())
+                return Child.spawn(argv, stdin=source.fileno(), stdout=stdout.fileno(), stderr=stderr.fileno())
 
             slot = self._add(role, 0, launch, keep=False)
             try:
@@ -199,28 +196,29 @@ class Supervisor:
             return stdout.read()
 
     def _start_engine_and_workers(self) -> None:
-        engine_argv = [*self._programs.engine, "--ppid", str(os.getpid())]
-        self._add(
-            ChildRole.ENGINE, 0,
-            lambda: Child.spawn(
-                engine_argv,
-                environment={**self._with_database(), **bytecode_environment(self._settings.worker_cache_dir)},
-                with_status=True,
-            ),
-        )  # fmt: skip
+        self._add(ChildRole.ENGINE, 0, self._spawn_engine)
         launch = self._worker_launch()
-        for number in range(self._settings.compute_workers + self._settings.spare_workers):
+        for number in range(self._settings.compute_workers + self._settings.compute_spares):
             self._add(ChildRole.WORKER, number, partial(self._spawn_worker, launch, number))
         for slot in self._slots:
             if slot.child is None:
                 self._fill(slot)
+
+    def _spawn_engine(self) -> Child:
+        with file_in_memory(self._settings.to_json()) as stdin:
+            return Child.spawn(
+                [*self._programs.engine, "--ppid", str(os.getpid())],
+                environment=bytecode_environment(self._settings.worker_cache_dir),
+                with_status=True,
+                stdin=stdin.fileno(),
+            )
 
     def _worker_launch(self) -> WorkerLaunch:
         return WorkerLaunch(
             socket_path=self._settings.engine_socket,
             cache_dir=self._settings.worker_cache_dir,
             registry=self._programs.registry,
-            hard_memory_bytes=self._settings.hard_memory_bytes,
+            worker_hard_memory_bytes=self._settings.worker_hard_memory_bytes,
         )
 
     def _spawn_worker(self, launch: WorkerLaunch, number: int) -> Child:
@@ -230,7 +228,7 @@ class Supervisor:
         return child
 
     def _add(self, role: ChildRole, number: int, launch: Callable[[], Child], *, keep: bool = True) -> ChildSlot:
-        slot = ChildSlot(role, number, launch, self._settings.restart, keep=keep, excused=self._disk.look)
+        slot = ChildSlot(role, number, launch, self._programs.restart, keep=keep, excused=self._disk.look)
         self._slots.append(slot)
         return slot
 
@@ -249,11 +247,6 @@ class Supervisor:
             self._log.warning("child_not_started", role=slot.role, slot=slot.number)
         else:
             self._log.info("child_started", role=slot.role, slot=slot.number, pid=child.pid, restarts=slot.restarts)
-
-    def _with_database(self) -> dict[str, str]:
-        """What engine and set-up need on top of the environment that they inherit."""
-        dsn = self._database.dsn if self._database is not None else self._settings.database_url
-        return {**self._settings.for_children(), **({"DATABASE_URL": dsn} if dsn is not None else {})}
 
     # Watching
 
@@ -405,7 +398,7 @@ class Supervisor:
         self._status.reloading()
         try:
             told = self._run_errand(ChildRole.SETTINGS, self._programs.settings, _SETTINGS_S, "reading the settings")
-            change = self._settings.taking_up(msgspec.json.decode(told, type=SupervisorSettings))
+            change = SettingsChange.of(self._settings, Settings.from_json(told))
             allow_files(files_needed(change.settings))
         except _NO_NEW_SETTINGS as error:  # and not what other children bring about meanwhile
             self._log.error("settings_refused", error=str(error))
@@ -430,8 +423,8 @@ class Supervisor:
             self._log.warning("settings_need_restart", names=change.need_restart)
         self._settings = change.settings
         self._bounds = ChildBounds(self._settings, self._log)
-        if self._memory_groups is not None and (limit_bytes := self._bounds.memory_bytes) is not None:
-            self._memory_groups.limit_bytes = limit_bytes
+        if self._memory_groups is not None:
+            self._memory_groups.limit_bytes = self._bounds.memory_bytes
 
     # Stopping
 
@@ -441,7 +434,7 @@ class Supervisor:
         self._status.stopping()
         for errand in _ERRANDS:
             self._stop(errand, signal.SIGTERM, _WORKER_STOP_S)
-        self._stop(ChildRole.ENGINE, signal.SIGTERM, self._settings.grace_s + _ENGINE_MARGIN_S)
+        self._stop(ChildRole.ENGINE, signal.SIGTERM, self._settings.drain_grace_s + _ENGINE_MARGIN_S)
         self._stop(ChildRole.WORKER, signal.SIGTERM, _WORKER_STOP_S)
         self._stop(ChildRole.POSTGRES, FAST_STOP_SIGNAL, _POSTGRES_STOP_S)
         self._log.info("all_stopped")

@@ -118,7 +118,7 @@ async def test_a_deadline_counts_while_a_unit_waits_for_a_place(tmp_path: Path) 
 @pytest.mark.parametrize(("leaked_mib", "goes"), [(0, False), (310, False), (450, True)])
 async def test_a_swollen_worker_waits_for_a_spare_until_its_memory_cannot_wait(leaked_mib: int, goes: bool) -> None:
     # Past 300 MiB it is swollen, past 375 (1.25 times) nobody waits; of its own a worker has some 10.
-    settings = PoolSettings(workers=1, soft_memory_bytes=300 * MIB)
+    settings = PoolSettings(compute_workers=1, worker_soft_memory_bytes=300 * MIB)
     async with running_pool(workers=1, settings=settings) as running:
         result = await running.pool.run(WorkUnit(handler="leak", payload={"bytes": leaked_mib * MIB}))
         assert result.ok

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from gaia.validator.app.processes.child import Child, SpawnedFromThread
+from gaia.validator.app.processes.child_slot import file_in_memory
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.processes
@@ -25,6 +26,16 @@ def test_a_child_gets_what_is_added_and_not_what_is_left_out(monkeypatch: pytest
         "import os, sys; e = os.environ; sys.exit(not (e['KEPT'], e['NEW'], e.get('DATABASE_URL')) == ('1', '2', None))"
     )
     child = Child.spawn(python(code), environment={"NEW": "2"}, without=("DATABASE_URL",))
+    assert child.wait(30)
+    assert child.exit_status == 0
+    child.close()
+
+
+def test_a_child_reads_what_a_file_in_memory_holds() -> None:
+    with file_in_memory(100_000 * b"long") as file:
+        child = Child.spawn(
+            python("import sys; sys.exit(sys.stdin.buffer.read() != 100_000 * b'long')"), stdin=file.fileno()
+        )
     assert child.wait(30)
     assert child.exit_status == 0
     child.close()

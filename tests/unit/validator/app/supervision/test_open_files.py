@@ -9,9 +9,9 @@ import sys
 import msgspec
 
 from gaia.validator.app.supervision.open_files import files_needed
-from gaia.validator.app.supervision.supervisor_settings import SupervisorSettings
+from gaia.validator.utils.settings import Settings
 
-SETTINGS = SupervisorSettings(data_dir="/srv/gaia", database_url="postgresql://me@host/gaia", compute_workers=2)
+SETTINGS = Settings(database_url="postgresql://me@host/gaia", compute_workers=2, job_concurrency=2, miner_concurrency=1)
 
 
 def allowing(needed: int, *, soft: int, hard: int) -> str:
@@ -34,8 +34,8 @@ def allowing(needed: int, *, soft: int, hard: int) -> str:
 def test_each_worker_and_each_file_of_the_engine_counts() -> None:
     base = files_needed(SETTINGS)
     assert files_needed(msgspec.structs.replace(SETTINGS, compute_workers=3)) == base + 3
-    assert files_needed(msgspec.structs.replace(SETTINGS, spare_workers=1)) == base + 3
-    assert files_needed(msgspec.structs.replace(SETTINGS, engine_files=100)) == base + 100
+    assert files_needed(msgspec.structs.replace(SETTINGS, compute_spares=2)) == base + 3
+    assert files_needed(msgspec.structs.replace(SETTINGS, miner_concurrency=51)) == base + 100
 
 
 def test_an_embedded_server_needs_a_good_many() -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from gaia.contracts.errors import ConfigurationError
 from gaia.validator.app.supervision.run_folder import DataFolderInUse, RunFolder
-from gaia.validator.app.supervision.supervisor_settings import SupervisorSettings
+from gaia.validator.utils.settings import Settings
 
 
 def test_a_folder_has_one_owner_until_that_lets_go(tmp_path: Path) -> None:
-    settings = SupervisorSettings(data_dir=str(tmp_path / "data"))
+    settings = Settings(data_dir=tmp_path / "data")
     refused = pytest.raises(DataFolderInUse, match=rf"pid {os.getpid()}.*GAIA_DATA_DIR")
     with RunFolder(settings), refused, RunFolder(settings):
         pass
@@ -23,14 +23,14 @@ def test_a_folder_has_one_owner_until_that_lets_go(tmp_path: Path) -> None:
 
 
 def test_others_may_pass_through_the_data_folder_but_not_enter_the_run_folder(tmp_path: Path) -> None:
-    settings = SupervisorSettings(data_dir=str(tmp_path / "data"))
+    settings = Settings(data_dir=tmp_path / "data")
     with RunFolder(settings):
         assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o711
         assert stat.S_IMODE((tmp_path / "data" / "run").stat().st_mode) == 0o700
 
 
 def test_sockets_and_their_folders_do_not_outlast_the_owner_even_outside_the_data_folder(tmp_path: Path) -> None:
-    settings = SupervisorSettings(data_dir=str(tmp_path / ("long" * 30)))
+    settings = Settings(data_dir=tmp_path / ("long" * 30))
     folder = settings.engine_socket.parent
     assert tmp_path not in folder.parents
     with RunFolder(settings):
@@ -43,6 +43,6 @@ def test_a_folder_that_cannot_be_made_is_a_configuration_error(tmp_path: Path) -
     (tmp_path / "file").touch()
     with (
         pytest.raises(ConfigurationError, match="GAIA_DATA_DIR"),
-        RunFolder(SupervisorSettings(data_dir=str(tmp_path / "file" / "data"))),
+        RunFolder(Settings(data_dir=tmp_path / "file" / "data")),
     ):
         pass
