@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 _OPEN_WITHIN_S = 15.0
 _LOOK_EVERY_S = 0.2
+_FILE_COLUMNS = 1000
+_LAST_COLUMN = 12
+"""Narrower than that, all columns are folded."""
 _LAST_ERROR = "SELECT last_error FROM job WHERE key = $1"
 
 
@@ -119,13 +123,19 @@ def _print_json(found: object) -> None:
 
 
 def _print(found: Sequence[object], columns: tuple[str, ...]) -> None:
+    """A table. Nothing is cut: on a terminal long cells are folded, in a file a line is as long as it needs."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*columns, box=None, pad_edge=False)
-    for row in found:
-        table.add_row(*(_cell(getattr(row, name)) for name in columns))
-    Console().print(table if found else "none yet")
+    console = Console() if sys.stdout.isatty() else Console(width=_FILE_COLUMNS)
+    rows = [[_cell(getattr(row, name)) for name in columns] for row in found]
+    whole = sum(max(map(len, column)) + 2 for column in list(zip(columns, *rows, strict=True))[:-1])
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, no_wrap=name != columns[-1] and whole + _LAST_COLUMN <= console.width, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table if found else "none yet")
 
 
 def _cell(value: object) -> str:
