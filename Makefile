@@ -17,12 +17,12 @@ endif
 # tomorrow changes no set-up.
 locked := $(install) --require-hashes --only-binary :all: -r
 
-.PHONY: help demo bench test lint types layers unit lock clean policy faults soak
+.PHONY: help demo bench test lint types layers unit lock setup-check clean policy faults soak
 .DEFAULT_GOAL := test
 
 help: ## list what there is to make
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name what; do \
-	  printf '%-14s %s\n' "make $$name" "$$what"; done
+	  printf '%-17s %s\n' "make $$name" "$$what"; done
 
 $(RUNNING): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -67,13 +67,17 @@ faults: $(TESTING) ## every fault at full counts; writes the table into docs/ope
 soak: $(TESTING) ## ten minutes of units, leaks and kills: throughput, memory and restarts of every role
 	$(BIN)/python -m benchmarks.backbone.soak $(ARGS)
 
-# For all platforms and Pythons >= 3.11, each pin with its hashes. No index lines: yours is used. A pin keeps the extras that
-# are asked of it: without them pip before 23.3 looks for another release of the same package, and finds it without a hash.
+# For all platforms and Pythons >= 3.11, each pin with its hashes. No index lines: yours is used. Pins name their extras, and
+# stand there without them as well: pip before 23.3 looks for another release of what a lock does not pin in both ways.
 compile := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
   --no-annotate --no-strip-extras --group build --extra validator
 lock: ## pin what pyproject.toml asks for anew, keeping the pins that still hold; ARGS=--upgrade for the newest (needs uv)
 	$(compile) --extra dev --extra docs $(ARGS) --output-file requirements-dev.lock pyproject.toml
 	$(compile) $(ARGS) --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
+	$(PYTHON) scripts/pin_bare_names.py requirements.lock requirements-dev.lock
+
+setup-check: $(TESTING) ## whether old and new installers take the locks and the package, on every Python of the PATH (an hour)
+	$(BIN)/python scripts/check_setup.py $(ARGS)
 
 clean: ## delete .venv and what the tools have cached
 	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis
