@@ -15,9 +15,7 @@ from typing import Any, Final
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec
-from zarr.codecs.sharding import ShardingCodecIndexLocation
-from zarr.core.metadata.v3 import ArrayV3Metadata
+from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec, ShardingCodecIndexLocation
 
 from gaia.tasks.defined_tasks.weather.files.errors import UnusableStore
 
@@ -94,9 +92,10 @@ def _covering(box: Sequence[range], sizes: Sequence[int]) -> Iterator[tuple[int,
 
 def _sharding_of(array: zarr.Array[Any]) -> ShardingCodec | None:
     """How the array's files hold several chunks each; None: they hold one."""
-    if not isinstance(array.metadata, ArrayV3Metadata):
+    metadata = array.metadata
+    if metadata.zarr_format == 2:
         return None
-    codec = array.metadata.codecs[0]
+    codec = metadata.codecs[0]
     if array.shards is None or not isinstance(codec, ShardingCodec):
         return None
     if [type(step) for step in codec.index_codecs] not in ([BytesCodec], [BytesCodec, Crc32cCodec]):
