@@ -2,7 +2,8 @@
 
 From a clean clone of what is committed. On every Python that is given: the locks, by every pip that runs on it and by
 uv, without `--no-deps`, so that the installer may look for what it misses; and `make demo`. On the first Python: the
-package without any lock. The base scores and says what the demo needs, `[validator]` and `uv tool install` play it.
+package without any lock. The base scores, with pyarrow into Parquet, and says what the demo needs; `[validator]` and
+`uv tool install` play it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ an.to_netcdf(sys.argv[1])
 fc.to_netcdf(sys.argv[2])
 """
 """A forecast that is 2 K too warm everywhere, and its truth."""
+
+_ONE_ROW = "import sys, pyarrow.parquet as p; (row,) = p.read_table(sys.argv[1]).to_pylist(); assert row['bias'] > 1.99"
 
 Check = tuple[str, Callable[[Path], None]]
 """What it shows, and how, in an empty folder."""
@@ -109,6 +112,9 @@ def _base(python: str, clone: Path, place: Path) -> None:
     table = run(own / "bin/gaia", "score", place / "fc.nc", place / "an.nc")
     if table.splitlines()[-1].split()[:5] != ["2t", "K", "24", "h", "1"] or " 2 " not in table:
         raise SetupFailed(f"gaia score does not find 2 K:\n{table}")
+    run(own / "bin/python", *_PIP, "install", "--quiet", "pyarrow")
+    run(own / "bin/gaia", "score", place / "fc.nc", place / "an.nc", "--parquet", place / "scores.parquet")
+    run(own / "bin/python", "-c", _ONE_ROW, place / "scores.parquet")
     told = run(own / "bin/gaia", "demo", expect=2)
     if not told.startswith("gaia: gaia demo needs ") or not told.endswith(f", {_LACKS}\n") or told.count("\n") != 1:
         raise SetupFailed(f"gaia demo says without [validator]:\n{told}")

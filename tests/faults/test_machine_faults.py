@@ -30,6 +30,7 @@ from tests.support.demo_process import public_folder
 from tests.support.disks import tmpfs_of
 from tests.support.durable_engine import KIND, LEASE
 from tests.support.fault_report import Ledger, Witness
+from tests.support.tools import needed_tool
 from tests.support.waiting import lines_of, until, until_async
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
@@ -298,9 +299,7 @@ time_t time(time_t *out) {
 @pytest.fixture
 def shifted_clock(tmp_path: Path) -> Path:
     """A library to be preloaded: it sets the wall clock an hour back once SHIFT_FILE exists. Monotonic time is true."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("needs a C compiler")
+    compiler = needed_tool("cc")
     source, library = tmp_path / "clock.c", tmp_path / "clock.so"
     source.write_text(_SHIFTED_CLOCK, encoding="ascii")
     subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True, timeout=60)
