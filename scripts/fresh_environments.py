@@ -9,6 +9,7 @@ package without any lock. The base scores, with pyarrow into Parquet, and says w
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -59,6 +60,8 @@ def _passes(check: Check, place: Path) -> bool:
     except SetupFailed as error:
         print(f"FAILED  {what}\n{error}", flush=True)
         return False
+    finally:
+        shutil.rmtree(place, ignore_errors=True)  # an environment is more than a gigabyte
     print(f"passed  {what}, {time.monotonic() - started:.0f} s", flush=True)
     return True
 
