@@ -66,20 +66,18 @@ def find_uv(environment: Path) -> str:
     return str(environment / "bin/uv")
 
 
-def run(*command: str | Path, expect: int = 0, cwd: Path | None = None) -> str:
-    """What it printed. Raises SetupFailed where it ends otherwise, with its last lines."""
-    ended = subprocess.run(
-        [str(part) for part in command],
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=_LIMIT_S,
-        cwd=cwd,
-    )
+def run(*command: str | Path, expect: int = 0) -> str:
+    """What it printed. Raises SetupFailed, with its last lines, where it ends otherwise or not in time."""
+    words = [str(part) for part in command]
+    try:
+        ended = subprocess.run(
+            words, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_LIMIT_S
+        )
+    except subprocess.TimeoutExpired:
+        raise SetupFailed(f"not done after {_LIMIT_S} s: {' '.join(words)}") from None
     if ended.returncode != expect:
         told = "\n".join(ended.stdout.splitlines()[-15:])
-        raise SetupFailed(f"status {ended.returncode}: {' '.join(map(str, command))}\n{told}")
+        raise SetupFailed(f"status {ended.returncode}: {' '.join(words)}\n{told}")
     return ended.stdout
 
 
