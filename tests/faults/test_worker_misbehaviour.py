@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from gaia.contracts.unit import ResultUnit, WorkUnit
 from gaia.validator.app.compute.pool_settings import PoolSettings
 from tests.faults.scene import scene
+from tests.support.disks import tmpfs_of
 from tests.support.fault_report import Ledger, Witness
 from tests.support.waiting import is_running, lines_of, until_async
 
@@ -338,15 +338,8 @@ def _with_numba_cache(folder: Path) -> Any:
 @pytest.fixture
 def read_only_folder(tmp_path: Path) -> Iterator[Path]:
     """A folder that not even root can write: a file system mounted read-only."""
-    folder = tmp_path / "read-only"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "ro,size=64k", "tmpfs", folder], capture_output=True, check=False, timeout=10
-    )
-    if mounted.returncode != 0:
-        pytest.skip("mounting needs privileges")
-    yield folder
-    subprocess.run(["umount", folder], check=True, timeout=10)
+    with tmpfs_of(tmp_path / "read-only", "ro,size=64k") as folder:
+        yield folder
 
 
 @pytest.mark.fault("100,000 units", "tiny, all submitted at once", must="each gets its own answer; a bounded line")
