@@ -16,4 +16,4 @@ def up(
     if test:
         os.environ["GAIA_SCHEDULE"] = "manual"  # for this process and those that it starts
     # The supervisor takes this process over: it must be the one that a service manager signals and watches.
-    os.execv(sys.executable, [sys.executable, "-m", "gaia.validator.validator"])  # noqa: S606  our own module
+    os.execv(sys.executable, [sys.executable, "-B", "-m", "gaia.validator.validator"])  # noqa: S606  our own module

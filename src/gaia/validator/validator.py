@@ -62,7 +62,10 @@ def supervise(settings: Settings, programs: Programs | None = None) -> None:
             return
         endpoint = MetricsEndpoint(settings.metrics_host, settings.metrics_port, lambda: supervisor.view)
         try:
-            folder.metrics_port_file.write_text(f"{endpoint.port}\n", encoding="ascii")
+            try:
+                folder.tell_metrics_port(endpoint.port)
+            except OSError as error:  # a full disk
+                log.warning("metrics_port_not_written", port=endpoint.port, error=str(error))
             supervisor.run()
         finally:
             endpoint.close()

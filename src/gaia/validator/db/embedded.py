@@ -121,7 +121,7 @@ class EmbeddedPostgres:
         settings = {**_SETTINGS, "unix_socket_directories": str(self.socket_dir)}
         user = [] if account.is_self else ["--user", account.name]
         return [
-            *(sys.executable, "-m", "gaia.validator.db.postgres_exec", "--ppid", str(os.getpid()), *user),
+            *(sys.executable, "-B", "-m", "gaia.validator.db.postgres_exec", "--ppid", str(os.getpid()), *user),
             *("--lock", str(self.lock_path), "--data", str(self.data_dir)),
             *("--sockets", str(self.socket_dir), "--log", str(self.log_path), "--"),
             *(str(binaries.bin_dir / "postgres"), "-D", str(self.data_dir)),

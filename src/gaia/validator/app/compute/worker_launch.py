@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from gaia.validator.app.compute.handler_registry import DEFAULT_REGISTRY
-from gaia.validator.app.machine.bytecode import bytecode_environment
+from gaia.validator.app.machine.bytecode import keeping
 from gaia.validator.app.processes.child import Child, python_module
 
 _DATA_LIMIT_FACTOR: Final = 3
@@ -29,7 +29,7 @@ class WorkerLaunch(Struct, frozen=True, kw_only=True):
 
     socket_path: Path
     cache_dir: Path
-    """Compiled kernels are kept below it, and compiled modules where they cannot be kept beside their sources."""
+    """Compiled kernels are kept below it, and modules that are not compiled beside their sources."""
     registry: str = DEFAULT_REGISTRY
     worker_hard_memory_bytes: int | None = None
 
@@ -42,16 +42,16 @@ class WorkerLaunch(Struct, frozen=True, kw_only=True):
         limit = (
             [] if self.worker_hard_memory_bytes is None else [str(_DATA_LIMIT_FACTOR * self.worker_hard_memory_bytes)]
         )
-        return [
+        argv = [
             *python_module("gaia.validator.app.compute.compute_worker", "--socket", str(self.socket_path)),
             *("--slot", str(slot), "--ppid", str(os.getpid()), "--registry", self.registry),
             *(part for value in limit for part in ("--data-limit-bytes", value)),
         ]
+        return keeping(argv, self.cache_dir)
 
     def environment(self) -> dict[str, str]:
         """Variables on top of the inherited ones; they must be set before numpy is imported."""
         return {
             **_SINGLE_THREADED,
-            **bytecode_environment(self.cache_dir),
             "NUMBA_CACHE_DIR": str(self.cache_dir / "numba"),
         }

@@ -31,8 +31,8 @@ class SpawnedFromThread(ValidatorFault):
 
 
 def python_module(module: str, *arguments: str) -> list[str]:
-    """The command line that runs a module of ours with this interpreter."""
-    return [sys.executable, "-m", module, *arguments]
+    """The command line that runs a module of ours with this interpreter, which writes no compiled modules."""
+    return [sys.executable, "-B", "-m", module, *arguments]
 
 
 class Child:

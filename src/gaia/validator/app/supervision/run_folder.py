@@ -53,6 +53,16 @@ class RunFolder:
         """Where the port of /metrics stands, for those who let the system choose it."""
         return self._settings.run_dir / "metrics.port"
 
+    def tell_metrics_port(self, port: int) -> None:
+        """Write that file, whole or not at all; one that a killed supervisor left goes first. Raises OSError."""
+        self.metrics_port_file.unlink(missing_ok=True)
+        draft = self.metrics_port_file.with_name(".metrics.port.draft")
+        try:
+            draft.write_text(f"{port}\n", encoding="ascii")
+            draft.rename(self.metrics_port_file)
+        finally:
+            draft.unlink(missing_ok=True)
+
     def _take_lock(self, data_dir: Path) -> None:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,5 +73,6 @@ class RunFolder:
                 f"another validator (pid {owner}) runs on {data_dir}: stop it, or choose another folder with "
                 "GAIA_DATA_DIR"
             ) from None
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode("ascii"), 0)
+        with contextlib.suppress(OSError):  # a full disk: whom the lock keeps out is told of an unknown pid
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, f"{os.getpid()}\n".encode("ascii"), 0)

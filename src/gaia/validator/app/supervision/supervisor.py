@@ -21,7 +21,7 @@ from msgspec import Struct
 from gaia.contracts.errors import ConfigurationError, ValidatorFault
 from gaia.validator.app.compute.handler_registry import DEFAULT_REGISTRY
 from gaia.validator.app.compute.worker_launch import WorkerLaunch
-from gaia.validator.app.machine.bytecode import bytecode_environment
+from gaia.validator.app.machine.bytecode import keeping
 from gaia.validator.app.machine.disk_space import DiskSpace
 from gaia.validator.app.machine.memory import process_usage
 from gaia.validator.app.machine.service_manager import ServiceManager
@@ -173,10 +173,11 @@ class Supervisor:
         self, role: ChildRole, argv: Sequence[str], timeout_s: float, what: str, stdin: bytes = b""
     ) -> bytes:
         """Run a child to its end, hearing signals meanwhile; what it printed. Raises as its exit status says."""
+        kept = keeping(argv, self._settings.worker_cache_dir)
         with file_in_memory(stdin) as source, file_in_memory() as stdout, file_in_memory() as stderr:
 
             def launch() -> Child:
-                return Child.spawn(argv, stdin=source.fileno(), stdout=stdout.fileno(), stderr=stderr.fileno())
+                return Child.spawn(kept, stdin=source.fileno(), stdout=stdout.fileno(), stderr=stderr.fileno())
 
             slot = self._add(role, 0, launch, keep=False)
             try:
@@ -207,8 +208,7 @@ class Supervisor:
     def _spawn_engine(self) -> Child:
         with file_in_memory(self._settings.to_json()) as stdin:
             return Child.spawn(
-                [*self._programs.engine, "--ppid", str(os.getpid())],
-                environment=bytecode_environment(self._settings.worker_cache_dir),
+                keeping([*self._programs.engine, "--ppid", str(os.getpid())], self._settings.worker_cache_dir),
                 with_status=True,
                 stdin=stdin.fileno(),
             )
