@@ -18,6 +18,7 @@ from gaia.tasks.defined_tasks.weather.scoring.kernels.native_kernel import (
     code_paths,
     native,
 )
+from tests.support.disks import fill, tmpfs_of
 
 _FIELD, _NUMBER, _SUMS = ("float32", 2, False), ("float64", 0, False), ("float64", 1, True)
 _PARAMETERS = [_FIELD, _NUMBER, _SUMS]
@@ -62,7 +63,19 @@ def test_kept_code_is_taken_up_without_compiling(monkeypatch: pytest.MonkeyPatch
     assert _sum(np.ones((2, 2), np.float32)) == 8.0
 
 
-@pytest.mark.parametrize("spoil", [lambda code: code[:-1], lambda code: code[:40] + b"\xff" + code[41:], lambda _: b""])
+_SPOILT = {
+    "empty": lambda _: b"",
+    "a part of the digest": lambda code: code[:31],
+    "the digest alone": lambda code: code[:32],
+    "half": lambda code: code[: len(code) // 2],
+    "a byte short": lambda code: code[:-1],
+    "zeros at the end": lambda code: code[:-512] + bytes(512),
+    "a byte of the digest changed": lambda code: code[:3] + bytes([code[3] ^ 1]) + code[4:],
+    "a byte of the code changed": lambda code: code[:40] + bytes([code[40] ^ 1]) + code[41:],
+}
+
+
+@pytest.mark.parametrize("spoil", _SPOILT.values(), ids=_SPOILT)
 def test_spoilt_code_is_never_run(spoil: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _sum(np.ones((2, 2), np.float32))
     path = _kept()
@@ -70,6 +83,22 @@ def test_spoilt_code_is_never_run(spoil: Any, monkeypatch: pytest.MonkeyPatch) -
     assert _sum(np.ones((2, 2), np.float32)) == 8.0
     monkeypatch.setattr(native_kernel, "_compile", lambda *_: pytest.fail("what was kept is spoilt still"))
     assert _sum(np.ones((2, 2), np.float32)) == 8.0
+
+
+def test_on_a_full_disk_it_is_compiled_and_not_kept_until_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tmpfs_of(tmp_path / "disk", "size=64k") as disk:
+        monkeypatch.setattr(sys, "pycache_prefix", "/proc/nowhere")
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(disk))
+        fill(disk / "ballast")
+        assert _sum(np.ones((2, 2), np.float32)) == 8.0
+        assert [path.name for path in disk.iterdir()] == ["ballast"]
+        (disk / "ballast").unlink()
+        assert _sum(np.ones((2, 2), np.float32)) == 8.0
+        assert [path.suffix for path in disk.iterdir()] == [".o"]
+        monkeypatch.setattr(native_kernel, "_compile", lambda *_: pytest.fail("compiled again"))
+        assert _sum(np.ones((2, 2), np.float32)) == 8.0
 
 
 def _give_away(path: Path) -> None:

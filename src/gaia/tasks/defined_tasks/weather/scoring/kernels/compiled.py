@@ -1,7 +1,6 @@
 """How a kernel is compiled: at its first call, for one set of types, kept on disk where that is possible.
 
-Imports numba only when something is compiled, or taken from its cache because `native_kernel` cannot run it. Never
-holds a formula.
+Imports numba only when something is compiled. Never holds a formula.
 """
 
 from __future__ import annotations
@@ -9,15 +8,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from enum import Enum
-from functools import partial
 from typing import Any
 
-from gaia.tasks.defined_tasks.weather.scoring.kernels.native_kernel import (
-    MAY_REORDER,
-    KernelUnlinkable,
-    NativeCall,
-    native,
-)
+from gaia.tasks.defined_tasks.weather.scoring.kernels.native_kernel import NativeCall, native
 
 
 class Argument(Enum):
@@ -34,24 +27,22 @@ class Argument(Enum):
     NUMBER = ("float64", 0, False)
     SUMS = ("float64", 1, True)
     """What the kernel adds to."""
-
-    def numba_type(self) -> Any:
-        """The type by which numba knows it."""
-        from numba import types
-
-        name, dimensions, writable = self.value
-        scalar = getattr(types, name)
-        return types.Array(scalar, dimensions, "C", readonly=not writable) if dimensions else scalar
+    SCRATCH = SUMS
+    """Room to work in, of whatever length the kernel needs; it can allocate none itself."""
 
 
 class Kernel:
-    """`function`, compiled at its first call. Calls release the interpreter's lock and check no shapes."""
+    """`function`, compiled at its first call. Calls release the interpreter's lock and check no shapes.
 
-    def __init__(self, function: Callable[..., None], *arguments: Argument) -> None:
+    `same_lanes`: its sums have the same digits on every processor. The first call raises KernelUnlinkable.
+    """
+
+    def __init__(self, function: Callable[..., None], *arguments: Argument, same_lanes: bool = True) -> None:
         self._function = function
         self._arguments = arguments
+        self._same_lanes = same_lanes
         self._lock = threading.Lock()
-        self._compiled: Callable[..., None] | None = None
+        self._compiled: NativeCall | None = None
 
     def __call__(self, *arguments: Any) -> None:
         """Run it; the last argument is the array of sums."""
@@ -61,29 +52,11 @@ class Kernel:
     def bound(self, *first: Any) -> Callable[..., None]:
         """What takes the other arguments, the first ones being given: for arrays that are used often."""
         run = self._compiled or self._compile_once()
-        return run.bound(*first) if isinstance(run, NativeCall) else partial(run, *first)
+        return run.bound(*first)
 
-    def _compile_once(self) -> Callable[..., None]:
+    def _compile_once(self) -> NativeCall:
         with self._lock:
             if self._compiled is None:
-                self._compiled = self._compile()
+                parameters = [argument.value for argument in self._arguments]
+                self._compiled = native(self._function, parameters, same_lanes=self._same_lanes)
             return self._compiled
-
-    def _compile(self) -> Callable[..., None]:
-        try:
-            return native(self._function, [argument.value for argument in self._arguments])
-        except KernelUnlinkable:  # it allocates: only numba can run it
-            return self._compile_for_numba()
-
-    def _compile_for_numba(self) -> Callable[..., None]:
-        import numba
-
-        signature = numba.void(*(argument.numba_type() for argument in self._arguments))
-        compiled: Callable[..., None]
-        # In vectors of LLVM's own choice: numba's cache would not tell code for others from it, and LLVM remarks on
-        # stderr upon every loop that it cannot make them of.
-        try:
-            compiled = numba.njit([signature], nogil=True, fastmath=MAY_REORDER, cache=True)(self._function)
-        except RuntimeError:  # numba's way to say that no folder for its cache is writable
-            compiled = numba.njit([signature], nogil=True, fastmath=MAY_REORDER)(self._function)
-        return compiled

@@ -55,26 +55,27 @@ Parameter = tuple[str, int, bool]
 Call = Callable[..., None]
 
 
-def native(function: Call, parameters: Sequence[Parameter]) -> NativeCall:
+def native(function: Call, parameters: Sequence[Parameter], *, same_lanes: bool = True) -> NativeCall:
     """`function` as machine code: the code that is kept, if it is of this function, or else compiled and kept.
 
-    It must return nothing, allocate nothing and call only arithmetic. Raises KernelUnlinkable.
+    It must return nothing, allocate nothing and call only arithmetic. Without `same_lanes` LLVM makes vectors as it
+    likes on this processor. Raises KernelUnlinkable.
     """
-    paths = code_paths(function, parameters)
+    paths = code_paths(function, parameters, same_lanes=same_lanes)
     owners = {0, os.geteuid(), Path(inspect.getfile(function)).stat().st_uid}
     code = next((found for path in paths if (found := _read(path, owners)) is not None), None)
     if code is None:
-        code = _compile(function, parameters)
+        code = _compile(function, parameters, same_lanes)
         any(_write(path, code) for path in paths)  # the first that takes it is enough
     return NativeCall(code, function.__name__, parameters)
 
 
-def code_paths(function: Call, parameters: Sequence[Parameter]) -> list[Path]:
+def code_paths(function: Call, parameters: Sequence[Parameter], *, same_lanes: bool = True) -> list[Path]:
     """Where its machine code may lie: where Python keeps the compiled form of its source file, then, for installations
     that cannot be written, in the folder that workers are told to keep numba's cache in, or else in the user's.
     """
     compiled = Path(importlib.util.cache_from_source(inspect.getfile(function)))
-    name = f"{compiled.stem}.{function.__name__}.{_key(function, parameters)}.o"
+    name = f"{compiled.stem}.{function.__name__}.{_key(function, parameters, same_lanes)}.o"
     folders = [compiled.parent]
     if told := os.environ.get("NUMBA_CACHE_DIR"):  # numba's own variable, which numba is not imported to ask
         folders.append(Path(told))
@@ -84,13 +85,13 @@ def code_paths(function: Call, parameters: Sequence[Parameter]) -> list[Path]:
     return [folder / name for folder in folders]
 
 
-def _key(function: Call, parameters: Sequence[Parameter]) -> str:
+def _key(function: Call, parameters: Sequence[Parameter], same_lanes: bool) -> str:
     """Everything that the machine code depends on."""
     import llvmlite.binding as llvm  # type: ignore[import-untyped]  # it has no types
 
     parts = [
         inspect.getsource(function),
-        repr(parameters),
+        repr((parameters, same_lanes)),
         Path(__file__).read_text(encoding="utf-8"),
         *(importlib.metadata.version(package) for package in ("numba", "llvmlite")),
         *(os.environ.get(f"NUMBA_{setting}", "") for setting in ("CPU_NAME", "CPU_FEATURES", "OPT")),
@@ -102,13 +103,15 @@ def _key(function: Call, parameters: Sequence[Parameter]) -> str:
 
 
 @contextmanager
-def _same_vectors() -> Iterator[None]:
-    """What is compiled meanwhile gets the same vectors in all loops; LLVM has no such setting for one function."""
+def _vectors(same_lanes: bool) -> Iterator[None]:
+    """What is compiled meanwhile gets the same vectors in all loops, or such as the processor likes; LLVM has no such
+    setting for one function.
+    """
     import llvmlite.binding as llvm
 
     with _compiling:
         try:
-            for name, lanes in _VECTORS.items():
+            for name, lanes in _VECTORS.items() if same_lanes else ():
                 llvm.set_option("gaia", f"{name}={lanes}")
             yield
         finally:
@@ -116,7 +119,7 @@ def _same_vectors() -> Iterator[None]:
                 llvm.set_option("gaia", f"{name}=0")  # as the processor likes it
 
 
-def _compile(function: Call, parameters: Sequence[Parameter]) -> bytes:
+def _compile(function: Call, parameters: Sequence[Parameter], same_lanes: bool) -> bytes:
     """(length of the function's name, name, object code)."""
     import numba
 
@@ -127,7 +130,7 @@ def _compile(function: Call, parameters: Sequence[Parameter]) -> bytes:
     }  # needs nothing of numba to run
     signature = numba.void(*(_numba_type(parameter) for parameter in parameters))
     try:
-        with _same_vectors():
+        with _vectors(same_lanes):
             compiled = numba.njit([signature], fastmath=MAY_REORDER, **alone)(function)
     except numba.core.errors.NumbaError as error:  # an allocation, first of all
         raise KernelUnlinkable(f"{function.__name__} does not compile without numba's runtime: {error}") from error
@@ -248,7 +251,7 @@ def _read(path: Path, owners: Collection[int]) -> bytes | None:
 
 def _write(path: Path, code: bytes) -> bool:
     """Whole or not at all. Where no folder can be written, every process compiles for itself."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")  # as the cache keeper sweeps
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
