@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from gaia.tasks.defined_tasks.weather.files.errors import (
     MissingField,
     StoreDamaged,
     StoreMissing,
+    StoreUnwritable,
     UnusableStore,
 )
 from gaia.tasks.defined_tasks.weather.files.inventory import Inventory
@@ -32,6 +34,7 @@ from gaia.tasks.defined_tasks.weather.supply.decode import (
     take_inventory,
 )
 from gaia.tasks.defined_tasks.weather.supply.decode_payloads import DecodePayload, DecodeResult, InventoryPayload
+from tests.support.disks import fill, tmpfs_of
 from tests.unit.tasks.weather.files.store.synthetic_grib import message, ramp, write
 
 INIT = datetime(2017, 1, 1, tzinfo=UTC)
@@ -97,6 +100,42 @@ def test_damaged_cache_is_decoded_again(tmp_path: Path) -> None:
     np.testing.assert_array_equal(FlatStore(decode(asked).path).read(T500), ramp())
 
 
+_SPOILT = {
+    "empty": lambda content: b"",
+    "half": lambda content: content[: len(content) // 2],
+    "a byte short": lambda content: content[:-1],
+    "a byte long": lambda content: content + b" ",
+    "zeros at the end": lambda content: content[:-8] + bytes(8),
+    "a bit changed": lambda content: content[:301] + bytes([content[301] ^ 1]) + content[302:],
+}
+
+
+@pytest.mark.parametrize("name", ["fields.json", "data.f32"])
+@pytest.mark.parametrize("spoil", _SPOILT.values(), ids=_SPOILT)
+def test_a_store_of_which_any_file_was_spoilt_is_decoded_again(
+    tmp_path: Path, name: str, spoil: Callable[[bytes], bytes]
+) -> None:
+    asked = payload(grib_source(tmp_path), tmp_path / "store")
+    decode(asked)
+    kept = tmp_path / "store" / name
+    whole = kept.read_bytes()
+    kept.write_bytes(spoil(whole))
+    np.testing.assert_array_equal(FlatStore(decode(asked).path).read(T500), ramp())
+    if (name, spoil) != ("fields.json", _SPOILT["a byte long"]):  # a space more is the same JSON
+        assert kept.read_bytes() == whole
+
+
+def test_a_full_disk_takes_no_part_of_a_store_and_all_of_it_once_there_is_room(tmp_path: Path) -> None:
+    with tmpfs_of(tmp_path / "disk", "size=64k") as disk:
+        asked = payload(grib_source(tmp_path), disk / "fields" / "store")
+        fill(disk / "ballast")
+        with pytest.raises(StoreUnwritable, match="No space left on device"):
+            decode(asked)
+        assert list((disk / "fields").iterdir()) == []
+        (disk / "ballast").unlink()
+        np.testing.assert_array_equal(FlatStore(decode(asked).path).read(T500), ramp())
+
+
 def test_folder_of_something_else_is_never_deleted(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "precious").write_text("keep")
@@ -130,6 +169,15 @@ def test_archive_answers_with_its_own_store(tmp_path: Path, role: SourceRole, va
     assert result.path.startswith(source.path)
     assert FlatStore(result.path).read(Z500)[0, 0] == value
     assert not (tmp_path / "store").exists()
+
+
+def test_an_archive_with_a_changed_byte_is_named_and_left_alone(tmp_path: Path) -> None:
+    asked = payload(archive(tmp_path / "archive"), tmp_path / "s")
+    data = archive_store(tmp_path / "archive", SourceRole.TRUTH, valid_time=INIT) / "data.f32"
+    data.write_bytes(b"\1" + data.read_bytes()[1:])
+    with pytest.raises(StoreDamaged, match=rf"{data.parent} has content of blake3 \w+, its header promises"):
+        decode(asked)
+    assert data.read_bytes()[:1] == b"\1"
 
 
 def test_climatology_without_some_fields_says_which(tmp_path: Path) -> None:

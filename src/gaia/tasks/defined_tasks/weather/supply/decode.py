@@ -97,6 +97,7 @@ def _already_published(destination: Path, grid: GridSpec) -> FlatStore | None:
         return None
     try:
         store = FlatStore(destination)
+        store.verify()
     except (StoreDamaged, StoreMissing):
         if {entry.name for entry in destination.iterdir()} - {HEADER_NAME, DATA_NAME}:
             raise
@@ -116,7 +117,9 @@ def _open(asked: DecodePayload, wanted: tuple[FieldId, ...]) -> FieldStore:
             )
             if path.exists() and not place.exists():
                 raise MissingField(f"{path} holds no {asked.role} for that instant: there is no folder {place}")
-            return FlatStore(place)
+            store = FlatStore(place)
+            store.verify()
+            return store
         case "grib":
             return _open_grib(asked, path, wanted)
         case "netcdf":

@@ -10,6 +10,7 @@ import secrets
 import shutil
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -83,6 +84,13 @@ class FlatStore:
     def fields(self) -> tuple[FieldId, ...]:
         return tuple(self._index)
 
+    def verify(self) -> None:
+        """Raise StoreDamaged unless the fields have the digest that the header tells.
+
+        Reads all of them, 0.1 s for 0.3 GB; once in the life of a process for every store that is published.
+        """
+        _verify(self.name, stamp_of(self.name))
+
     def read(self, field: FieldId) -> NDArray[np.float32]:
         """A read-only view of the mapped file, no copy."""
         if field not in self._index:
@@ -101,6 +109,16 @@ def stamp_of(folder: str) -> StoreStamp:
     except OSError as error:
         raise StoreMissing(f"{folder} is no flat store: {error.strerror}") from None
     return tuple((file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns) for file in found)
+
+
+@lru_cache(maxsize=1024)
+def _verify(folder: str, _stamp: StoreStamp) -> None:
+    store = FlatStore(folder)
+    found = _content_digest(store.grid, store.valid_time, store.fields(), store._data)
+    if found != store.header.content_digest:
+        raise StoreDamaged(
+            f"{folder} has content of blake3 {found}, its header promises {store.header.content_digest}; delete it"
+        )
 
 
 def read_header(folder: Path) -> FlatHeader:
