@@ -71,7 +71,7 @@ from tests.support.small_world import (
 pytestmark = [pytest.mark.database, pytest.mark.processes, pytest.mark.asyncio(loop_scope="module")]
 
 SETTLE_WITHIN_S = 90.0
-DAYS = 7
+DAYS = 9
 GOOD, FAIR, FAIR_TOO = forecast_with_error(0.2), forecast_with_error(0.5), forecast_with_error(0.4)
 CLOSED_PORT = "http://127.0.0.1:9"
 """The discard service, which nothing of ours listens on."""
@@ -297,10 +297,34 @@ async def test_a_chunk_spoilt_on_our_own_disk_is_fetched_anew_and_blames_nobody(
 
         assert await world.settled(run.run_id) is RunState.SCORED
         found, scores = await world.miners_of(run.run_id), await world.scores_of(run.run_id)
+        assert (found[good.hotkey].state, found[good.hotkey].reason_code) == (MinerState.SCORED, None)
+        assert scores[good.hotkey] == pytest.approx(await world.lead_score_of(run.run_id, good.hotkey), rel=1e-4)
+        await world.check_components(run.run_id, good.hotkey, 0.2)
 
-    assert (found[good.hotkey].state, found[good.hotkey].reason_code) == (MinerState.SCORED, None)
-    assert scores[good.hotkey] == pytest.approx(await world.lead_score_of(run.run_id, good.hotkey), rel=1e-4)
-    await world.check_components(run.run_id, good.hotkey, 0.2)
+
+@pytest.mark.parametrize("kind", [Kind.COMBINE, Kind.PICTURE])
+async def test_a_chunk_spoilt_after_it_was_scored_is_fetched_anew(world: World, kind: Kind) -> None:
+    run = a_run({Kind.COMBINE: 6, Kind.PICTURE: 7}[kind], sources=world.sources, state=RunState.COLLECTING)
+    async with world.miners(good=(GOOD, None), fair=(FAIR, None)) as miners:
+        await world.close_run(run, *miners.values())
+        assert await world.settled(run.run_id) is RunState.SCORED
+        chunks = [path for path in world.cached(run, miners["good"]).glob("*/c/**/*") if path.is_file()]
+        whole = {path: path.read_bytes() for path in chunks}
+        for path, content in whole.items():
+            path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        picture = picture_path(world.settings.data_dir, run.run_id)
+        picture.unlink()
+        await world.rows("DELETE FROM clone_search WHERE run_id = $1", run.run_id)
+        await world.queue.put(run_job(kind, run.run_id, suffix=":again"))
+        assert await world.settled(run.run_id) is RunState.SCORED
+
+    if kind is Kind.PICTURE:
+        assert picture.stat().st_size > 10_000
+    else:
+        searches = await world.rows("SELECT * FROM clone_search WHERE run_id = $1", run.run_id)
+        assert [search["result"]["unreadable"] for search in searches] == [{}] * len(searches)
+        assert searches
+    assert any(path.read_bytes() == content for path, content in whole.items())
 
 
 def _commit_sizes(run: Run, miner: FormulaMiner) -> dict[str, int]:
@@ -427,14 +451,16 @@ async def test_units_that_cannot_be_resolved_are_refused_with_the_reason(world: 
 
 
 async def test_dispatched_score_units_fetch_spoilt_chunks_anew_and_complete_their_run(world: World) -> None:
-    run = a_run(6, sources=world.sources, state=RunState.COLLECTING)
+    run = a_run(8, sources=world.sources, state=RunState.COLLECTING)
     async with world.miners(good=(GOOD, None)) as miners:
         good = miners["good"]
         await world.close_run(run, good)
         assert await world.settled(run.run_id) is RunState.SCORED
         before = await world.scores_of(run.run_id)
         await _unscore(world, run)
-        for path in (path for path in world.cached(run, good).rglob("c/*") if path.is_file()):
+        chunks = [path for path in world.cached(run, good).glob("*/c/**/*") if path.is_file()]
+        assert len(chunks) >= len(run.spec.fields()) * (1 + len(run.spec.scored_lead_h))
+        for path in chunks:
             path.write_bytes(bytes(path.stat().st_size))
 
         names = {"run_id": run.run_id, "hotkey": good.hotkey}

@@ -17,7 +17,7 @@ from gaia.contracts.ids import Hotkey
 from gaia.contracts.job import Connection, Job
 from gaia.contracts.unit import WorkUnit, value_of
 from gaia.tasks.defined_tasks.weather.files.archive import SourceRole
-from gaia.tasks.defined_tasks.weather.validator.fetch_chunks import Delivery, fetch_leads
+from gaia.tasks.defined_tasks.weather.validator.fetch_chunks import Delivery, fetch_leads, forget_leads
 from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import (
     CloneFound,
     ClonesPayload,
@@ -67,11 +67,12 @@ async def compare_forecasts(job: Job, weather: WeatherContext, run: Run) -> Comp
     results: list[ClonesResult] = []
     missing: dict[Hotkey, MinerFault] = {}
     for lead_h in sorted({run.spec.gate_lead_h, *scored} - searched):
-        at_hand, withheld = await _gather(weather, run, miners, lead_h)
-        if withheld and job.attempt < _COMPARE_ATTEMPTS:
-            raise withheld[min(withheld)]  # somebody still has to deliver: ask again, as a score job would
+        result, withheld = await _fetch_and_search(weather, run, miners, lead_h, attempt=job.attempt)
+        if result is not None and result.unreadable:  # whole when it was verified: our disk may have spoilt it since
+            for hotkey in result.unreadable:
+                await forget_leads(run, weather.forecast_path(run.run_id, hotkey), {lead_h})
+            result, withheld = await _fetch_and_search(weather, run, miners, lead_h, attempt=job.attempt)
         missing.update(withheld)
-        result = await _search(weather, run, at_hand, lead_h)
         if result is not None:
             results.append(result)
         out = {*withheld, *(found.hotkey for found in result.clones)} if result else withheld
@@ -126,6 +127,16 @@ async def _scored_leads(conn: Connection, run: Run, miners: Sequence[RunMiner]) 
 
 def _without(miners: Sequence[RunMiner], out: Collection[Hotkey]) -> Sequence[RunMiner]:
     return [miner for miner in miners if miner.hotkey not in out]
+
+
+async def _fetch_and_search(
+    weather: WeatherContext, run: Run, miners: Sequence[RunMiner], lead_h: int, *, attempt: int
+) -> tuple[ClonesResult | None, Mapping[Hotkey, MinerFault]]:
+    """What a search of one lead finds, and who withheld their chunks; before the last attempts these are raised."""
+    at_hand, withheld = await _gather(weather, run, miners, lead_h)
+    if withheld and attempt < _COMPARE_ATTEMPTS:
+        raise withheld[min(withheld)]  # somebody still has to deliver: ask again, as a score job would
+    return await _search(weather, run, at_hand, lead_h), withheld
 
 
 async def _gather(

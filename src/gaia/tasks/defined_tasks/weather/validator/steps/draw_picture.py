@@ -7,15 +7,16 @@ from pathlib import Path
 import msgspec
 
 from gaia.contracts.job import Job
-from gaia.contracts.unit import WorkUnit, value_of
+from gaia.contracts.unit import WorkUnit
 from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.base import TaskResult
 from gaia.tasks.defined_tasks.weather.files.archive import SourceRole
-from gaia.tasks.defined_tasks.weather.validator.fetch_chunks import Delivery, fetch_leads
+from gaia.tasks.defined_tasks.weather.validator.fetch_chunks import Delivery
 from gaia.tasks.defined_tasks.weather.validator.handlers.verify_payloads import PicturePayload
 from gaia.tasks.defined_tasks.weather.validator.records.forecasts import load_forecast
 from gaia.tasks.defined_tasks.weather.validator.records.runs import MinerState, Run, load_miners, load_run
 from gaia.tasks.defined_tasks.weather.validator.records.scores import load_combined
+from gaia.tasks.defined_tasks.weather.validator.steps.verify_forecast import compute_on_leads
 from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherContext
 
 _FAVOURITE = FieldId("z", 500)
@@ -40,7 +41,6 @@ async def draw_picture(job: Job, weather: WeatherContext) -> TaskResult:
     if best is None or forecast is None or truth is None:
         async with core.queue.completing(job):
             return TaskResult(event="picture_skipped", detail={"why": "no forecast was scored"})
-    await fetch_leads(weather, Delivery(run=run, miner=best, forecast=forecast), {lead_h})
     destination = picture_path(core.data_dir, run.run_id)
     destination.parent.mkdir(parents=True, exist_ok=True)
     payload = PicturePayload(
@@ -57,7 +57,8 @@ async def draw_picture(job: Job, weather: WeatherContext) -> TaskResult:
         climatology_path=await weather.fields.path(run, SourceRole.CLIMATOLOGY, lead_h, weather.world(run)),
         destination=str(destination),
     )
-    value_of(await core.compute(WorkUnit(handler="weather.picture", payload=msgspec.to_builtins(payload))))
+    unit = WorkUnit(handler="weather.picture", payload=msgspec.to_builtins(payload))
+    await compute_on_leads(weather, Delivery(run=run, miner=best, forecast=forecast), {lead_h}, unit)
     async with core.queue.completing(job):
         pass
     return TaskResult(event="picture_drawn", detail={"path": str(destination)})

@@ -5,6 +5,7 @@ The leads scored later are checked in the same way when they are read: nothing i
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -80,7 +81,7 @@ async def compute_on_leads(
     await fetch_leads(weather, delivery, leads_h)
     result = await weather.core.compute(unit)
     if result.error is not None and result.error.fault is Fault.MINER and result.error.code in _SPOILT:
-        await forget_leads(delivery, leads_h)
+        await forget_leads(delivery.run, Path(delivery.forecast.store_path), leads_h)
         await fetch_leads(weather, delivery, leads_h)
         result = await weather.core.compute(msgspec.structs.replace(unit, unit_id=f"{unit.unit_id}-refetched"))
     value_of(result)
