@@ -108,6 +108,20 @@ def test_archive_of_another_run_is_not_overwritten(archive: Path) -> None:
         build_archive(archive, SPEC, INIT, 6)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_an_archive_whose_header_was_cut_short_is_refused_with_the_fix_and_left_alone(
+    archive: Path, share: float
+) -> None:
+    header = archive / "archive.json"
+    whole = header.read_bytes()
+    header.write_bytes(whole[: int(share * len(whole))])
+    try:
+        with pytest.raises(ArchiveUnwritable, match=r"is damaged; choose another place, or delete it"):
+            build_archive(archive, SPEC, INIT, 5)
+    finally:
+        header.write_bytes(whole)
+
+
 def test_something_else_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ArchiveUnwritable, match="not an archive"):

@@ -26,7 +26,8 @@ from gaia.simulation.nature import run_nature
 from gaia.simulation.structure import ChartMaker
 from gaia.simulation.twin import twin_forecast
 from gaia.tasks.defined_tasks.weather.files.archive import ARCHIVE_HEADER, SourceRole, archive_store
-from gaia.tasks.defined_tasks.weather.files.store.flat_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.files.store.flat_store import write_flat_store, write_synced
+from gaia.tasks.defined_tasks.weather.supply.catalogue import ARCHIVE_HEADER, archive_store
 
 MODEL = "embedded T42 barotropic atmosphere, version 1"
 REFERENCE_TRUNCATION = 42
@@ -85,7 +86,7 @@ def build_archive(path: Path, spec: RunSpec, init_time: datetime, seed: int) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         with _building_folder(path) as folder:
             _write_world(folder, spec, header)
-            (folder / ARCHIVE_HEADER).write_bytes(msgspec.json.format(msgspec.json.encode(header)))
+            write_synced(folder / ARCHIVE_HEADER, msgspec.json.format(msgspec.json.encode(header)))
             folder.rename(path)
     except OSError as error:
         raise ArchiveUnwritable(
@@ -98,7 +99,9 @@ def _require_same(path: Path, header: ArchiveHeader) -> None:
     try:
         there = msgspec.json.decode((path / ARCHIVE_HEADER).read_bytes(), type=ArchiveHeader)
     except (OSError, msgspec.DecodeError):
-        raise ArchiveUnwritable(f"{path} exists and is not an archive; choose another place") from None
+        raise ArchiveUnwritable(
+            f"{path} exists and is not an archive, or is damaged; choose another place, or delete it"
+        ) from None
     if there != header:
         raise ArchiveUnwritable(f"{path} is the archive of another run; choose another place, or delete it")
 

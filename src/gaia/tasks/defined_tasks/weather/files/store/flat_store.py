@@ -165,8 +165,8 @@ def write_flat_store(
     temporary = target.parent / f".{target.name}.{secrets.token_hex(8)}.tmp"
     try:
         temporary.mkdir(parents=True)
-        _write_synced(temporary / DATA_NAME, np.ascontiguousarray(data, dtype="<f4").data.cast("B"))
-        _write_synced(temporary / HEADER_NAME, memoryview(msgspec.json.encode(header)))
+        write_synced(temporary / DATA_NAME, np.ascontiguousarray(data, dtype="<f4").data.cast("B"))
+        write_synced(temporary / HEADER_NAME, memoryview(msgspec.json.encode(header)))
         _sync_folder(temporary)
         _publish(temporary, target)
     except OSError as error:
@@ -191,7 +191,8 @@ def _content_digest(
     return blake3(what).update(np.ascontiguousarray(data, dtype="<f4").data.cast("B")).hexdigest()
 
 
-def _write_synced(path: Path, data: memoryview) -> None:
+def write_synced(path: Path, data: memoryview | bytes) -> None:
+    """Write a file that is on the disk when this returns. Raises OSError."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
