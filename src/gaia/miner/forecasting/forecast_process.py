@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from gaia.contracts.errors import UNDECODABLE
 from gaia.contracts.unit import UnitError
 from gaia.miner.forecasting.forecast_job import JOB_NAME, RESULT_NAME, ForecastJob, ForecastResult, write_atomically
 
@@ -67,7 +68,7 @@ def _result_of(folder: Path, returncode: int) -> ForecastResult:
     try:
         if path.stat().st_size <= _RESULT_LIMIT_BYTES:
             return msgspec.json.decode(path.read_bytes(), type=ForecastResult)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNDECODABLE):
         pass  # died before its last word, or while it spoke it: the exit status says more
     how = f"signal {signal.Signals(-returncode).name}" if returncode < 0 else f"status {returncode}"
     return _failed("forecast_process_died", f"the forecast process ended with {how} and no result; its output says why")

@@ -10,7 +10,7 @@ import pytest
 
 from gaia.miner.forecasting.forecast_child import attempt
 from gaia.miner.forecasting.forecast_job import JOB_NAME, RESULT_NAME, STORE_NAME, ForecastJob, ForecastResult
-from gaia.miner.forecasting.forecast_process import compute
+from gaia.miner.forecasting.forecast_process import _result_of, compute
 from gaia.miner.model_choice import ModelChoice
 from tests.integration.miner_world import INIT, SPEC, write_archive
 
@@ -50,6 +50,16 @@ def test_an_attempt_writes_down_what_came_of_it(job: ForecastJob, tmp_path: Path
     result = attempt(tmp_path)
     assert result.error is None
     assert msgspec.json.decode((tmp_path / RESULT_NAME).read_bytes(), type=ForecastResult) == result
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"chunks": {', b'{"chunks": {"\xff": 1}}'])
+def test_a_result_that_is_not_whole_is_that_of_a_process_that_died(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / RESULT_NAME).write_bytes(content)
+    error = _result_of(tmp_path, -9).error
+    assert error is not None
+    assert error.code == "forecast_process_died"
+    assert "ended with signal SIGKILL and no result" in error.message
 
 
 @pytest.mark.parametrize(

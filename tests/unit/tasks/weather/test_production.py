@@ -53,6 +53,7 @@ def test_a_run_specification_comes_from_its_file(tmp_path: Path) -> None:
         (None, "No such file"),
         (b"{", "truncated"),
         (b"{}", "missing required field"),
+        (b'{"variables": [{"name": "\xff"}]}', "utf-8"),
         (
             msgspec.json.encode(SPEC).replace(b'"scored_lead_h":[24]', b'"scored_lead_h":[48]'),
             "not among the committed",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from gaia.contracts.errors import ConfigurationError, GaiaError
+from gaia.contracts.errors import UNDECODABLE, ConfigurationError, GaiaError
 from gaia.protocol.run_spec import GridSpec, RunSpec, VariableSpec
 from gaia.tasks.defined_tasks.weather.variables import PRESSURE_LEVELS_HPA, VARIABLES
 
@@ -34,5 +34,5 @@ def run_spec_of(file: Path | None) -> RunSpec:
         return msgspec.json.decode(file.read_bytes(), type=RunSpec, strict=True)
     except OSError as error:
         raise ConfigurationError(f"GAIA_RUN_SPEC_FILE={file}: {error.strerror}") from error
-    except (msgspec.DecodeError, GaiaError) as error:
+    except (*UNDECODABLE, GaiaError) as error:
         raise ConfigurationError(f"GAIA_RUN_SPEC_FILE={file}: {error}") from error

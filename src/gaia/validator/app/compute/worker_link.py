@@ -18,7 +18,7 @@ from typing import Final, Protocol, assert_never, cast
 import msgspec
 from msgspec import Struct
 
-from gaia.contracts.errors import ValidatorFault
+from gaia.contracts.errors import UNDECODABLE, ValidatorFault
 from gaia.contracts.progress import Progress
 from gaia.contracts.unit import ResultUnit, WorkUnit
 from gaia.validator.app.compute.ipc import LENGTH, Frame, FrameReader, encode_frame, unsent
@@ -126,7 +126,7 @@ class WorkerLink(asyncio.Protocol):
             else:
                 for body in self._frames.feed(data):
                     self._received(_decoder.decode(body))
-        except (msgspec.MsgspecError, ValidatorFault):
+        except (*UNDECODABLE, ValidatorFault):
             self._transport.abort()
             self.kill()
 

@@ -106,6 +106,7 @@ _SPOILT = {
     "a byte short": lambda content: content[:-1],
     "a byte long": lambda content: content + b" ",
     "zeros at the end": lambda content: content[:-8] + bytes(8),
+    "no text": lambda content: content[:301] + b"\xff" + content[302:],
     "a bit changed": lambda content: content[:301] + bytes([content[301] ^ 1]) + content[302:],
 }
 

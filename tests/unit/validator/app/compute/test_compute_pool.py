@@ -11,13 +11,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import Struct
 
 from gaia.contracts.errors import ConfigurationError
 from gaia.contracts.unit import WorkUnit
 from gaia.validator.app.compute.compute_pool import ComputePool
+from gaia.validator.app.compute.ipc import LENGTH
 from gaia.validator.app.compute.pool_settings import PoolSettings
+from gaia.validator.utils.ipc_types import Result
 from tests.support.pools import running_pool
 from tests.support.waiting import lines_of, until_async
 
@@ -75,12 +78,20 @@ async def test_without_workers_units_wait_and_can_be_withdrawn(tmp_path: Path) -
     await pool.close()
 
 
-async def test_somebody_who_dials_in_and_talks_rubbish_is_cut_off_but_not_killed(tmp_path: Path) -> None:
+def _with_no_text() -> bytes:
+    body = msgspec.msgpack.encode(Result("unit", 1, 0.0, None, None)).replace(b"unit", b"\xff\xff\xff\xff")
+    return LENGTH.pack(len(body)) + body
+
+
+@pytest.mark.parametrize("rubbish", [b"\xff" * 64, _with_no_text()], ids=["no frame", "no text"])
+async def test_somebody_who_dials_in_and_talks_rubbish_is_cut_off_but_not_killed(
+    tmp_path: Path, rubbish: bytes
+) -> None:
     path = tmp_path / "private" / "s"
     pool = ComputePool(socket_path=path)
     await pool.start()
     reader, writer = await asyncio.open_unix_connection(str(path))  # this very process
-    writer.write(b"\xff" * 64)
+    writer.write(rubbish)
     assert await asyncio.wait_for(reader.read(), 10) == b""
     assert pool.statistics().workers == 0
     writer.close()

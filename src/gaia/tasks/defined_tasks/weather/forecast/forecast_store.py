@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
-from gaia.contracts.errors import ValidatorFault
+from gaia.contracts.errors import UNDECODABLE, ValidatorFault
 from gaia.protocol.manifest import ChunkDigest, Manifest, max_manifest_bytes
 from gaia.protocol.run_spec import FieldId, RunSpec
 from gaia.tasks.defined_tasks.weather.files.confined_file import UnsafePath, open_confined
@@ -83,7 +83,7 @@ class ForecastReader:
             )
         try:
             manifest = msgspec.json.decode(encoded, type=Manifest)
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             raise FrozenManifestAltered(f"{path / MANIFEST_NAME} is not a manifest: {error}") from error
         if manifest.spec_digest != spec.digest():
             raise FrozenManifestAltered(

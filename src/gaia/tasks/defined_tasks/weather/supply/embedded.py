@@ -20,14 +20,13 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gaia.contracts.errors import ConfigurationError
+from gaia.contracts.errors import UNDECODABLE, ConfigurationError
 from gaia.protocol.run_spec import GridSpec, RunSpec
 from gaia.simulation.nature import run_nature
 from gaia.simulation.structure import ChartMaker
 from gaia.simulation.twin import twin_forecast
 from gaia.tasks.defined_tasks.weather.files.archive import ARCHIVE_HEADER, SourceRole, archive_store
 from gaia.tasks.defined_tasks.weather.files.store.flat_store import write_flat_store, write_synced
-from gaia.tasks.defined_tasks.weather.supply.catalogue import ARCHIVE_HEADER, archive_store
 
 MODEL = "embedded T42 barotropic atmosphere, version 1"
 REFERENCE_TRUNCATION = 42
@@ -98,7 +97,7 @@ def build_archive(path: Path, spec: RunSpec, init_time: datetime, seed: int) -> 
 def _require_same(path: Path, header: ArchiveHeader) -> None:
     try:
         there = msgspec.json.decode((path / ARCHIVE_HEADER).read_bytes(), type=ArchiveHeader)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNDECODABLE):
         raise ArchiveUnwritable(
             f"{path} exists and is not an archive, or is damaged; choose another place, or delete it"
         ) from None

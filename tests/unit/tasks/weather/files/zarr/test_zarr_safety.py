@@ -16,7 +16,7 @@ from gaia.tasks.defined_tasks.weather.files.zarr.zarr_safety import refuse_unsaf
 def group(folder: Path, name: str, metadata: Any) -> Path:
     (folder / ".zgroup").write_text('{"zarr_format": 2}')
     (folder / "x").mkdir()
-    (folder / "x" / name).write_text(metadata if isinstance(metadata, str) else json.dumps(metadata))
+    (folder / "x" / name).write_bytes(metadata if isinstance(metadata, bytes) else json.dumps(metadata).encode())
     return folder
 
 
@@ -48,9 +48,11 @@ def test_plain_arrays_pass(tmp_path: Path, name: str, metadata: dict[str, Any]) 
         (".zarray", {"dtype": "<f4", "compressor": "pickle"}, "codec 'pickle' is refused"),
         ("zarr.json", {"node_type": "array", "codecs": [{"name": "numcodecs.pickle"}]}, "codec 'numcodecs.pickle'"),
         ("zarr.json", {"node_type": "array", "codecs": [sharding("numcodecs.pickle")]}, "codec 'numcodecs.pickle'"),
-        (".zarray", "{", "is not JSON"),
-        (".zarray", "[]", "is not JSON"),
-        (".zarray", " " * (5 << 20), "larger than"),
+        (".zarray", b"{", "is not JSON"),
+        (".zarray", b"[]", "is not JSON"),
+        (".zarray", b'{"dtype": "\xff"}', "is not JSON"),
+        ("zarr.json", b'{"codecs": ' + b"[" * 100_000, "is not JSON"),
+        (".zarray", b" " * (5 << 20), "larger than"),
     ],
 )
 def test_objects_and_unknown_codecs_are_refused(tmp_path: Path, name: str, metadata: Any, cause: str) -> None:

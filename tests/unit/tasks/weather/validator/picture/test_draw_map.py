@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from gaia.tasks.defined_tasks.weather.validator.picture.draw_map import (
     handle_picture,
     scene_of,
 )
+from tests.support.disks import fill, tmpfs_of
 from tests.support.small_forecast import (
     HOTKEY,
     INIT_TIME,
@@ -210,3 +214,50 @@ def test_unwritable_destination_is_named_with_the_fix(tmp_path: Path) -> None:
     request = payload(small_forecast(tmp_path / "forecast"), truth, destination=str(tmp_path / "file" / "z500.png"))
     with pytest.raises(PictureUnwritable, match="check free space and rights"):
         handle_picture(request)
+
+
+def test_a_full_disk_takes_no_part_of_a_picture_and_leaves_the_older_one(tmp_path: Path) -> None:
+    truth = flat_store(tmp_path / "truth", Z500, smooth_field(Z500, 30))
+    with tmpfs_of(tmp_path / "disk", "size=64k") as disk:
+        request = payload(small_forecast(tmp_path / "forecast"), truth, destination=str(disk / "z500.png"))
+        (disk / "z500.png").write_bytes(b"an older one")
+        fill(disk / "ballast")
+        os.truncate(disk / "ballast", 40 * 1024)  # room for a part of it
+        with pytest.raises(PictureUnwritable, match="No space left on device"):
+            handle_picture(request)
+        assert {path.name for path in disk.iterdir()} == {"ballast", "z500.png"}
+        assert (disk / "z500.png").read_bytes() == b"an older one"
+        (disk / "ballast").unlink()
+        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True, timeout=30)
+        handle_picture(request)
+        assert_is_png(disk / "z500.png")
+
+
+def test_a_spoilt_list_of_fonts_on_a_full_disk_costs_no_picture_and_is_made_anew_once_there_is_room(
+    tmp_path: Path,
+) -> None:
+    """matplotlib keeps what fonts there are in a file that it does not write whole."""
+    program = (
+        "from pathlib import Path; import sys\n"
+        "from tests.unit.tasks.weather.validator.test_picture import *\n"
+        "folder = Path(sys.argv[1])\n"
+        "truth = flat_store(folder / 'truth', Z500, smooth_field(Z500, 30))\n"
+        "handle_picture(payload(small_forecast(folder / 'forecast'), truth))\n"
+        "assert_is_png(folder / 'pictures' / 'z500.png')"
+    )
+
+    def drawn(folder: str) -> None:
+        command = [sys.executable, "-c", program, str(tmp_path / folder)]
+        subprocess.run(command, env={**os.environ, "MPLCONFIGDIR": str(disk)}, check=True, timeout=100)
+
+    with tmpfs_of(tmp_path / "disk", "size=256k") as disk:
+        drawn("first")
+        (fonts,) = disk.glob("fontlist-*.json")
+        whole = fonts.read_bytes()
+        os.truncate(fonts, len(whole) // 2)
+        fill(disk / "ballast")
+        drawn("full")
+        (disk / "ballast").unlink()
+        os.truncate(fonts, 0)
+        drawn("room")
+        assert sorted(fonts.read_bytes()) == sorted(whole), "in whatever order"

@@ -20,6 +20,7 @@ from blake3 import blake3
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from gaia.contracts.errors import UNDECODABLE
 from gaia.protocol.run_spec import BadRunSpec, FieldId, GridSpec
 from gaia.tasks.defined_tasks.weather.files.errors import StoreDamaged, StoreMissing, StoreUnwritable
 from gaia.tasks.defined_tasks.weather.files.grid_axes import coordinates
@@ -128,7 +129,7 @@ def read_header(folder: Path) -> FlatHeader:
         raise StoreDamaged(f"{path} is too big to be a header; delete {folder}")
     try:
         header = msgspec.json.decode(path.read_bytes(), type=FlatHeader)
-    except (msgspec.DecodeError, BadRunSpec) as error:
+    except (*UNDECODABLE, BadRunSpec) as error:
         raise StoreDamaged(f"{path} is not a header of gaia-fields/1 ({error}); delete {folder}") from None
     if not header.fields or len(header.units) != len(header.fields) or len(set(header.fields)) != len(header.fields):
         raise StoreDamaged(f"{path} names no fields, a field twice, or not one unit a field; delete {folder}")

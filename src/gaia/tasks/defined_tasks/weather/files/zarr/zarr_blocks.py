@@ -20,6 +20,7 @@ from msgspec import Struct
 from numcodecs import blosc
 from numpy.typing import NDArray
 
+from gaia.contracts.errors import UNDECODABLE
 from gaia.tasks.defined_tasks.weather.files.confined_file import UnsafePath, open_confined
 from gaia.tasks.defined_tasks.weather.files.errors import StoreDamaged
 
@@ -165,7 +166,7 @@ def _metadata(path: Path) -> dict[str, Any] | None:
         if path.stat().st_size > _METADATA_LIMIT_BYTES:
             return None
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNDECODABLE):
         return None
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from gaia.contracts.errors import UNDECODABLE
 from gaia.tasks.defined_tasks.weather.files.errors import UnusableStore
 
 _METADATA_LIMIT_BYTES = 4 << 20
@@ -95,7 +96,7 @@ def _load(path: Path) -> dict[str, Any]:
         raise UnusableStore(f"{path} is larger than {_METADATA_LIMIT_BYTES} bytes")
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise UnusableStore(f"{path} is not JSON metadata: {error}") from None
 
 
