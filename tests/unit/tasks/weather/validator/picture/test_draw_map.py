@@ -239,7 +239,7 @@ def test_a_spoilt_list_of_fonts_on_a_full_disk_costs_no_picture_and_is_made_anew
     """matplotlib keeps what fonts there are in a file that it does not write whole."""
     program = (
         "from pathlib import Path; import sys\n"
-        "from tests.unit.tasks.weather.validator.test_picture import *\n"
+        "from tests.unit.tasks.weather.validator.picture.test_draw_map import *\n"
         "folder = Path(sys.argv[1])\n"
         "truth = flat_store(folder / 'truth', Z500, smooth_field(Z500, 30))\n"
         "handle_picture(payload(small_forecast(folder / 'forecast'), truth))\n"
