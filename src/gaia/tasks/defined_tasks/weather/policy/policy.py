@@ -1,8 +1,7 @@
-"""The scoring policy: every weight and threshold that turns metrics into money, as versioned data with a
-digest.
+"""The scoring policy: every weight and threshold that turns metrics into pay, as versioned data with a digest.
 
-Owns the numbers, not the formulas. Imports no numpy: the IO-Engine puts a policy into every unit of work. A
-changed number is a new version and a line in the changelog. docs/scoring.md gives the reason for each.
+Owns the numbers, not the formulas. Imports no numpy, because the IO-Engine puts a policy into every unit of work. A
+changed number is a new version and a line in the changelog. The scoring documentation gives the reason for each.
 """
 
 from __future__ import annotations
@@ -26,25 +25,25 @@ class BadPolicy(ConfigurationError):
 
 
 class ReferenceBaseline(StrEnum):
-    """What a forecast must beat to have skill against the reference."""
+    """Which error a forecast must beat to have skill against the reference."""
 
     PLAIN = "plain"
-    """The reference as it is."""
+    """The error of the reference as it is."""
     FADED = "faded"
-    """The reference after what anybody can do to it: its anomaly faded to the best blend with the climatology."""
+    """The error of the best blend of reference and climatology, which anybody can make."""
 
 
 class Fallback(StrEnum):
     """The score of a component for which neither climatology nor reference exist."""
 
     TRUTH_EDDY = "truth_eddy"
-    """1 / (1 + RMSE / eddy), eddy the truth's own root-mean-square departure from its zonal mean."""
+    """1 / (1 + RMSE / eddy), where eddy is the truth's root-mean-square departure from its own zonal mean."""
     NONE = "none"
-    """There is none: the component is null."""
+    """The component has no score (null)."""
 
 
 class ScoredField(Protocol):
-    """What scoring needs to know of a field's name; gaia.protocol.run_spec.FieldId is one."""
+    """What scoring needs to know of a field. `gaia.protocol.run_spec.FieldId` is one."""
 
     @property
     def variable(self) -> str: ...
@@ -57,77 +56,80 @@ FieldT = TypeVar("FieldT", bound=ScoredField)
 
 
 class TermWeights(Struct, frozen=True, kw_only=True):
-    """What the terms of a component score weigh. Null terms drop out and the rest is scaled up to 1.
+    """The weights of the terms of a component score. Null terms drop out, and the other weights are scaled up to 1.
 
-    The reference is public before the deadline, so whatever it has of the other three terms is free: they rank
-    forecasts that do not beat it, and no more.
+    The reference is public before the deadline. Anybody can copy what it earns in the other three terms, so they serve
+    only to rank forecasts that do not beat it.
     """
 
     skill_clim: float = 0.10
-    """Of clamp(1 - MSE / MSE_clim, 0, 1)."""
+    """Weight of clamp(1 - MSE / MSE_clim, 0, 1)."""
     skill_ref: float = 0.80
-    """Of clamp(1 - MSE / MSE_base, 0, 1), MSE_base by `ReferenceBaseline`."""
+    """Weight of clamp(1 - MSE / MSE_base, 0, 1); `ReferenceBaseline` says what MSE_base is."""
     acc: float = 0.07
-    """Of max(ACC, 0)."""
+    """Weight of max(ACC, 0)."""
     closeness: float = 0.03
-    """Of 1 / (1 + RMSE / RMSE_clim): never quite zero, so that it still tells two bad forecasts apart."""
+    """Weight of 1 / (1 + RMSE / RMSE_clim). This term is never zero, so it ranks bad forecasts too."""
 
 
 class GatePolicy(Struct, frozen=True, kw_only=True):
-    """The day-1 gate: a forecast that fails it has score 0 for the whole run."""
+    """The day-1 gate. A forecast that fails it has score 0 for the whole run."""
 
     skill_ref: float = 0.6
+    """Weight of the mean of max(0, skill against the reference)."""
     acc: float = 0.4
+    """Weight of the mean of (ACC + 1) / 2."""
     minimum: float = 0.3
-    """Without skill against the reference that is a mean ACC of 0.5; climatology has 0.2, weather at random 0.2."""
+    """The least score that passes. Without skill against the reference it takes a mean ACC of 0.5; the climatology and
+    the weather of a random day have 0.2."""
 
 
 class CloneThreshold(Struct, frozen=True, kw_only=True):
-    """Nearer than `mse` two forecasts are one, as far as this field goes. The fields make the day-1 gate, too."""
+    """Two forecasts nearer than `mse` count as one in this field. These fields are also those of the day-1 gate."""
 
     variable: str
     level_hpa: int | None = None
     mse: float
-    """The variable's unit, squared; up to the first lead of `clone_growth`, and times its factor beyond."""
+    """In the variable's unit squared. From the leads of `clone_growth` on it is multiplied by their factors."""
 
 
 class CloneGrowth(Struct, frozen=True, kw_only=True):
-    """From this lead on the clone thresholds are `factor` times as large: forecasts that are not one grow apart."""
+    """From this lead on the clone thresholds are `factor` times as large, because independent forecasts drift apart."""
 
     lead_h: int
     factor: float
 
 
 class LeadBand(Struct, frozen=True, kw_only=True):
-    """What each lead up to and including `up_to_h` weighs, beyond the previous band."""
+    """The weight of each lead above the previous band, up to and including `up_to_h`."""
 
     up_to_h: int
     lead_weight: float
 
 
 class WindowPolicy(Struct, frozen=True, kw_only=True):
-    """How runs become one score per hotkey."""
+    """How the scores of several runs become one score per hotkey."""
 
     runs: int = 10
-    """Of each lead, so many of the latest runs count."""
+    """How many of the latest runs count, for each lead."""
     lead_bands: tuple[LeadBand, ...] = (
         LeadBand(up_to_h=168, lead_weight=1.0),
         LeadBand(up_to_h=240, lead_weight=0.5),
     )
     ease_share: float = 0.25
-    """How easy a run was, say the best of those who are known in all of the latest runs: so large a share of them."""
+    """How easy a run was is measured by this best share of the miners who have a score in all of the latest runs."""
     ease_judges: int = 8
-    """Fewer of them cannot say, and all runs count alike."""
+    """With fewer such miners than this, all runs count as equally easy."""
     ease_limit: float = 2.0
-    """No run counts as more than so many times easier or harder than the usual one."""
+    """A run counts as at most this many times easier or harder than the average run."""
     unknown_quantile: float = 0.25
-    """Where among the established miners a lead stands of which nothing is known yet."""
+    """A lead without any score yet gets this quantile of the other miners' scores above zero."""
     void_failed_share: float = 0.5
     """A run in which more than this share of the asked miners failed is void."""
 
 
 class ScoringPolicy(Struct, frozen=True, kw_only=True):
-    """All of it. The default instance is the one in force."""
+    """The whole policy. The default instance is the one in force."""
 
     version: int = 3
     area_weighting: AreaWeighting = AreaWeighting.CELL
@@ -137,7 +139,7 @@ class ScoringPolicy(Struct, frozen=True, kw_only=True):
     component_weights: Mapping[str, float] = field(
         default_factory=lambda: {v.name: v.component_weight for v in VARIABLES.values()}
     )
-    """Variable -> weight; from the variable table."""
+    """Variable -> weight, from the variable table."""
     gate: GatePolicy = GatePolicy()
     clone_thresholds: tuple[CloneThreshold, ...] = (
         CloneThreshold(variable="2t", mse=0.04),
@@ -147,16 +149,18 @@ class ScoringPolicy(Struct, frozen=True, kw_only=True):
         CloneThreshold(variable="z", level_hpa=500, mse=250.0),
     )
     clone_agreement: float = 0.6
-    """Two forecasts are one if they are in at least this share of the gate fields: noise in one hides no copy."""
+    """Two forecasts count as one if at least this share of the gate fields does. Noise in one field hides no copy."""
     clone_faded: float = 4.0
-    """A field nearer to the climatology than so many clone thresholds says nothing of whose it is: all who fade there
-    meet. In root mean square that is twice a threshold, the furthest that two may be apart who are both within one."""
+    """A field nearer to the climatology than this many clone thresholds does not count as evidence of a copy, because
+    damped forecasts all approach the climatology. As a root mean square it is twice the threshold: two fields that are
+    both within one threshold of the climatology are at most so far apart."""
     clone_growth: tuple[CloneGrowth, ...] = (
         CloneGrowth(lead_h=120, factor=1.25),
         CloneGrowth(lead_h=168, factor=1.7),
         CloneGrowth(lead_h=192, factor=2.7),
     )
-    """At most half of the distance, in thresholds, of the trial's closest independent forecasts, then or later."""
+    """Each factor is at most half of the distance, in thresholds, between the closest independent forecasts of the
+    trial at that lead or any later one."""
     window: WindowPolicy = WindowPolicy()
 
     def __post_init__(self) -> None:
@@ -186,20 +190,24 @@ class ScoringPolicy(Struct, frozen=True, kw_only=True):
             raise BadPolicy(f"the ease limit must be at least 1, got {window.ease_limit:g}")
 
     def digest(self) -> str:
-        """sha256 of the canonical JSON, hexadecimal: stored with every score."""
+        """sha256 of the canonical JSON, in hexadecimal. It is stored with every score."""
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
 
     def lead_weight(self, lead_h: int) -> float:
-        """What a lead weighs among the leads; beyond the last band as in the last band."""
+        """The weight of a lead. Leads beyond the last band have the weight of the last band."""
         bands = self.window.lead_bands
         return next((band.lead_weight for band in bands if lead_h <= band.up_to_h), bands[-1].lead_weight)
 
     def clone_growth_at(self, lead_h: int) -> float:
-        """By what the clone thresholds are multiplied at a lead; 1 before the first of `clone_growth`."""
+        """The factor of the clone thresholds at a lead; 1 before the first lead of `clone_growth`."""
         return next((step.factor for step in reversed(self.clone_growth) if step.lead_h <= lead_h), 1.0)
 
     def clone_threshold(self, scored: ScoredField, lead_h: int = 0) -> float | None:
-        """The distance below which two forecasts of this field are one at a lead; None: not a gate field."""
+        """The distance below which two forecasts of this field count as one at a lead, in the variable's unit squared.
+
+        Returns:
+            None if the field is no gate field.
+        """
         return next(
             (
                 threshold.mse * self.clone_growth_at(lead_h)
@@ -210,7 +218,7 @@ class ScoringPolicy(Struct, frozen=True, kw_only=True):
         )
 
     def gate_fields(self, fields: Sequence[FieldT]) -> tuple[FieldT, ...]:
-        """Those of `fields` that the day-1 gate and the clone check look at."""
+        """Those of `fields` that the day-1 gate and the clone check use, in their order."""
         return tuple(f for f in fields if self.clone_threshold(f) is not None)
 
 

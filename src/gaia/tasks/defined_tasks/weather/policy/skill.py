@@ -1,6 +1,6 @@
-"""From metrics to scores: one component, one lead, the day-1 gate.
+"""From metrics to scores: the score of one component, the score of one lead, and the day-1 gate.
 
-Owns the formulas of the policy. Never holds a weight or a threshold itself: those are data, in `policy`.
+Owns the formulas of the policy. Weights and thresholds are data, in `policy`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gaia.tasks.defined_tasks.weather.scoring.metrics import ComponentMetrics, N
 
 
 class GateResult(Struct, frozen=True, kw_only=True):
-    """What the day-1 gate says. Either a score and a verdict, or the reason why there is none."""
+    """The result of the day-1 gate: either a score and a verdict, or the reason why there is none."""
 
     score: float | None = None
     passed: bool | None = None
@@ -31,14 +31,23 @@ class GateResult(Struct, frozen=True, kw_only=True):
 
 
 def component_score(metrics: ComponentMetrics, policy: ScoringPolicy) -> float | None:
-    """One field's score, 0 to 1: the weighted mean of the terms that can be had.
+    """The score of one component (one field at one lead): the weighted mean of the terms that exist.
 
-    0.1 clamp(skill_clim, 0, 1) + 0.8 clamp(skill_beyond_reference, 0, 1) + 0.07 max(ACC, 0)
-    + 0.03 / (1 + RMSE / RMSE_clim), with the policy's weights. With neither climatology nor reference the policy's
-    fallback: 1 / (1 + RMSE / eddy), eddy the truth's own root-mean-square departure from its zonal mean. None if even
-    that is zero (a field without any weather, one point).
+    With the weights of the default policy:
 
-    Which terms exist depends on truth, climatology and reference alone: no forecast can choose its terms.
+        0.10 clamp(skill_clim, 0, 1) + 0.80 clamp(skill_beyond_reference, 0, 1)
+            + 0.07 max(ACC, 0) + 0.03 / (1 + RMSE / RMSE_clim)
+
+    Terms that are None drop out, and the other weights are scaled up to 1. With neither climatology nor reference the
+    policy's fallback holds: 1 / (1 + RMSE / truth_eddy). Which terms exist depends on truth, climatology and reference
+    alone, so no forecast can choose its terms.
+
+    Args:
+        metrics: The metrics of the field, from `metrics.metrics_of`.
+        policy: The weights, the kind of reference baseline and the fallback.
+
+    Returns:
+        0 to 1. None if no term exists and the fallback is NONE or has no scale (`truth_eddy` is 0, as for one point).
     """
     terms = policy.terms
     score = _weighted_mean(
@@ -61,15 +70,26 @@ def component_score(metrics: ComponentMetrics, policy: ScoringPolicy) -> float |
 
 
 def skill_beyond_reference(metrics: ComponentMetrics, policy: ScoringPolicy) -> float | None:
-    """1 - MSE / MSE_base: what a forecast adds to the reference, or to what anybody can make of it.
+    """Skill against the reference baseline of the policy: 1 - MSE / MSE_base.
 
-    PLAIN: MSE_base = MSE_ref. FADED: the least error of climatology + s x (reference - climatology) over all s, for a
-    reference whose anomalies are as strong as the truth's: with x = MSE_ref / MSE_clim,
+    PLAIN: MSE_base = MSE_ref. FADED: MSE_base is the least error of the blends climatology + s (reference -
+    climatology) over all s, for a reference whose anomalies are as strong as the truth's. With x = MSE_ref / MSE_clim:
 
-        MSE_base = MSE_ref (1 - x / 4) up to x = 2, MSE_clim beyond.
+        MSE_base = MSE_ref (1 - x / 4)    for x < 2,        MSE_base = MSE_clim    for x >= 2
 
-    (Such a reference has correlation rho = 1 - x / 2, and its best s is rho, with error (1 - rho^2) MSE_clim.) Without
-    a climatology nobody can fade, and PLAIN holds. None without a reference, or with a perfect one.
+    (Such a reference has the correlation rho = 1 - x / 2 with the truth. Its best factor s is rho, with the error
+    (1 - rho^2) MSE_clim.) Without a climatology there is nothing to blend with, and PLAIN holds.
+
+    Args:
+        metrics: The metrics of the field.
+        policy: Says whether PLAIN or FADED.
+
+    Returns:
+        At most 1. None if there is no reference, or if its error is 0.
+
+    References:
+        Relations of MSE skill, correlation and amplitude: Murphy 1988,
+        doi:10.1175/1520-0493(1988)116<2417:SSBOTM>2.0.CO;2.
     """
     if policy.reference_baseline is ReferenceBaseline.PLAIN or not metrics.rmse_clim or not metrics.rmse_ref:
         return metrics.skill_ref
@@ -79,10 +99,20 @@ def skill_beyond_reference(metrics: ComponentMetrics, policy: ScoringPolicy) -> 
 
 
 def field_weights(fields: Sequence[ScoredField], policy: ScoringPolicy) -> tuple[float, ...]:
-    """What each field counts in a lead's score; sums to 1.
+    """The weight of each field in the score of a lead.
 
-    A variable's component weight is shared among its levels by the pressure thickness that each level stands
-    for.
+    The levels of a variable share its component weight by the pressure thickness that each level stands for.
+
+    Args:
+        fields: The fields of the run, each once.
+        policy: Gives the component weight of each variable.
+
+    Returns:
+        One weight for each field, in order; they sum to 1.
+
+    Raises:
+        BadPolicy: The policy has no weight for a variable (operator's fault).
+        NothingToScore: No field has a weight above 0 (validator's fault).
     """
     levels: dict[str, list[int | None]] = {}
     for scored in fields:
@@ -98,7 +128,20 @@ def field_weights(fields: Sequence[ScoredField], policy: ScoringPolicy) -> tuple
 
 
 def lead_score(fields: Sequence[ScoredField], components: Sequence[float | None], policy: ScoringPolicy) -> float:
-    """The score of one lead, 0 to 1: its components weighted by field; null ones carry no weight."""
+    """The score of one lead: the mean of its components, weighted by `field_weights`.
+
+    Args:
+        fields: The fields of the run.
+        components: The score of each field from `component_score`, in the same order. None carries no weight.
+        policy: Gives the weights.
+
+    Returns:
+        0 to 1.
+
+    Raises:
+        NothingToScore: Every component is None (validator's fault).
+        BadPolicy: The policy has no weight for a variable (operator's fault).
+    """
     score = _weighted_mean(zip(field_weights(fields, policy), components, strict=True))
     if score is None:
         raise NothingToScore("no component has a score: give a climatology or a reference, or more than one longitude")
@@ -106,10 +149,19 @@ def lead_score(fields: Sequence[ScoredField], components: Sequence[float | None]
 
 
 def gate(gate_metrics: Sequence[ComponentMetrics], policy: ScoringPolicy) -> GateResult:
-    """The day-1 gate over the gate fields of a run: 0.6 mean(max(0, skill_ref)) + 0.4 mean((ACC + 1) / 2) >=
-    0.3.
+    """The day-1 gate. With the default policy a forecast passes if
 
-    Not applicable where no gate field has a reference, or none a climatology.
+        0.6 mean(max(0, skill_ref)) + 0.4 mean((ACC + 1) / 2) >= 0.3
+
+    where the means are over the gate fields that have the metric.
+
+    Args:
+        gate_metrics: The metrics of the run's gate fields at the gate lead (+12 h).
+        policy: The weights and the minimum.
+
+    Returns:
+        Score and verdict. `not_applicable` gives the reason if there is no gate field, or no gate field has a
+        reference, or none has a climatology.
     """
     skills = [max(0.0, m.skill_ref) for m in gate_metrics if m.skill_ref is not None]
     correlations = [(m.acc + 1.0) / 2.0 for m in gate_metrics if m.acc is not None]
@@ -125,16 +177,16 @@ def gate(gate_metrics: Sequence[ComponentMetrics], policy: ScoringPolicy) -> Gat
 
 
 def _level_share(level_hpa: int | None, levels_hpa: Sequence[int | None]) -> float:
-    """A level's thickness among the variable's: half-way to its neighbours, the outermost reaching as far
-    outward.
+    """A level's share of the thickness of all levels. A level reaches half-way to its neighbours; the outermost levels
+    reach as far outward as inward.
 
-    Two levels count alike, and so does a single one (share 1); for 50, 100 and 1000 hPa it is 50 : 475 : 900.
+    Two levels have equal shares, and a single level has the share 1. For 50, 100 and 1000 hPa it is 50 : 475 : 900.
     """
     levels = sorted(level for level in levels_hpa if level is not None)
     if level_hpa is None or len(levels) < 2:
         return 1.0
     gaps = [below - above for above, below in pairwise(levels)]
-    # Half of the gap on either side; the outermost levels have only one gap, and take it on both.
+    # Half of the gap on either side. The outermost levels have only one gap, which counts on both sides.
     thickness = [(above + below) / 2 for above, below in zip([gaps[0], *gaps], [*gaps, gaps[-1]], strict=True)]
     return thickness[levels.index(level_hpa)] / sum(thickness)
 

@@ -1,7 +1,7 @@
 """From the lead scores of several runs to one score per hotkey. Pure: plain structs in, plain structs out.
 
-Owns the rules of design section 6, "Window". Never asks a database or a clock, and never reads "no data" as
-zero. Imports no numpy: the IO-Engine calls it.
+Owns the rules of the window. Never asks a database or a clock, and never reads "no data" as zero. Imports no numpy,
+because the IO-Engine calls it.
 """
 
 from __future__ import annotations
@@ -16,39 +16,40 @@ from gaia.tasks.defined_tasks.weather.policy.policy import ScoringPolicy, Window
 
 
 class Zeroed(Struct, frozen=True, kw_only=True):
-    """Why a miner's whole run counts zero."""
+    """The reason why a miner's whole run counts zero."""
 
     reason_code: str
     reason: str
     delivered: bool = False
-    """A forecast came, but is a clone or failed the gate: such a miner did not *fail* for the void rule."""
+    """Whether the miner delivered a forecast (which was a clone or failed the gate). The void rule does not count such
+    a miner as failed."""
 
 
 class RunOutcome(Struct, frozen=True, kw_only=True):
-    """What came of one run."""
+    """The results of one run, as the window needs them."""
 
     run_id: RunId
     asked: frozenset[Hotkey]
-    """Everybody in the run's snapshot, less those whose result is missing by our fault or a source's."""
+    """The miners of the run's snapshot, without those whose result is missing by our fault or a source's."""
     due_lead_h: frozenset[int]
-    """Leads that could be scored by now. One of them without an entry in `lead_scores` counts zero."""
+    """The leads that could be scored by now. A due lead without an entry in `lead_scores` counts zero."""
     lead_scores: Mapping[Hotkey, Mapping[int, float | None]]
-    """Hotkey -> lead -> score; None: not known yet, by no fault of the miner."""
+    """Hotkey -> lead in hours -> score, 0 to 1. None: not known yet, by no fault of the miner."""
     zeroed: Mapping[Hotkey, Zeroed] = {}
-    """Those whose run is zero, for all leads and at once."""
+    """The miners whose run counts zero at every lead at once, due or not."""
 
 
 class LeadStanding(Struct, frozen=True, kw_only=True):
-    """How a hotkey stands at one lead."""
+    """The score of a hotkey at one lead."""
 
     lead_h: int
     score: float
     run_count: int
-    """How many runs that is averaged over; 0: nothing is known, and the score is the unknown's quantile."""
+    """The number of runs behind the score. 0: nothing is known, and the score is the quantile for unknown leads."""
 
 
 class HotkeyScore(Struct, frozen=True, kw_only=True):
-    """One hotkey's score over the window, 0 to 1. None: nothing is known. A zero always has a reason."""
+    """The score of one hotkey over the window, 0 to 1. None: nothing is known. A zero always has a reason."""
 
     score: float | None
     reason_code: str | None = None
@@ -57,20 +58,36 @@ class HotkeyScore(Struct, frozen=True, kw_only=True):
 
 
 def is_void(run: RunOutcome, policy: ScoringPolicy) -> bool:
-    """Whether so many miners failed that the fault is taken to be ours: the run then counts for nobody."""
+    """Whether so many miners failed in a run that we presume our own fault. Such a run counts for nobody.
+
+    Args:
+        run: The run. Miners who delivered a clone, or failed the gate, do not count as failed.
+        policy: Gives the share of asked miners (`void_failed_share`) above which a run is void.
+    """
     failed = sum(1 for hotkey in run.asked if hotkey in run.zeroed and not run.zeroed[hotkey].delivered)
     return failed > policy.window.void_failed_share * len(run.asked)
 
 
 def window_scores(runs: Sequence[RunOutcome], policy: ScoringPolicy) -> dict[Hotkey, HotkeyScore]:
-    """Every hotkey that any of `runs` asked, with its score. `runs`: newest first.
+    """The score of every hotkey that was asked in any of the runs.
 
-    Per lead and hotkey: the mean score over its latest (10) runs in which that lead is due. Who is known in every one
-    of the latest runs has just that, whatever the others do: to leave something out takes exactly it from the miner,
-    and nothing from anybody else. Who was not asked in one of them, or is unknown there by our fault, has the sum of
-    its scores by the sum of its runs' eases, at most 1: it neither gains nor loses by having been there on easy days.
-    A quotient, so that zero stays zero. A lead of which nothing is known stands at the 25th percentile of those with
-    a score above zero there.
+    At each lead, over the hotkey's latest 10 runs in which that lead is due:
+
+    * A miner with a score in all of the latest runs gets the mean of its scores. What other miners do does not change
+      it.
+    * A miner without a score in some of them (it was not asked, or the score is missing by our fault) gets the sum of
+      its scores divided by the sum of the eases of its runs, at most 1. So it gains nothing by having been there on
+      easy days. It is a quotient, so that zero stays zero.
+    * A miner of which nothing is known at the lead gets the 25th percentile of the scores above zero there.
+
+    The score of a hotkey is the mean over leads, weighted by the policy's lead weights. Void runs do not count.
+
+    Args:
+        runs: Newest first.
+        policy: The number of runs, the lead weights and the other constants (`WindowPolicy`).
+
+    Returns:
+        Hotkey -> score, sorted by hotkey.
     """
     counted = [run for run in runs if not is_void(run, policy)]
     hotkeys = sorted({hotkey for run in runs for hotkey in run.asked})
@@ -83,7 +100,7 @@ def window_scores(runs: Sequence[RunOutcome], policy: ScoringPolicy) -> dict[Hot
 def _known_at(
     lead_h: int, runs: Sequence[RunOutcome], hotkeys: Sequence[Hotkey], window: WindowPolicy
 ) -> dict[Hotkey, LeadStanding]:
-    """The standings at one lead of all of whom something is known there."""
+    """The scores at one lead of all hotkeys of which something is known there."""
     due = [run for run in runs if lead_h in run.due_lead_h]
     ahead = [run for run in runs if lead_h not in run.due_lead_h]
     scores = {hotkey: _scores_of(hotkey, lead_h, due) for hotkey in hotkeys}
@@ -91,7 +108,7 @@ def _known_at(
     standings = {}
     for hotkey in hotkeys:
         counted = dict(list(scores[hotkey].items())[: window.runs])
-        # Who was put out of a run has a zero there at once; until the lead is due it pushes no older score out.
+        # A zero of a run counts at once. Until the lead is due, it does not displace an older score.
         zeros = sum(1 for run in ahead if hotkey in run.asked and hotkey in run.zeroed)
         if counted or zeros:
             is_whole = list(counted) == [run.run_id for run in due[: window.runs]]
@@ -104,12 +121,12 @@ def _known_at(
 def _ease(
     due: Sequence[RunOutcome], scores: Mapping[Hotkey, Mapping[RunId, float]], window: WindowPolicy
 ) -> dict[RunId, float]:
-    """How easy each run in which a lead is due was, by the latest runs' mean; all 1 if too few can say.
+    """How easy each run was at one lead, relative to the average of the latest runs. All are 1 if too few can judge.
 
-    That say those who are known in all of the latest runs, so that comers and goers make no run hard or easy: the mean
-    of the best quarter of their scores there. Who was put out counts with its zero, so that nobody can make a run look
-    easier by leaving it out than by doing badly in it; the best quarter, and a limit, so that an outage of many makes
-    no run hard.
+    Judges are the miners with a score in all of the latest runs, so miners who come or leave make no run look hard or
+    easy. The ease of a run is the mean of the best quarter of the judges' scores in it. A zeroed miner counts with its
+    zero: a miner cannot make a run look easier by staying away than by doing badly. The best quarter, and a limit, keep
+    an outage of many miners from making a run look hard.
     """
     latest = [run.run_id for run in due[: window.runs]]
     judges = [known for known in scores.values() if latest and all(run_id in known for run_id in latest)]
@@ -126,7 +143,7 @@ def _ease(
 
 
 def _scores_of(hotkey: Hotkey, lead_h: int, due: Sequence[RunOutcome]) -> dict[RunId, float]:
-    """A hotkey's scores at a lead in the runs of which something is known; 0 where it is zeroed or the lead missing."""
+    """A hotkey's known scores at a lead, by run. The score is 0 where the hotkey is zeroed or a due lead is missing."""
     scores = {}
     for run in due:
         if hotkey in run.asked:
@@ -137,7 +154,7 @@ def _scores_of(hotkey: Hotkey, lead_h: int, due: Sequence[RunOutcome]) -> dict[R
 
 
 def _quantile(scores: Sequence[float], policy: ScoringPolicy) -> float | None:
-    """The quantile of the scores above zero: an actual miner's score, never interpolated upward."""
+    """The quantile of the scores above zero. It is the score of an actual miner, never interpolated upward."""
     established = sorted(score for score in scores if score > 0.0)
     return established[int(policy.window.unknown_quantile * (len(established) - 1))] if established else None
 
@@ -159,7 +176,7 @@ def _combine(
     score = _weighted_mean(standings, policy)
     zeroed = any(hotkey in run.asked and hotkey in run.zeroed for run in runs)
     if not any(standing.run_count for standing in standings):
-        # A zero is known at once, before any truth is due; everything else that is not known is not zero.
+        # A zeroed run is known at once, before any truth is due. Anything else that is not known is not zero.
         score = 0.0 if zeroed else None
     if score is None:
         return HotkeyScore(score=None)
@@ -180,7 +197,7 @@ def _weighted_mean(standings: Sequence[LeadStanding], policy: ScoringPolicy) -> 
 
 
 def _latest_reason(hotkey: Hotkey, runs: Sequence[RunOutcome], score: float) -> Zeroed | None:
-    """Why the score is zero, or the newest run's was. None: nothing to explain."""
+    """Why the score, or that of the newest run, is zero. None: neither is."""
     newest = next((run for run in runs if hotkey in run.asked), None)
     if newest is not None and hotkey in newest.zeroed:
         return newest.zeroed[hotkey]

@@ -1,4 +1,4 @@
-"""Pure numerics of scoring: arrays in, numbers out. No files, no network, no clock.
+"""The numerics of scoring: arrays in, numbers out. No files, no network, no clock.
 
-Compute handlers, `gaia score` and `gaia explain` import it. `import gaia` offers the functions for people with xarray.
+The compute handlers, `gaia score` and `gaia explain` import this package. `import gaia` offers the xarray functions.
 """

@@ -1,4 +1,4 @@
-"""How much of the sphere a grid point stands for: the two rules that scoring knows. No numpy: policies name them."""
+"""How much of the sphere a grid point stands for: the names of the two rules. Imports no numpy, as policies do not."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ class AreaWeighting(StrEnum):
     CELL = "cell"
     """Exact: sin(upper edge) - sin(lower edge), edges half-way between rows, clipped at the poles."""
     COSINE = "cosine"
-    """cos(latitude), as much of the literature has it; a row at the pole counts nothing."""
+    """cos(latitude), as in much of the literature. A row at the pole has no weight."""

@@ -1,6 +1,6 @@
-"""How two quantities vary together over points: means, variations, covariation, mergeable; of anomalies above all.
+"""How two quantities vary together over points: their means, variations and covariation, as sums that merge.
 
-Owns the centred statistics: centred ACC, activity. Never computes what `moments` has already.
+Owns the centred statistics of anomalies: centred ACC and activity. What `moments` has already is not computed here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Comoments(Sums, frozen=True, kw_only=True):
     """
 
     area: float = 0.0
-    """What the points weigh at which both are finite."""
+    """The weight of all points at which both are finite."""
     x: float = 0.0
     y: float = 0.0
     x_variation: float = 0.0
@@ -39,7 +39,7 @@ class Comoments(Sums, frozen=True, kw_only=True):
 
     @classmethod
     def total(cls, parts: Iterable[Self]) -> Self:
-        """All parts merged, in any order: Chan, Golub & LeVeque 1983, doi:10.1080/00031305.1983.10483115."""
+        """All parts merged, in any order. Source: Chan, Golub & LeVeque 1983, doi:10.1080/00031305.1983.10483115."""
         counted = [part for part in parts if part.area > 0.0]
         whole = super().total(counted)
         if not counted:
@@ -61,17 +61,28 @@ class Activity(Struct, frozen=True, kw_only=True):
     forecast: float
     truth: float
     ratio: float | None
-    """forecast / truth: below 1 the forecast is too smooth. None where the truth has no anomalies."""
+    """forecast / truth. Below 1 the forecast is too smooth. None if the truth's anomalies do not vary."""
 
 
 def anomaly_comoments(
     *, forecast: Field, truth: Field, climatology: Field, area_weights: NDArray[np.float64]
 ) -> Comoments:
-    """x = forecast - climatology, y = truth - climatology, float32 (nlat, nlon), one unit, in one pass.
+    """The sums for x = forecast - climatology and y = truth - climatology, in one pass.
 
-    area_weights as for `moments.field_moments`. Points where truth or climatology is not finite are left out.
-    Sums are taken about the anomalies of some point, so that a climatology with an offset costs no digits.
-    Raises as `field_moments`.
+    Sums are taken about the anomalies of one point, so that a constant offset of the climatology costs no digits.
+
+    Args:
+        forecast: float32 `(latitude, longitude)`.
+        truth: A field of the same shape and unit. A point where it is NaN or infinite is left out.
+        climatology: A field of the same shape and unit. A point where it is NaN or infinite is left out.
+        area_weights: float64 `(latitude,)` or `(latitude, longitude)`, as for `moments.field_moments`.
+
+    Raises:
+        NonFiniteForecast: The forecast is not finite at a point that counts (miner's fault).
+        NoFiniteTruth: No point counts (source's fault).
+        BadField: An array is not float32, or is empty (validator's fault).
+        GridMismatch: Shapes differ (validator's fault).
+        BadGrid: The weights are not float64, finite and non-negative (validator's fault).
     """
     require_alike({"truth": truth, "forecast": forecast, "climatology": climatology}, truth.shape)
     weights = point_weights(area_weights, (truth.shape[0], truth.shape[1]))
@@ -93,10 +104,18 @@ def anomaly_comoments(
 
 
 def correlation(sums: Comoments) -> float | None:
-    """Centred correlation of x and y, -1 to 1: of anomalies, the centred ACC.
+    """Centred correlation of x and y. For anomalies this is the centred ACC.
 
-    Source: Wilks, Statistical Methods in the Atmospheric Sciences, 4th ed., chapter 9.
-    0 where x is flat: it says nothing. None where y is: there is nothing to be said.
+        <(x - <x>)(y - <y>)> / sqrt(<(x - <x>)^2> <(y - <y>)^2>)
+
+    `< >` is the area-weighted mean over all points of all merged fields.
+
+    Returns:
+        -1 to 1; 0 if x does not vary (a forecast without anomalies); None if y does not vary or nothing was added.
+
+    References:
+        Wilks, Statistical Methods in the Atmospheric Sciences, 4th ed., chapter 9. WMO-No. 485, standardized
+        verification of deterministic NWP products, uses this centred form.
     """
     if sums.y_variation <= 0.0:
         return None
@@ -107,9 +126,13 @@ def correlation(sums: Comoments) -> float | None:
 
 
 def activity(sums: Comoments) -> Activity | None:
-    """How much forecast and truth move about their means: sqrt of the variance. None before any field is added.
+    """The standard deviations of the forecast's and the truth's anomalies about their means, and their ratio.
 
-    Source: forecast activity as ECMWF verifies it, Ben Bouallegue et al. 2024, doi:10.1175/BAMS-D-23-0162.1.
+    Returns:
+        In the variable's unit. None if nothing was added.
+
+    References:
+        Forecast activity as ECMWF verifies it: Ben Bouallegue et al. 2024, doi:10.1175/BAMS-D-23-0162.1.
     """
     if sums.area <= 0.0:
         return None
@@ -118,7 +141,7 @@ def activity(sums: Comoments) -> Activity | None:
 
 
 def _origins(forecast: Field, truth: Field, climatology: Field, weights: NDArray[np.float64]) -> tuple[float, float]:
-    """The anomalies of the first point that counts, to be subtracted before squaring."""
+    """The anomalies of the first point that counts. They are subtracted before squaring."""
     for f, t, c, w in zip(forecast, truth, climatology, weights, strict=True):
         counts = np.flatnonzero((w > 0.0) & np.isfinite(t) & np.isfinite(c))
         if counts.size:

@@ -1,6 +1,6 @@
-"""Scores of forecasts with members: CRPS, error of the mean, spread against skill.
+"""Scores of ensemble forecasts: CRPS, error of the ensemble mean, spread against skill.
 
-Owns the ensemble kernel. Never takes one member for a distribution: what needs two members is None for one.
+Owns the ensemble kernel. A score that needs two members is None for one.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from gaia.tasks.defined_tasks.weather.scoring.sums import Sums
 
 
 class NoMembers(ValidatorFault):
-    """What should be an ensemble has no member axis."""
+    """An array that should be an ensemble has no member axis, or no member."""
 
 
 class EnsembleSums(Sums, frozen=True, kw_only=True):
     """Area-weighted sums over the points with a finite truth. `EnsembleSums()` is zero; `+` merges.
 
-    Members x_1 ... x_M, truth y, m their mean. Sums that need two members are None where a part had one.
+    Members x_1 ... x_M with the mean m, truth y. A sum that needs two members is None if a merged part had one member.
     """
 
     area: float = 0.0
-    """What all points weigh together."""
+    """The weight of all points."""
     finite_area: float = 0.0
+    """The weight of the points with a finite truth."""
     crps: float = 0.0
     """Sum of mean |x_i - y| - mean over all M2 pairs of |x_i - x_j| / 2."""
     fair_crps: float | None = 0.0
@@ -44,31 +45,51 @@ class EnsembleSums(Sums, frozen=True, kw_only=True):
     variance: float | None = 0.0
     """Sum of s2, the members' variance with divisor M - 1."""
     expected_variance: float | None = 0.0
-    """Sum of s2 (M + 1) / M: what the squared error of the mean is, on average, if truth is like a member."""
+    """Sum of s2 (M + 1) / M: the expected squared error of the mean if the truth behaves like a member."""
 
 
 class EnsembleMetrics(Struct, frozen=True, kw_only=True):
-    """One ensemble field, or several merged ones, scored; in the variable's unit. None: needs two members."""
+    """The scores of one ensemble field, or of several merged ones, in the variable's unit. None: needs two members."""
 
     crps: float
+    """Continuous ranked probability score over all pairs of members; 0 is perfect."""
     fair_crps: float | None
+    """CRPS over the pairs of different members: its expectation does not depend on the number of members."""
     member_mae: float
+    """Mean absolute error of the single members."""
     mean_bias: float
+    """Mean error of the ensemble mean; positive: too high."""
     mean_rmse: float
-    """RMSE of the ensemble mean: the skill of spread and skill."""
+    """RMSE of the ensemble mean: the "skill" in spread and skill."""
     spread: float | None
-    """sqrt of the mean variance."""
+    """sqrt of the mean variance of the members."""
     spread_skill_ratio: float | None
-    """sqrt(mean of s2 (M + 1) / M) / RMSE of the mean: 1 is reliable, below 1 overconfident. None if perfect."""
+    """sqrt(mean of s2 (M + 1) / M) / RMSE of the mean. 1 is reliable, below 1 overconfident. None if the RMSE is 0."""
     coverage: float
+    """Share of the area with a finite truth, 0 to 1."""
 
 
 def ensemble_sums(*, members: NDArray[np.float32], truth: Field, area_weights: NDArray[np.float64]) -> EnsembleSums:
     """All sums of one ensemble field, in one pass.
 
-    members: float32 (member, nlat, nlon), at least one; truth: float32 (nlat, nlon), in one unit. area_weights
-    as for `moments.field_moments`. Points where the truth is not finite are left out. Raises NoMembers,
-    NonFiniteForecast, NoFiniteTruth, GridMismatch and BadField. Members may come in any order.
+    Args:
+        members: float32 `(member, latitude, longitude)`, at least one member, in any order.
+        truth: float32 `(latitude, longitude)`, in the same unit. A point where it is NaN or infinite is left out.
+        area_weights: float64 `(latitude,)` or `(latitude, longitude)`, as for `moments.field_moments`.
+
+    Raises:
+        NonFiniteForecast: A member is not finite at a point that counts (miner's fault).
+        NoFiniteTruth: No point counts (source's fault).
+        NoMembers: `members` is not 3-d or holds no member (validator's fault).
+        BadField: An array is not float32 or empty (validator's fault).
+        GridMismatch: Shapes differ (validator's fault).
+        BadGrid: The weights are not float64, finite and non-negative (validator's fault).
+
+    >>> import numpy as np
+    >>> members = np.float32([[[0.0]], [[2.0]]])
+    >>> metrics = ensemble_metrics(ensemble_sums(members=members, truth=np.float32([[3.0]]), area_weights=np.ones(1)))
+    >>> metrics.crps, metrics.fair_crps, metrics.mean_rmse
+    (1.5, 1.0, 2.0)
     """
     require_alike({"truth": truth}, truth.shape)
     if members.ndim != 3 or members.shape[0] == 0:
@@ -99,10 +120,21 @@ def ensemble_sums(*, members: NDArray[np.float32], truth: Field, area_weights: N
 
 
 def ensemble_metrics(sums: EnsembleSums) -> EnsembleMetrics | None:
-    """Metrics of one aggregate, roots last; None before any field is added.
+    """The metrics of an aggregate. Roots are taken last, after all fields are merged.
 
-    Sources: CRPS in kernel form, Gneiting & Raftery 2007, doi:10.1198/016214506000001437, eq. 21; fair CRPS,
-    Ferro 2014, doi:10.1002/qj.2270; spread and skill, Fortin et al. 2014, doi:10.1175/JHM-D-14-0008.1.
+    With members x_1 ... x_M, their mean m and variance s2 (divisor M - 1), truth y, and `< >` the area-weighted mean:
+
+        CRPS      = < mean_i |x_i - y| - 1/2 mean_ij |x_i - x_j| >
+        fair CRPS = the same, with the second mean over the M (M - 1) pairs of different members
+        spread    = sqrt <s2>,   spread_skill_ratio = sqrt <s2 (M + 1) / M> / sqrt <(m - y)^2>
+
+    Returns:
+        None if nothing was added.
+
+    References:
+        CRPS: Hersbach 2000, doi:10.1175/1520-0434(2000)015<0559:DOTCRP>2.0.CO;2; in this kernel form, Gneiting &
+        Raftery 2007, doi:10.1198/016214506000001437, eq. 21. Fair CRPS: Ferro 2014, doi:10.1002/qj.2270. Spread and
+        skill: Fortin et al. 2014, doi:10.1175/JHM-D-14-0008.1.
     """
     area = sums.finite_area
     if area <= 0.0:

@@ -1,6 +1,6 @@
-"""Yes-or-no scores of extremes: did truth, and did forecast, exceed a climatological quantile, and did they agree?
+"""Scores of extremes as yes-or-no events: did the truth, and did the forecast, exceed a threshold at a point?
 
-Owns the contingency table. Never computes a quantile: the field of thresholds is given.
+Owns the contingency table. Never computes a quantile: the caller gives the field of thresholds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gaia.tasks.defined_tasks.weather.scoring.sums import Sums
 
 
 class Contingency(Sums, frozen=True, kw_only=True):
-    """The area of each of the four outcomes, and the errors where the truth was extreme. `Contingency()` is zero."""
+    """The area of each of the four outcomes, and the errors where the truth is an event. `Contingency()` is zero."""
 
     hits: float = 0.0
     misses: float = 0.0
@@ -25,7 +25,7 @@ class Contingency(Sums, frozen=True, kw_only=True):
     event_error: float = 0.0
     """Sum of forecast - truth where the truth exceeds the threshold, in the variable's unit."""
     event_squared_error: float = 0.0
-    """Sum of (forecast - truth)2 there."""
+    """Sum of (forecast - truth)2 at the same points."""
 
 
 class ExtremeMetrics(Struct, frozen=True, kw_only=True):
@@ -40,22 +40,41 @@ class ExtremeMetrics(Struct, frozen=True, kw_only=True):
     false_alarm_ratio: float | None
     """false alarms / (hits + false alarms)."""
     frequency_bias: float | None
-    """(hits + false alarms) / (hits + misses), 0 to infinity: above 1, extremes are forecast too often."""
+    """(hits + false alarms) / (hits + misses), 0 to infinity. Above 1 extremes are forecast too often."""
     critical_success_index: float | None
     """hits / (hits + misses + false alarms)."""
     event_bias: float | None
-    """Mean error where the truth is extreme, in the variable's unit; of smooth forecasts of high extremes < 0."""
+    """Mean error where the truth is an event, in the variable's unit. A smooth forecast of high extremes has < 0."""
     event_rmse: float | None
+    """RMSE where the truth is an event, in the variable's unit."""
 
 
 def contingency(
     *, forecast: Field, truth: Field, threshold: Field, area_weights: NDArray[np.float64], below: bool = False
 ) -> Contingency:
-    """The table of one field against `threshold`, such as the climatological 95th percentile.
+    """The contingency table of one field: forecast event or not, against truth event or not.
 
-    All float32 (nlat, nlon), in one unit. An event is a value above the threshold, or below it with `below`;
-    equal is none. area_weights as for `moments.field_moments`. Points where truth or threshold is not finite
-    are left out. Raises as `field_moments`.
+    Args:
+        forecast: float32 `(latitude, longitude)`.
+        truth: The same shape and unit. A point where it is NaN or infinite is left out.
+        threshold: The same shape and unit, such as the climatological 95th percentile. A point where it is NaN or
+            infinite is left out.
+        area_weights: float64 `(latitude,)` or `(latitude, longitude)`, as for `moments.field_moments`.
+        below: An event is a value below the threshold instead of above it. A value equal to it is never an event.
+
+    Raises:
+        NonFiniteForecast: The forecast is not finite at a point that counts (miner's fault).
+        NoFiniteTruth: No point counts (source's fault).
+        BadField: An array is not float32, or is empty (validator's fault).
+        GridMismatch: Shapes differ (validator's fault).
+        BadGrid: The weights are not float64, finite and non-negative (validator's fault).
+
+    >>> import numpy as np
+    >>> table = contingency(forecast=np.float32([[31, 31, 29]]), truth=np.float32([[32, 28, 28]]),
+    ...                     threshold=np.float32([[30, 30, 30]]), area_weights=np.ones(1))
+    >>> metrics = extreme_metrics(table)
+    >>> metrics.hit_rate, round(metrics.false_alarm_rate, 6)
+    (1.0, 0.5)
     """
     require_alike({"truth": truth, "forecast": forecast, "threshold": threshold}, truth.shape)
     weights = point_weights(area_weights, (truth.shape[0], truth.shape[1]))
@@ -78,10 +97,17 @@ def contingency(
 
 
 def extreme_metrics(table: Contingency) -> ExtremeMetrics | None:
-    """Hit and false-alarm scores: Wilks, Statistical Methods in the Atmospheric Sciences, 4th ed., chapter 9.
+    """The scores of a contingency table. `ExtremeMetrics` gives the formula of each.
 
-    None before any field is added. Event bias and RMSE look only where the truth was extreme: they describe, but
-    a forecaster who is paid by them alone earns by exaggerating (Lerch et al. 2017, doi:10.1214/16-STS588).
+    Event bias and event RMSE look only at points where the truth is an event. They describe a forecast. They must not
+    be used to pay: a forecaster paid by them alone would earn by exaggerating (Lerch et al. 2017).
+
+    Returns:
+        None if nothing was added. A single score is None where its divisor is 0.
+
+    References:
+        Wilks, Statistical Methods in the Atmospheric Sciences, 4th ed., chapter 9. Lerch et al. 2017,
+        doi:10.1214/16-STS588.
     """
     events, quiet = table.hits + table.misses, table.false_alarms + table.correct_negatives
     warned = table.hits + table.false_alarms
@@ -116,7 +142,7 @@ def _accumulate_rows(  # type: ignore[no-untyped-def]  # noqa: PLR0917  numba ta
             w = w_row[i] if counts else 0.0
             d = f - t if counts else 0.0
             happened, expected = sign * (t - q) > 0.0, sign * (f - q) > 0.0
-            # Selections instead of branches, for the compiler's vector lanes.
+            # Selections instead of branches, so that the compiler can vectorise the loop.
             event, calm = (w, 0.0) if happened else (0.0, w)
             everywhere += abs(d)
             error += event * d

@@ -1,6 +1,7 @@
-"""What scoring takes for a field, and what it refuses: a wrong type, a wrong shape, values that are not numbers.
+"""What scoring accepts as a field, and what it refuses: a wrong type, a wrong shape, values that are not numbers.
 
-Owns the checks and their errors. Never converts, fills or aligns: what differs raises, saying what was expected.
+Owns the checks and their errors. Never converts, fills or aligns: a difference raises an error that says what was
+expected.
 """
 
 from __future__ import annotations
@@ -23,19 +24,24 @@ class NonFiniteForecast(MinerFault):
 
 
 class OutsideLimits(MinerFault):
-    """A forecast holds values that it must not hold, wherever they are."""
+    """A forecast holds values outside the allowed range, at any point."""
 
 
 class NoFiniteTruth(SourceFault):
-    """A field has not one point at which truth, climatology and reference are all finite."""
+    """A field has no point at which truth, climatology and reference are all finite."""
 
 
 class BadField(ValidatorFault):
-    """An array that should be a horizontal field is something else."""
+    """An array that should be a horizontal field has another type, another number of axes, or no points."""
 
 
 def require_alike(arrays: Mapping[str, NDArray[Any] | None], shape: tuple[int, ...]) -> None:
-    """Raise unless every array that is there is a float32 field of this shape: BadField, GridMismatch."""
+    """Check that every array that is not None is a float32 array of this shape.
+
+    Raises:
+        BadField: An array is not float32, has another number of axes or no points (validator's fault).
+        GridMismatch: An array has another shape (validator's fault).
+    """
     for name, array in arrays.items():
         if array is None:
             continue
@@ -47,7 +53,7 @@ def require_alike(arrays: Mapping[str, NDArray[Any] | None], shape: tuple[int, .
 
 
 def blame_forecast(forecast: NDArray[np.float32]) -> NonFiniteForecast:
-    """The error for a forecast that turned out not to be finite where it counts: how many values, and the first."""
+    """The error for a forecast that is not finite at a point that counts. It names the count and the first value."""
     bad = np.argwhere(~np.isfinite(forecast))
     if bad.size == 0:
         return NonFiniteForecast("the forecast's errors are too large for a float64")

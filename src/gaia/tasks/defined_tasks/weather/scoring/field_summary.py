@@ -1,6 +1,6 @@
-"""Everything about one deterministic field in one call, and everything about many of them merged.
+"""All statistics of one deterministic field in one call, and the metrics of many such fields merged.
 
-Owns the combining of statistics: all speak of the same points. Never holds a formula of its own.
+Owns the combining: all statistics of a field use the same points. Never holds a formula of its own.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ from gaia.tasks.defined_tasks.weather.scoring.moments import Moments, field_mome
 
 
 class FieldStatistics(Struct, frozen=True, kw_only=True):
-    """All sums of one field, or of many merged. `FieldStatistics()` is zero; None: a merged part lacked it."""
+    """All sums of one field, or of many merged. `FieldStatistics()` is zero. None: a merged part had none."""
 
     moments: Moments = Moments()
     anomalies: Comoments | None = Comoments()
-    """Of forecast and truth from the climatology."""
+    """The anomalies of forecast and truth from the climatology."""
     persistence: Moments | None = Moments()
-    """Of the persistence forecast."""
+    """The errors of the persistence forecast."""
     extremes: Contingency | None = Contingency()
+    """The contingency table of events."""
 
     def __add__(self, other: Self) -> Self:
         return type(self).total((self, other))
@@ -61,14 +62,16 @@ class FieldStatistics(Struct, frozen=True, kw_only=True):
 
 
 class FieldMetrics(ComponentMetrics, frozen=True, kw_only=True):
-    """One field, or several merged ones, scored in full. Errors have the variable's unit. None: not available."""
+    """All metrics of one field, or of several merged ones. Errors have the variable's unit. None: not available."""
 
     rmse_persistence: float | None
     skill_persistence: float | None
     acc_centred: float | None
-    """Correlation of the anomalies about their means; `acc` is the uncentred one."""
+    """Correlation of the anomalies about their means. (`acc` is the uncentred one.)"""
     activity: Activity | None
+    """Standard deviations of the anomalies."""
     extremes: ExtremeMetrics | None
+    """Scores of the contingency table."""
 
 
 def field_statistics(
@@ -81,11 +84,25 @@ def field_statistics(
     threshold: Field | None = None,
     area_weights: NDArray[np.float64],
 ) -> FieldStatistics:
-    """All sums of one field: float32 (nlat, nlon), one unit, one valid time, one grid.
+    """All sums of one field. All arrays have one unit, one valid time and one grid.
 
-    `reference`: the operational forecast; `threshold`: a climatological quantile, the 95th percentile as a rule.
-    area_weights: of rows (nlat,) or points (nlat, nlon), `regions.region_weights`. A point at which any of the
-    given fields but the forecast is not finite is left out of all sums. Raises as `moments.field_moments`.
+    A point where the truth, or any given baseline, is NaN or infinite is left out of *all* sums.
+
+    Args:
+        forecast: float32 `(latitude, longitude)`.
+        truth: The same shape, as all that follow.
+        climatology: Gives ACC, activity and skill against climatology.
+        reference: The operational forecast. Gives skill against the reference.
+        persistence: The truth when the forecast started. Gives skill against persistence.
+        threshold: A climatological quantile, as a rule the 95th percentile. Gives the scores of events above it.
+        area_weights: float64 `(latitude,)` or `(latitude, longitude)`, as `regions.region_weights` makes them.
+
+    Raises:
+        NonFiniteForecast: The forecast is not finite at a point that counts (miner's fault).
+        NoFiniteTruth: No point counts (source's fault).
+        BadField: An array is not float32, not 2-d or empty (validator's fault).
+        GridMismatch: Shapes differ (validator's fault).
+        BadGrid: The weights are not float64, finite and non-negative (validator's fault).
 
     >>> import numpy as np
     >>> one = np.ones((1, 1), dtype=np.float32)
@@ -123,7 +140,14 @@ def field_statistics(
 
 
 def all_metrics(statistics: FieldStatistics) -> FieldMetrics:
-    """All metrics of one aggregate, roots last. Raises NothingToScore for none."""
+    """All metrics of an aggregate. Roots are taken last. The formulas are those of the functions that are called here.
+
+    Args:
+        statistics: From `field_statistics`, or several of them merged with `FieldStatistics.total`.
+
+    Raises:
+        NothingToScore: No field was added (validator's fault).
+    """
     anomalies, extremes, persistence = statistics.anomalies, statistics.extremes, statistics.persistence
     return FieldMetrics(
         **asdict(metrics_of(statistics.moments)),
@@ -138,7 +162,7 @@ def all_metrics(statistics: FieldStatistics) -> FieldMetrics:
 
 
 def _where_all_are_finite(truth: Field, others: Iterable[Field | None]) -> Field:
-    """The truth, missing where any baseline is; itself if none is."""
+    """The truth, set to NaN where any baseline is not finite. The same array if all baselines are finite."""
     gaps = [~np.isfinite(other) for other in others if other is not None and not np.isfinite(other).all()]
     if not gaps:
         return truth

@@ -1,6 +1,6 @@
-"""Latitude-longitude grids as scoring sees them: exact cell-area weights, and no comparing of unlike grids.
+"""Latitude-longitude grids: exact cell areas as weights, and the check that two fields lie on the same points.
 
-Owns the geometry. Never aligns, interpolates, flips or crops a field: grids that differ raise.
+Owns the geometry. Never aligns, interpolates, flips or crops a field: grids that differ raise an error.
 """
 
 from __future__ import annotations
@@ -16,17 +16,16 @@ from gaia.contracts.errors import ValidatorFault
 from gaia.tasks.defined_tasks.weather.scoring.area_weighting import AreaWeighting
 
 _SNAP_DEGREES = 1e-4
-"""Coordinates stored as float32 are up to 1.6e-5 degrees off; no grid in use has cells this small."""
+"""Tolerance. Coordinates stored as float32 are up to 1.6e-5 degrees off, and no grid in use has cells this small."""
 
 _FINEST_FRACTION = 1024
-"""Of a degree, in which a nominal coordinate is looked for."""
+"""A nominal coordinate is looked for among fractions of a degree down to 1/1024."""
 
 
 class GridMismatch(ValidatorFault):
     """Fields that should be compared lie on different points.
 
-    A forecast's grid is fixed by the run specification and refused at the freeze, so that here it is never
-    the miner.
+    This is never a miner's fault: a forecast on another grid than the run's is refused earlier, when it is frozen.
     """
 
 
@@ -36,18 +35,29 @@ class BadGrid(ValidatorFault):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Grid:
-    """The points of a field: `latitude` (nlat,) and `longitude` (nlon,), degrees, float64, nominal."""
+    """The points of a field.
+
+    Attributes:
+        latitude: float64 `(latitude,)`, degrees north, strictly monotonic in either direction.
+        longitude: float64 `(longitude,)`, degrees east, strictly monotonic in either direction.
+    """
 
     latitude: NDArray[np.float64]
     longitude: NDArray[np.float64]
 
     @staticmethod
     def of(latitude: NDArray[Any], longitude: NDArray[Any]) -> Grid:
-        """The nominal grid behind stored coordinates, which may be float32 and run in either direction.
+        """The grid of stored coordinates, which may be float32 and run in either direction.
 
-        A row of equidistant coordinates is rebuilt in float64 from its ends and count, so that a pole stored
-        as 89.99999 still is the pole. Raises BadGrid for coordinates that are not finite, strictly monotonic
-        and on Earth.
+        Equidistant coordinates are rebuilt in float64 from their ends and count. So a pole that is stored as 89.99999
+        is the pole, and a grid has the same area weights whether it is stored in float32 or float64.
+
+        Args:
+            latitude: `(latitude,)`, degrees, -90 to 90.
+            longitude: `(longitude,)`, degrees, -540 to 540.
+
+        Raises:
+            BadGrid: Coordinates are not a finite, strictly monotonic row within these bounds (validator's fault).
         """
         return Grid(latitude=_nominal(latitude, "latitude", 90.0), longitude=_nominal(longitude, "longitude", 540.0))
 
@@ -57,9 +67,16 @@ class Grid:
         return self.latitude.size, self.longitude.size
 
     def require_same(self, other: Grid, what: str) -> None:
-        """Raise GridMismatch, naming `what` has the other grid, unless both have the same points in order.
+        """Check that another grid has the same points in the same order, within 1e-4 degrees.
 
-        Longitudes compare modulo 360, for -90 and 270 degrees east are one meridian.
+        Longitudes compare modulo 360, because -90 and 270 degrees east are the same meridian.
+
+        Args:
+            other: The other grid.
+            what: What lies on the other grid, for the message.
+
+        Raises:
+            GridMismatch: The points differ (validator's fault).
         """
         if self.shape != other.shape:
             raise GridMismatch(f"{what} has {_size(other)} points, expected {_size(self)}; regrid it first")
@@ -76,11 +93,24 @@ class Grid:
                 )
 
     def area_weights(self, weighting: AreaWeighting = AreaWeighting.CELL) -> NDArray[np.float64]:
-        """The area of each row as a share of the whole grid's: float64 (nlat,), sums to 1.
+        """The area of each row as a share of the area of the whole grid.
 
-        A point of row j has `area_weights[j] / nlon`. A single row has 1.
-        Source: cell areas as WeatherBench 2 (Rasp et al. 2024), doi:10.1029/2023MS004019, section 2.2.
-        Raises BadGrid where the points of a row stand for unequal areas: uneven longitudes, or one meridian twice.
+        CELL: sin(upper edge) - sin(lower edge), with the edges of `latitude_edges`. COSINE: cos(latitude), where a row
+        at the pole has 0. A point of row j has the weight `area_weights[j] / nlon`.
+
+        Returns:
+            float64 `(latitude,)`, with the sum 1. A single row has 1.
+
+        Raises:
+            BadGrid: The points of a row have unequal areas: longitudes are uneven, or one meridian is there twice
+                (validator's fault).
+
+        References:
+            Cell areas as in WeatherBench 2: Rasp et al. 2024, doi:10.1029/2023MS004019, section 2.2.
+
+        >>> import numpy as np
+        >>> Grid.of(np.array([90.0, 0.0, -90.0]), np.array([0.0, 180.0])).area_weights().round(4).tolist()
+        [0.1464, 0.7071, 0.1464]
         """
         longitude_edges(self.longitude)
         match weighting:
@@ -88,8 +118,7 @@ class Grid:
                 area = _band_areas(self.latitude)
             case AreaWeighting.COSINE:
                 area = np.clip(np.cos(np.deg2rad(self.latitude)), 0.0, None)
-                # cos(pi/2) is 6e-17 in float64: the pole's row has no area, and a lone pole still needs its
-                # weight.
+                # cos(pi/2) is 6e-17 in float64, but a row at the pole must have no area. A single row needs a weight.
                 area[np.abs(self.latitude) == 90.0] = 0.0 if area.size > 1 else 1.0
             case _:
                 assert_never(weighting)
@@ -97,7 +126,12 @@ class Grid:
 
 
 def require_weights(area_weights: NDArray[np.float64], shape: tuple[int, ...]) -> None:
-    """Raise unless these weigh the rows or the points of a field of this shape: GridMismatch, BadGrid."""
+    """Check that weights belong to the rows or to the points of a field of this shape.
+
+    Raises:
+        GridMismatch: The weights have another shape (validator's fault).
+        BadGrid: The weights are not float64, not finite or negative (validator's fault).
+    """
     if area_weights.shape not in {shape[:1], shape}:
         raise GridMismatch(f"{_times(area_weights.shape)} area weights for {_times(shape)} points")
     if area_weights.dtype != np.float64 or not (area_weights >= 0.0).all() or not np.isfinite(area_weights).all():
@@ -105,7 +139,19 @@ def require_weights(area_weights: NDArray[np.float64], shape: tuple[int, ...]) -
 
 
 def point_weights(area_weights: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
-    """What each point of a field weighs, (nlat, nlon): rows' weights are shared evenly by their points."""
+    """The weight of each point of a field. The points of a row share the row's weight evenly.
+
+    Args:
+        area_weights: float64 `(latitude,)` or `(latitude, longitude)`.
+        shape: The shape of the field.
+
+    Returns:
+        float64 `(latitude, longitude)`, in C order.
+
+    Raises:
+        GridMismatch: The weights have another shape (validator's fault).
+        BadGrid: The weights are not float64, not finite or negative (validator's fault).
+    """
     require_weights(area_weights, shape)
     if area_weights.ndim == 2:
         return np.ascontiguousarray(area_weights)
@@ -113,10 +159,19 @@ def point_weights(area_weights: NDArray[np.float64], shape: tuple[int, int]) -> 
 
 
 def latitude_edges(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where the rows' cells meet, degrees (nlat + 1,): half-way between rows, outermost as far outward as inward.
+    """The latitudes at which the cells of neighbouring rows meet.
 
-    Never past a pole; to the pole if no further row would fit, so that a Gaussian grid fills the sphere.
-    Raises BadGrid for a single row: it has no width.
+    Edges lie half-way between rows. The outermost rows reach as far outward as inward, but never past a pole. They
+    reach to the pole if no further row would fit, so that a Gaussian grid fills the sphere.
+
+    Args:
+        latitude: float64 `(latitude,)`, degrees.
+
+    Returns:
+        float64 `(latitude + 1,)`, degrees.
+
+    Raises:
+        BadGrid: There is a single row, whose cell has no height (validator's fault).
     """
     if latitude.size == 1:
         raise BadGrid("a single latitude has no cell; a grid needs two rows for that")
@@ -131,9 +186,16 @@ def _outer_edge(outermost: np.float64, next_inward: np.float64) -> float:
 
 
 def longitude_edges(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where the columns' cells meet, degrees (nlon + 1,), equally wide. A single column is the whole circle.
+    """The longitudes at which the cells of neighbouring columns meet. All cells are equally wide.
 
-    Raises BadGrid for uneven longitudes and for more than one circle of them.
+    Args:
+        longitude: float64 `(longitude,)`, degrees.
+
+    Returns:
+        float64 `(longitude + 1,)`, degrees. A single column has the whole circle.
+
+    Raises:
+        BadGrid: Longitudes are unevenly spaced, or go around more than once (validator's fault).
     """
     count = longitude.size
     step = (longitude[-1] - longitude[0]) / (count - 1) if count > 1 else 360.0
@@ -149,7 +211,7 @@ def longitude_edges(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _band_areas(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Area of the band around each row, up to a factor."""
+    """The area of the band around each row, up to a common factor."""
     if latitude.size == 1:
         return np.ones(1)
     bands: NDArray[np.float64] = np.abs(np.diff(np.sin(np.deg2rad(latitude_edges(latitude)))))
@@ -157,7 +219,7 @@ def _band_areas(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _nominal(stored: NDArray[Any], axis: str, limit: float) -> NDArray[np.float64]:
-    """Equidistant coordinates in float64; others (a Gaussian grid's) as they are."""
+    """Equidistant coordinates rebuilt in float64; others (those of a Gaussian grid) unchanged."""
     values = np.asarray(stored, dtype=np.float64)
     if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all():
         raise BadGrid(f"{axis} must be a row of finite degrees, got shape {values.shape}")
@@ -175,9 +237,9 @@ def _size(grid: Grid) -> str:
 
 
 def _tidy(stored: np.float64, axis: str) -> float:
-    """The simplest fraction of degrees that float32 rounds to `stored`; next to a pole, the pole.
+    """The simplest fraction of a degree that float32 rounds to `stored`. Next to a pole it is the pole.
 
-    Grids are made of fractions (1/4, 1/3, 45/64), which decimals cannot all express.
+    Spacings of grids are fractions (1/4, 1/3, 45/64), and not all of them are finite decimals.
     """
     if axis == "latitude" and abs(abs(stored) - 90.0) <= _SNAP_DEGREES:
         return math.copysign(90.0, stored)

@@ -1,7 +1,6 @@
-"""From sums to the numbers that people read: bias, MAE, RMSE, ACC, skill, pattern correlation.
+"""The metrics that people read (bias, MAE, RMSE, ACC, skill, pattern correlation), made from sums.
 
-Owns the formulas. Never touches an array, and never turns a metric that cannot be had into a number: that is
-None.
+Owns the formulas. Never touches an array. A metric that cannot be computed is None, never a number.
 """
 
 from __future__ import annotations
@@ -15,35 +14,56 @@ from gaia.tasks.defined_tasks.weather.scoring.moments import Moments
 
 
 class NothingToScore(ValidatorFault):
-    """No point, no field or no term is there to make a score from."""
+    """There is no point, no field or no term from which a score could be made."""
 
 
 class ComponentMetrics(Struct, frozen=True, kw_only=True):
-    """One field (or several merged ones) scored. Errors have the variable's unit. None: not available."""
+    """The metrics of one field, or of several merged ones. Errors have the variable's unit. None: not available."""
 
     bias: float
+    """Mean error, forecast - truth; positive: the forecast is too high."""
     mae: float
+    """Mean absolute error."""
     mse: float
+    """Mean squared error, in the unit squared."""
     rmse: float
+    """Root of the mean squared error."""
     coverage: float
     """Share of the area that could be scored, 0 to 1."""
     truth_eddy: float
-    """Root-mean-square departure of the truth from its own zonal mean: how much weather there is."""
+    """Root-mean-square departure of the truth from its own zonal mean: a scale of how much weather there is."""
     rmse_clim: float | None
+    """RMSE of the climatology."""
     rmse_ref: float | None
+    """RMSE of the reference forecast."""
     acc: float | None
+    """Uncentred anomaly correlation, -1 to 1."""
     skill_clim: float | None
+    """1 - MSE / MSE of the climatology."""
     skill_ref: float | None
+    """1 - MSE / MSE of the reference."""
     pattern_correlation: float | None
+    """Centred correlation of forecast and truth, -1 to 1."""
 
 
 def metrics_of(moments: Moments) -> ComponentMetrics:
-    """All metrics of one aggregate. Roots are taken last, after all fields are merged.
+    """All metrics of an aggregate. Roots are taken last, after all fields are merged.
 
-    bias = <d>, MAE = <|d|>, MSE = <d2>, RMSE = sqrt MSE, <> the area mean over the points that count; skill_x
-    = 1 - MSE / MSE_x; ACC and pattern correlation below. Sources: Wilks, Statistical Methods in the
-    Atmospheric Sciences, 4th ed., chapter 9; Rasp et al. 2024, doi:10.1029/2023MS004019. Raises
-    NothingToScore.
+    With d = forecast - truth, and `< >` the area-weighted mean over the points that count:
+
+        bias = <d>    MAE = <|d|>    MSE = <d^2>    RMSE = sqrt(MSE)    skill_x = 1 - MSE / MSE_x
+
+    `anomaly_correlation` and `pattern_correlation` give the formulas of the other two.
+
+    Args:
+        moments: From `moments.field_moments`, or several of them merged.
+
+    Raises:
+        NothingToScore: No field was added (validator's fault).
+
+    References:
+        Wilks, Statistical Methods in the Atmospheric Sciences, 4th ed., chapter 9. WeatherBench 2: Rasp et al. 2024,
+        doi:10.1029/2023MS004019.
     """
     area = moments.finite_area
     if area <= 0.0:
@@ -68,8 +88,17 @@ def metrics_of(moments: Moments) -> ComponentMetrics:
 
 
 def skill(mse: float, mse_baseline: float | None) -> float | None:
-    """1 - MSE / MSE_baseline: 1 is perfect, 0 as good as the baseline. None without one, or with a perfect
-    one.
+    """Skill against a baseline: 1 - MSE / MSE_baseline.
+
+    Args:
+        mse: Mean squared error of the forecast.
+        mse_baseline: That of the baseline over the same points, in the same unit. None: there is no baseline.
+
+    Returns:
+        1 is perfect, 0 is as good as the baseline, negative is worse. None if there is no baseline or its error is 0.
+
+    References:
+        Murphy 1988, doi:10.1175/1520-0493(1988)116<2417:SSBOTM>2.0.CO;2.
 
     >>> skill(1.0, 4.0)
     0.75
@@ -78,10 +107,16 @@ def skill(mse: float, mse_baseline: float | None) -> float | None:
 
 
 def anomaly_correlation(moments: Moments) -> float | None:
-    """Uncentred ACC = <a b> / sqrt(<a2> <b2>), -1 to 1; a and b the anomalies of forecast and truth.
+    """Uncentred anomaly correlation (ACC).
 
-    0 for a forecast without any anomaly: it says nothing. None without a climatology, or where the truth
-    equals it.
+        <a b> / sqrt(<a^2> <b^2>),    a = forecast - climatology,    b = truth - climatology
+
+    Returns:
+        -1 to 1; 0 if the forecast equals the climatology everywhere. None if there is no climatology, or if the truth
+        equals it everywhere.
+
+    References:
+        WeatherBench 2: Rasp et al. 2024, doi:10.1029/2023MS004019. (`comoments.correlation` is the centred form.)
     """
     product, forecast, truth = (
         moments.anomaly_product,
@@ -92,15 +127,22 @@ def anomaly_correlation(moments: Moments) -> float | None:
         return None
     if forecast == 0.0:
         return 0.0
-    # Roots first: the product of two sums near 1e-200 would vanish.
+    # Roots first: the product of two sums near 1e-200 would be 0 in float64.
     return _unit(product / (math.sqrt(forecast) * math.sqrt(truth)))
 
 
 def pattern_correlation(moments: Moments) -> float | None:
-    """Centred correlation of forecast and truth, each about its mean over all points; no climatology needed.
+    """Centred correlation of forecast and truth (Pearson), each about its mean over all points. Needs no climatology.
 
-    With d = forecast - truth: cov(f, t) = var t + cov(t, d), var f = var t + 2 cov(t, d) + var d. None where
-    either field is flat.
+        <(f - <f>)(t - <t>)> / sqrt(<(f - <f>)^2> <(t - <t>)^2>)
+
+    It is computed from d = f - t: cov(f, t) = var t + cov(t, d), and var f = var t + 2 cov(t, d) + var d.
+
+    Returns:
+        -1 to 1; None if either field is constant.
+
+    References:
+        Wilks, Statistical Methods in the Atmospheric Sciences, 4th ed., chapter 9.
     """
     truth = moments.truth_variation
     forecast = truth + 2.0 * moments.covariation + moments.error_variation
@@ -110,22 +152,43 @@ def pattern_correlation(moments: Moments) -> float | None:
 
 
 def skill_against(forecast: Moments, baseline: Moments) -> float | None:
-    """1 - MSE / MSE of any baseline, such as persistence, scored on the same points; None if that is perfect.
+    """Skill against any baseline that was scored on the same points, such as persistence: 1 - MSE / MSE_baseline.
 
-    Raises NothingToScore if they do not count the same area.
+    Returns:
+        As `skill`; None if the baseline has no error.
+
+    Raises:
+        NothingToScore: The two count different areas, or none (validator's fault).
     """
     require_same_area(forecast, baseline, "the forecast", "the baseline")
     return skill(forecast.squared_error, baseline.squared_error)
 
 
 def wind_vector_rmse(u: Moments, v: Moments) -> float:
-    """sqrt(<du2 + dv2>), m/s: the length of the vector error. Both components must count the same points."""
+    """Root-mean-square length of the wind's vector error: sqrt(<du^2 + dv^2>), in m/s.
+
+    Args:
+        u: The moments of the eastward component.
+        v: Those of the northward component, over the same points.
+
+    Raises:
+        NothingToScore: The two count different areas, or none (validator's fault).
+
+    References:
+        WMO-No. 485, standardized verification of deterministic NWP products: rms vector wind error.
+    """
     require_same_area(u, v, "u", "v")
     return math.sqrt((u.squared_error + v.squared_error) / u.finite_area)
 
 
 def require_same_area(one: Moments, other: Moments, this: str, that: str) -> None:
-    """Raise NothingToScore unless both count the same area, and any at all; they must have the same points."""
+    """Check that two statistics count the same area, and that it is not 0.
+
+    Equal areas do not prove equal points: the caller must have used the same points for both.
+
+    Raises:
+        NothingToScore: The areas differ, or are 0 (validator's fault).
+    """
     if one.finite_area <= 0.0 or not math.isclose(one.finite_area, other.finite_area, rel_tol=1e-12):
         raise NothingToScore(
             f"{this} covers {one.finite_area:g} and {that} {other.finite_area:g} of the area; they must be the same"
@@ -137,5 +200,5 @@ def _mean(total: float | None, area: float) -> float | None:
 
 
 def _unit(correlation: float) -> float:
-    """Rounding may carry a correlation past 1 by 1e-16."""
+    """A correlation limited to -1 to 1, because rounding may carry it past 1 by 1e-16."""
     return min(max(correlation, -1.0), 1.0)

@@ -1,7 +1,7 @@
-"""The statistics of one field in one pass, and how they add up: statistic -> mergeable aggregate -> metric.
+"""The sums that every score needs: one pass over a field gives them, and sums of several fields merge.
 
-Owns the statistics that every score needs; rarer ones have modules of their own (`comoments`, `extremes`, `ensemble`),
-so that these stay fast. Never roots, divides or clamps: that is `metrics`.
+Rarer statistics have modules of their own (`comoments`, `extremes`, `ensemble`), so that this pass stays fast. Roots,
+quotients and clamps belong to `metrics`.
 """
 
 from __future__ import annotations
@@ -50,18 +50,20 @@ __all__ = [
 class Moments(Sums, frozen=True, kw_only=True):
     """Area-weighted sums over the points that count, float64. `Moments()` is zero; `+` merges.
 
-    What is merged may be other fields (times, runs, regions) or the parts of one field: the whole has the sums
-    of all its points. With d = forecast - truth, a = forecast - climatology, b = truth - climatology,
-    e = reference - truth. A sum that needs a climatology or a reference is None where a merged part had none.
-    Units are those of the variable (squared).
+    The merged parts may be several fields (times, runs, regions) or parts of one field. The result holds the sums over
+    all their points.
+
+    Symbols: d = forecast - truth, a = forecast - climatology, b = truth - climatology, e = reference - truth. A sum
+    that needs a climatology or a reference is None if a merged part had none. Sums have the variable's unit, or its
+    square.
     """
 
     area: float = 0.0
-    """What all points weigh together: 1 a global field."""
+    """The weight of all points together; 1 for one global field."""
     finite_area: float = 0.0
-    """What the points weigh where truth, and climatology and reference if given, are finite."""
+    """The weight of the points where truth, and climatology and reference if given, are finite."""
     truth: float = 0.0
-    """Sum of the truth itself: with `finite_area`, the mean about which its variation is taken."""
+    """Sum of the truth. Divided by `finite_area` it is the mean about which the variation is taken."""
     error: float = 0.0
     """Sum of d."""
     absolute_error: float = 0.0
@@ -87,7 +89,7 @@ class Moments(Sums, frozen=True, kw_only=True):
 
     @classmethod
     def total(cls, parts: Iterable[Self]) -> Self:
-        """All parts merged, in any order. Variations: those within the parts and those between their means.
+        """All parts merged, in any order. A variation is that within the parts plus that between their means.
 
         Source: Chan, Golub & LeVeque 1983, doi:10.1080/00031305.1983.10483115.
         """
@@ -109,10 +111,10 @@ class Moments(Sums, frozen=True, kw_only=True):
 
 
 class Yardstick:
-    """Truth, climatology and reference of one field, for all forecasts of it.
+    """Truth, climatology and reference of one field, against which many forecasts are scored.
 
-    Keeps the sums in which a forecast has no part, where there are no gaps: they are taken with the first forecast, and
-    every other one costs a pass over itself, truth and climatology. The digits are the same either way.
+    If none of the three has a gap, the sums that do not depend on the forecast are taken once, with the first forecast.
+    Every further forecast then takes one pass over itself, truth and climatology. The digits are the same either way.
     """
 
     def __init__(
@@ -123,13 +125,13 @@ class Yardstick:
         reference: Field | None = None,
         area_weights: NDArray[np.float64],
     ) -> None:
-        """Arguments and errors are those of `field_moments`."""
+        """See `field_moments` for the arguments and the errors."""
         arrays = {"truth": truth, "climatology": climatology, "reference": reference}
         require_alike(arrays, truth.shape if truth.ndim == 2 else (1, 1))
         require_weights(area_weights, truth.shape)
         self._has_climatology, self._has_reference = climatology is not None, reference is not None
         t = np.ascontiguousarray(truth)
-        # The truth stands in for an absent field: it is in the cache already, and those sums are dropped.
+        # The kernel always takes four fields. The truth stands in for an absent one, and its sums are dropped.
         c, r = (t if array is None else np.ascontiguousarray(array) for array in (climatology, reference))
         self._shape = t.shape
         self._origin = _some_truth(t, c, r, area_weights)
@@ -141,7 +143,7 @@ class Yardstick:
         self._settled: tuple[NDArray[np.float64], Callable[..., None]] | None = None
 
     def moments(self, forecast: Field, limits: tuple[float, float] | None = None) -> Moments:
-        """All sums of one forecast of the field; arguments and errors are those of `field_moments`."""
+        """All sums of one forecast. See `field_moments` for the arguments and the errors."""
         require_alike({"forecast": forecast}, self._shape)
         low, high = (float(np.float32(limit)) for limit in limits or (-math.inf, math.inf))
         sums = self._sums(np.ascontiguousarray(forecast), low, high)
@@ -183,34 +185,52 @@ def field_moments(
     reference: Field | None = None,
     area_weights: NDArray[np.float64],
 ) -> Moments:
-    """All sums of one field, in one pass that allocates nothing of a field's size.
+    """All sums of one field, in one pass that allocates no array of a field's size.
 
-    forecast, truth, climatology, reference: float32 (nlat, nlon), in one unit. area_weights: float64, of rows
-    (nlat,), each shared by its points, or of points (nlat, nlon), as `regions.region_weights` makes them. What
-    weighs 0 is not looked at. A point where truth, climatology or reference is not finite is left out, and
-    `finite_area` says so. Rows are added in their order, so a field's sums never depend on who computes them
-    or what else is computed. limits: the least and the greatest value that the forecast may hold, in its unit,
-    anywhere, at points that do not count as well; a limit is the float32 next to it, so that a forecast clipped
-    to it passes.
+    A point where truth, climatology or reference is NaN or infinite is left out of all sums, and `finite_area` shows
+    it. Rows are added in their order, so a field's sums do not depend on the process that computes them, nor on what
+    else it computes.
 
-    Raises OutsideLimits (NaN is outside), NonFiniteForecast, NoFiniteTruth, GridMismatch (shapes differ) and
-    BadField (not float32, or not 2-d).
+    Args:
+        limits: The least and the greatest value that the forecast may hold, in its unit. They hold at every point,
+            also where the weight is 0. Each is rounded to float32, so that a forecast clipped to a limit passes.
+        forecast: float32 `(latitude, longitude)`.
+        truth: The same shape and unit, as the next two.
+        climatology: None leaves the sums that need it None.
+        reference: A forecast to compare with. None leaves the sums that need it None.
+        area_weights: float64. `(latitude,)` are weights of rows, which the points of a row share evenly;
+            `(latitude, longitude)` are weights of points, as `regions.region_weights` makes them. A point of weight 0
+            does not count.
+
+    Raises:
+        OutsideLimits: The forecast holds a value outside `limits`, or a NaN if there are limits (miner's fault).
+        NonFiniteForecast: The forecast is NaN or infinite at a point that counts (miner's fault).
+        NoFiniteTruth: No point counts (source's fault).
+        BadField: An array is not float32, not 2-d or empty (validator's fault).
+        GridMismatch: Shapes differ (validator's fault).
+        BadGrid: The weights are not float64, finite and non-negative (validator's fault).
+
+    >>> import numpy as np
+    >>> forecast, truth = np.float32([[2.0, 5.0]]), np.float32([[1.0, np.nan]])
+    >>> moments = field_moments(forecast=forecast, truth=truth, area_weights=np.ones(1))
+    >>> moments.squared_error, moments.finite_area
+    (0.5, 0.5)
     """
     baselines = {"climatology": climatology, "reference": reference}
     return Yardstick(truth=truth, **baselines, area_weights=area_weights).moments(forecast, limits)
 
 
 def _some_truth(truth: Field, climatology: Field, reference: Field, area_weights: NDArray[np.float64]) -> float:
-    """The truth at the first point that counts, to be subtracted before squaring, so that variances keep their digits.
+    """The truth at the first point that counts. It is subtracted before squaring, so that variances keep their digits.
 
-    Only there: what stands for a missing value where nothing counts, such as 1e20, would cost all digits.
+    The point must count: elsewhere a file may hold a stand-in for "missing", such as 1e20, which would cost all digits.
     """
     for t, c, r, w in zip(truth, climatology, reference, area_weights, strict=True):
         if not w.any():
             continue
         first = float(t[0])
         if w.ndim == 0 and math.isfinite(first) and math.isfinite(c[0]) and math.isfinite(r[0]):
-            return first  # nearly always, and a look at the whole row costs as much as a coarse field's sums
+            return first  # nearly always; to check the whole row takes as long as the sums of a coarse field
         counts = (w > 0.0) & np.isfinite(t) & np.isfinite(c) & np.isfinite(r)
         if counts.any():
             return float(t[counts.argmax()])

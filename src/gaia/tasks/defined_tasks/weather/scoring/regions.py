@@ -1,6 +1,6 @@
-"""Parts of the globe by name or by box, by land or sea: area weights that any statistic takes.
+"""Regions of the globe, by name or by box, on land or at sea, as area weights for any statistic.
 
-Owns what belongs to a region. Never crops a field: points outside weigh nothing.
+Owns the rule which points belong to a region. Never crops a field: points outside have the weight 0.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from gaia.tasks.defined_tasks.weather.scoring.field import Field, require_alike
 from gaia.tasks.defined_tasks.weather.scoring.grid import Grid, point_weights
 
 _ON_THE_EDGE_DEGREES = 1e-6
-"""So close to a bound a point counts as on it: 20.000000000000004 is 20."""
+"""A point this close to a bound counts as on it: 20.000000000000004 is 20."""
 
 
 class BadRegion(ConfigurationError):
-    """A region cannot be: its bounds contradict themselves, or the grid has no point in it."""
+    """A region is impossible: its bounds contradict each other, or the grid has no point in it."""
 
 
 class Surface(StrEnum):
-    """Which part of the points counts, by the land-sea mask."""
+    """Which points count, by the land-sea mask."""
 
     ANY = "any"
     LAND = "land"
@@ -36,9 +36,10 @@ class Surface(StrEnum):
 
 
 class Box(Struct, frozen=True, kw_only=True):
-    """A latitude-longitude box, bounds included. From `west` eastward to `east`, which may cross the date line.
+    """A latitude-longitude box in degrees, bounds included. It runs eastward from `west` to `east`.
 
-    Degrees; longitudes modulo 360. A box 360 or more wide is the whole circle; `west == east` is one meridian.
+    Longitudes count modulo 360, so a box may cross the date line. A box 360 or more degrees wide is the whole circle.
+    With `west == east` it is one meridian. Bounds with south > north, or beyond a pole, raise BadRegion.
     """
 
     south: float = -90.0
@@ -52,12 +53,12 @@ class Box(Struct, frozen=True, kw_only=True):
             raise BadRegion(f"a box must have -90 <= south <= north <= 90, got {self.south:g} to {self.north:g}")
 
     def rows(self, latitude: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which latitudes lie inside, (nlat,)."""
+        """Which latitudes lie inside: bool `(latitude,)`."""
         low, high = self.south - _ON_THE_EDGE_DEGREES, self.north + _ON_THE_EDGE_DEGREES
         return (latitude >= low) & (latitude <= high)
 
     def columns(self, longitude: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which longitudes lie inside, (nlon,)."""
+        """Which longitudes lie inside: bool `(longitude,)`."""
         width = self.east - self.west
         if width >= 360.0:
             return np.ones(longitude.shape, dtype=np.bool_)
@@ -67,7 +68,7 @@ class Box(Struct, frozen=True, kw_only=True):
 
 
 class Region(Struct, frozen=True, kw_only=True):
-    """One or more boxes under a name. A point in two of them counts once."""
+    """One or more boxes under a name. A point in two boxes counts once."""
 
     name: str
     boxes: tuple[Box, ...] = (Box(),)
@@ -98,12 +99,15 @@ REGIONS: Mapping[str, Region] = MappingProxyType(
         )
     }
 )
-"""Bounds of WeatherBench 2 (scripts/evaluate.py of google-research/weatherbench2), which are those of ECMWF's
-scorecards for tropics and extratropics. Rows on 20 degrees belong to both, as there."""
+"""The bounds are those of WeatherBench 2 (scripts/evaluate.py of google-research/weatherbench2). For tropics and
+extratropics they are also those of ECMWF's scorecards. Rows on 20 degrees belong to both regions, as there."""
 
 
 def region(name: str) -> Region:
-    """The region called `name`; raises BadRegion.
+    """The region called `name`.
+
+    Raises:
+        BadRegion: There is no such region; the message lists the known ones (operator's fault).
 
     >>> region("tropics").boxes[0].north
     20.0
@@ -121,12 +125,26 @@ def region_weights(
     land_fraction: Field | None = None,
     surface: Surface = Surface.ANY,
 ) -> NDArray[np.float64]:
-    """What rows (nlat,) or points (nlat, nlon) of `grid` weigh in `region`; outside 0. Rows where that is enough.
+    """The area weights of a grid's rows or points in a region; 0 outside.
 
-    Weights are shares of the whole grid, so that disjoint regions add up to it; metrics divide by their sum. A
-    point belongs to a region with its whole cell if its centre does. land_fraction: float32 (nlat, nlon), 0 to
-    1, needed for `surface` land or sea: a point on the coast counts by its share, as in WeatherBench 2.
-    Raises BadRegion if nothing remains.
+    Weights are shares of the whole grid, so the weights of disjoint regions add up to those of the globe. Metrics
+    divide by the sum of the weights. A point belongs to a region with its whole cell if its centre does.
+
+    Args:
+        grid: The grid of the fields.
+        region: One of `REGIONS`, or any other.
+        weighting: How much area a row stands for.
+        land_fraction: float32 `(latitude, longitude)`, 0 (sea) to 1 (land), without NaN. Needed for land or sea. A
+            point on the coast counts by its share of land or sea, as in WeatherBench 2.
+        surface: Count all points, land only or sea only.
+
+    Returns:
+        float64 `(latitude,)` if the region consists of whole rows, else `(latitude, longitude)`.
+
+    Raises:
+        BadRegion: No point remains, the mask is needed and not given, or it is not within 0 to 1 (operator's fault).
+        BadField: The mask is not float32 (validator's fault).
+        GridMismatch: The mask has another shape than the grid (validator's fault).
     """
     rows = grid.area_weights(weighting)
     inside = [(box.rows(grid.latitude), box.columns(grid.longitude)) for box in region.boxes]

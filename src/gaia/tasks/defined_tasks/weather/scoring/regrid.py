@@ -1,6 +1,6 @@
-"""First-order conservative regridding between latitude-longitude grids, for who asks for it and by name.
+"""First-order conservative regridding between latitude-longitude grids. It happens only on request.
 
-Owns the overlaps of cells. Never runs on its own, never fills: a cell that is not wholly known is NaN.
+Owns the overlaps of cells. Never fills: a target cell that is not wholly known becomes NaN.
 """
 
 from __future__ import annotations
@@ -15,29 +15,38 @@ from gaia.tasks.defined_tasks.weather.scoring.field import Field, require_alike
 from gaia.tasks.defined_tasks.weather.scoring.grid import BadGrid, Grid, latitude_edges, longitude_edges
 
 _COVERED = 1e-9
-"""A share of a target cell that is nothing: so much of it may lie outside the source."""
+"""Tolerance for rounding: this share of a target cell may lie outside the source."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ConservativeRegridder:
-    """From `source` to `target`: a target cell's value is the area mean of the source cells under it.
+    """Regrids from `source` to `target`: a target cell gets the area mean of the source cells under it.
 
-    On the sphere's cells areas are products of a latitude and a longitude part, so that two small matrices do
-    it. Constants stay and area integrals stay, both to float64 rounding before the result becomes float32.
-    Sources: Jones 1999, doi:10.1175/1520-0493(1999)127<2204:FASOCR>2.0.CO;2, first order; WeatherBench 2
-    (Rasp et al. 2024), regridding.py of google-research/weatherbench2.
+    The area of a cell is a product of a latitude part and a longitude part, so two small matrices are enough:
+    result = rows @ field @ columns.T. Constants and area integrals are kept, to float64 rounding before the result
+    becomes float32.
+
+    References:
+        Jones 1999, doi:10.1175/1520-0493(1999)127<2204:FASOCR>2.0.CO;2, first order. WeatherBench 2 (Rasp et al. 2024,
+        doi:10.1029/2023MS004019), regridding.py of google-research/weatherbench2.
     """
 
     source: Grid
     target: Grid
     rows: NDArray[np.float64]
-    """(target nlat, source nlat): shares of each target row, sum 1."""
+    """(target nlat, source nlat): the share of each source row in each target row. The shares of a target row sum to 1.
+    """
     columns: NDArray[np.float64]
-    """(target nlon, source nlon)."""
+    """(target nlon, source nlon): the same for columns."""
 
     @staticmethod
     def between(source: Grid, target: Grid) -> ConservativeRegridder:
-        """Raises BadGrid where `source` does not cover every cell of `target`."""
+        """The regridder from `source` to `target`.
+
+        Raises:
+            BadGrid: `source` does not cover every cell of `target`, or one of them is a single row or has uneven
+                longitudes (validator's fault).
+        """
         sines = [np.sin(np.deg2rad(latitude_edges(grid.latitude))) for grid in (source, target)]
         rows = _overlaps(*map(_intervals, sines))
         columns = _circular_overlaps(longitude_edges(source.longitude), longitude_edges(target.longitude))
@@ -50,15 +59,23 @@ class ConservativeRegridder:
 
     @property
     def name(self) -> str:
-        """What a result that was made with it must say: `conservative 721x1440 to 121x240`."""
+        """The method and the sizes, such as `conservative 721x1440 to 121x240`. Results must carry this name."""
         sizes = ["{}x{}".format(*grid.shape) for grid in (self.source, self.target)]
         return f"conservative {sizes[0]} to {sizes[1]}"
 
     def regrid(self, field: Field) -> Field:
-        """float32 (nlat, nlon) of `source` to that of `target`. Raises BadField and GridMismatch.
+        """A field on the target grid.
 
-        A target cell under which any source cell is not finite becomes NaN: half a cell's mean is another
-        quantity than the whole's. (WeatherBench 2 averages what is left.)
+        Args:
+            field: float32, of the shape of `source`.
+
+        Returns:
+            float32, of the shape of `target`. A target cell becomes NaN if any source cell under it is NaN or infinite,
+            because the mean of half a cell is another quantity. (WeatherBench 2 averages the rest.)
+
+        Raises:
+            BadField: The field is not float32 (validator's fault).
+            GridMismatch: The field has another shape than `source` (validator's fault).
         """
         require_alike({"field": field}, self.source.shape)
         finite = np.isfinite(field)
@@ -88,7 +105,7 @@ def _overlaps(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArr
 
 
 def _circular_overlaps(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same of degrees on a circle: a source is met as it stands and whole turns away."""
+    """The same for degrees on a circle: a source cell also overlaps a target cell one or two turns away."""
     cells, wanted = _intervals(source), _intervals(target)
     turns = (-720.0, -360.0, 0.0, 360.0, 720.0)
     lengths: NDArray[np.float64] = np.sum([_overlaps(cells + turn, wanted) for turn in turns], axis=0)

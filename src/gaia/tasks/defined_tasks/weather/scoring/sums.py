@@ -1,6 +1,6 @@
-"""Statistics that add up: sums with a zero and `+`, and a total that does not depend on the order.
+"""Sums that add up: they have a zero and `+`, and a total that does not depend on the order.
 
-Owns the adding. Never makes a metric from a sum.
+Owns the addition. Metrics are made elsewhere.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from msgspec.structs import astuple
 
 
 class Mergeable(Protocol):
-    """Statistics of samples that make one statistic of all of them."""
+    """Statistics of parts that can be merged into the statistic of the whole."""
 
     @classmethod
     def total(cls, parts: Iterable[Self]) -> Self:
-        """All parts merged; their order must change no digit."""
+        """All parts merged. Their order must change no digit."""
 
 
 class Sums(Struct, frozen=True, kw_only=True):
-    """Area-weighted sums, float64. The struct without arguments is zero; `+` merges; None means: not available.
+    """Area-weighted sums in float64. The struct without arguments is zero; `+` merges; None means: not available.
 
-    A sum that one part lacks is lacking in the whole, for it would speak of other points than the rest.
+    A sum that is None in one part is None in the whole: otherwise it would cover other points than the other sums.
     """
 
     def __add__(self, other: Self) -> Self:
@@ -32,10 +32,11 @@ class Sums(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def total(cls, parts: Iterable[Self]) -> Self:
-        """All parts merged; each sum is rounded once (Shewchuk 1997), so that no order gives other digits.
+        """All parts merged. Each sum is exact until it is rounded once (Shewchuk 1997, doi:10.1007/PL00009321), so the
+        digits do not depend on the order.
 
-        Adding totals of totals may differ from that in the last bit: where digits must be the same for any number of
-        workers, keep the parts and total them once.
+        A total of totals may differ from it in the last bit. Where digits must be the same for any number of workers,
+        keep the parts and add them once.
         """
         columns = zip(*(astuple(part) for part in parts), strict=True)
         merged = dict(zip(cls.__struct_fields__, map(_total, columns), strict=False))
@@ -43,7 +44,7 @@ class Sums(Struct, frozen=True, kw_only=True):
 
 
 def between(within: float, areas: Sequence[float], x_steps: Sequence[float], y_steps: Sequence[float]) -> float:
-    """A (co)variation about the common means: `within` the parts, plus their areas x steps from those means."""
+    """A (co)variation about the common means: that `within` the parts, plus that of the parts' means (the steps)."""
     steps = (area * x * y for area, x, y in zip(areas, x_steps, y_steps, strict=True))
     return math.fsum((within, *steps))
 

@@ -1,6 +1,6 @@
-"""The wind as one quantity: scores of the vector error, from the statistics of its two components.
+"""The wind as one quantity: scores of the vector error, made from the statistics of its two components.
 
-Owns what two components have together. Never reads a field: both are summed already.
+Owns the combination of two components. Never reads a field: both are summed already.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gaia.tasks.defined_tasks.weather.scoring.metrics import require_same_area, 
 
 
 class WindMetrics(Struct, frozen=True, kw_only=True):
-    """Both components scored together: `du2 + dv2` stands where the error of one field has `d2`. m/s; None: not had."""
+    """Metrics of the wind vector, in m/s. `du2 + dv2` takes the place of `d2` of one field. None: not available."""
 
     mse: float
     rmse: float
@@ -28,10 +28,19 @@ class WindMetrics(Struct, frozen=True, kw_only=True):
 
 
 def wind_metrics(u: FieldStatistics, v: FieldStatistics) -> WindMetrics:
-    """Scores of the vector (u, v), each component one aggregate of the same fields. Raises NothingToScore.
+    """Metrics of the wind vector (u, v).
 
-    RMSE = sqrt(<du2 + dv2>), skill_x = 1 - MSE / MSE_x with vector errors throughout. Source: Rasp et al. 2024,
-    doi:10.1029/2023MS004019, wind vector RMSE.
+        RMSE = sqrt(<du^2 + dv^2>),    skill_x = 1 - MSE / MSE_x, both with vector errors
+
+    Args:
+        u: The statistics of the eastward component, m/s.
+        v: Those of the northward component, for the same times and points.
+
+    Raises:
+        NothingToScore: The two count different areas, or none (validator's fault).
+
+    References:
+        Wind vector RMSE: Rasp et al. 2024, doi:10.1029/2023MS004019; WMO-No. 485.
     """
     rmse = wind_vector_rmse(u.moments, v.moments)
     area = u.moments.finite_area

@@ -1,4 +1,4 @@
-"""How a kernel is compiled: at its first call, for one set of types, kept on disk where that is possible.
+"""How a kernel is compiled: at its first call, for one set of types, and kept on disk where that is possible.
 
 Imports numba only when something is compiled. Never holds a formula.
 """
@@ -14,16 +14,16 @@ from gaia.tasks.defined_tasks.weather.scoring.kernels.native_kernel import Nativ
 
 
 class Argument(Enum):
-    """What a kernel takes: (numpy type, dimensions, writable). Arrays are in C order; maps of files are readonly."""
+    """A type of argument: (numpy type, dimensions, writable). Arrays are in C order. Memory maps are read-only."""
 
     FIELD = ("float32", 2, False)
     """(nlat, nlon)."""
     MEMBERS = ("float32", 3, False)
     """(member, nlat, nlon)."""
     ROWS = ("float64", 1, False)
-    """(nlat,), a weight a row."""
+    """(nlat,), one weight for each row."""
     POINTS = ("float64", 2, False)
-    """(nlat, nlon), a weight a point."""
+    """(nlat, nlon), one weight for each point."""
     NUMBER = ("float64", 0, False)
     SUMS = ("float64", 1, True)
     """What the kernel adds to."""
@@ -50,7 +50,7 @@ class Kernel:
         run(*arguments)
 
     def bound(self, *first: Any) -> Callable[..., None]:
-        """What takes the other arguments, the first ones being given: for arrays that are used often."""
+        """The kernel with its first arguments fixed; the result takes the others. For arrays that are used often."""
         run = self._compiled or self._compile_once()
         return run.bound(*first)
 

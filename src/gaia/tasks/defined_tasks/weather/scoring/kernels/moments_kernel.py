@@ -1,6 +1,6 @@
-"""The kernels behind `moments`: one pass over a field, for weights of rows and for weights of points.
+"""The compiled loops behind `moments`: one pass over a field, for weights of rows and for weights of points.
 
-Owns the loops and the order of their sums. Checks nothing and decides nothing: that is `moments`.
+Owns the loops and the order of their sums. `moments` makes all checks and decisions.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import numpy as np
 from gaia.tasks.defined_tasks.weather.scoring.kernels.compiled import Argument, Kernel
 
 SUMS = 14
-"""With the letters of `moments.Moments` and q = truth - origin: 1, d, |d|, d2, ab, a2, b2, e2, q, q2, qd, the eddies'
-part of q2, area; and how many values are within the limits."""
+"""How many sums there are. With the symbols of `moments.Moments` and q = truth - origin they are, in this order: 1, d,
+|d|, d2, ab, a2, b2, e2, q, q2, qd, the eddies' part of q2, the area, and the count of values within the limits."""
 ABSOLUTE_ERROR, WITHIN = 2, 13
 OF_THE_FORECAST = [1, 2, 3, 4, 5, 10, 13]
-"""Those that a forecast has a part in."""
+"""The sums that depend on the forecast."""
 
 
 def _accumulate_rows(  # type: ignore[no-untyped-def]  # noqa: PLR0917  numba takes positions only
     truth, climatology, reference, point_weights, origin, forecast, low, high, sums
 ) -> None:
-    """A field without gaps: one leaves a sum of b2, e2 or q that is not finite, as no squares of float32 values do."""
+    """For a field without gaps. A gap makes the sum of b2, e2 or q infinite or NaN; finite values cannot."""
     for j in range(truth.shape[0]):
         f_row, t_row, c_row, r_row, w = forecast[j], truth[j], climatology[j], reference[j], point_weights[j]
         within = 0
@@ -70,8 +70,9 @@ accumulate_rows = Kernel(
 def _accumulate_forecast(  # type: ignore[no-untyped-def]  # noqa: PLR0917  numba takes positions only
     truth, climatology, point_weights, origin, forecast, low, high, sums
 ) -> None:
-    """As `_accumulate_rows`, to `sums` that have all that the forecast has no part in: the same digits, for both are
-    compiled for the same vectors.
+    """As `_accumulate_rows`, for `sums` that hold already all that does not depend on the forecast.
+
+    The digits are the same, because both loops are compiled for the same vector width.
     """
     for j in range(truth.shape[0]):
         f_row, t_row, c_row, w = forecast[j], truth[j], climatology[j], point_weights[j]
@@ -111,7 +112,7 @@ accumulate_forecast = Kernel(
 def _accumulate_each(  # type: ignore[no-untyped-def]  # noqa: PLR0917  numba takes positions only
     truth, climatology, reference, point_weights, origin, forecast, low, high, sums
 ) -> None:
-    """A field with gaps or with a weight for every point; a single column of weights is shared by a row's points."""
+    """For a field with gaps, or a weight for every point. A single column of weights holds for all points of a row."""
     for j in range(truth.shape[0]):
         f_row, t_row, c_row, r_row, w_row = forecast[j], truth[j], climatology[j], reference[j], point_weights[j]
         n = d1 = ad = d2 = ab = aa = bb = ee = q1 = q2 = qd = area = within = 0.0

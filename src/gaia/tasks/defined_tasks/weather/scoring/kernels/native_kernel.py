@@ -1,10 +1,12 @@
-"""Machine code of a kernel, kept on disk, so that a process that only runs it never imports the compiler.
+"""Keeps the machine code of a kernel on disk, so that a process that only runs it never imports the compiler.
 
-Importing numba and taking up its own cache costs seconds a process and 100 MB resident; linking the object code
-that it once made costs milliseconds on top of llvmlite. Owns the compiler's settings, where the code lies and
-when it is stale. Never holds a formula, and never runs code that was compiled from another source, by another
-compiler or for another processor: all of them are in the file's name, and its digest is in the file. Nor code that
-a user could have put there who cannot change the source itself.
+To import numba and read its own cache takes seconds and 100 MB in each process. To link stored object code takes
+milliseconds on top of llvmlite.
+
+Owns the compiler's settings, the place of the code, and the rule when it is stale. Never holds a formula. Never runs
+code that was compiled from another source, by another compiler or for another processor: the file's name depends on
+all of these, and the file holds its own digest. Never runs code from a file that somebody else than the owner of the
+source, root or this user may write.
 """
 
 from __future__ import annotations
@@ -30,23 +32,23 @@ from gaia.contracts.errors import ValidatorFault
 _DIGEST_BYTES = 32
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _VECTORS = {"-force-vector-width": 4, "-force-vector-interleave": 2}
-"""The lanes into which sums are reordered: eight in every loop and on every processor, so that a sum has the same
-digits in another kernel, and on another processor that fuses multiplying and adding."""
+"""The number of lanes over which a sum is spread: eight in every loop and on every processor. So a sum has the same
+digits in another kernel, and on any other processor that fuses multiplication and addition."""
 _compiling = threading.Lock()
 MAY_REORDER = {"reassoc", "contract", "nsz", "arcp", "afn"}
-"""Sums may be reordered into vector lanes; "nnan" and "ninf" stay off, for NaN must be seen."""
+"""Sums may be reordered into vector lanes. "nnan" and "ninf" stay off, because NaN must be noticed."""
 
 
 class KernelMisused(ValidatorFault):
-    """A kernel was called with other arrays than it was compiled for."""
+    """A kernel was called with arrays of another type or layout than it was compiled for."""
 
 
 class KernelUnlinkable(ValidatorFault):
-    """A kernel's machine code needs something that only the compiler's process has."""
+    """A kernel's machine code needs a function that exists only where numba is imported."""
 
 
 class KernelFailed(ValidatorFault):
-    """A kernel did not come to its end."""
+    """A kernel stopped before its end."""
 
 
 Parameter = tuple[str, int, bool]
@@ -56,10 +58,10 @@ Call = Callable[..., None]
 
 
 def native(function: Call, parameters: Sequence[Parameter], *, same_lanes: bool = True) -> NativeCall:
-    """`function` as machine code: the code that is kept, if it is of this function, or else compiled and kept.
+    """`function` as machine code: from disk if valid code is there, else compiled now and stored.
 
-    It must return nothing, allocate nothing and call only arithmetic. Without `same_lanes` LLVM makes vectors as it
-    likes on this processor. Raises KernelUnlinkable.
+    The function must return nothing, allocate nothing and call only arithmetic. Without `same_lanes` LLVM chooses the
+    vector width for this processor. Raises KernelUnlinkable.
     """
     paths = code_paths(function, parameters, same_lanes=same_lanes)
     owners = {0, os.geteuid(), Path(inspect.getfile(function)).stat().st_uid}
@@ -77,7 +79,7 @@ def code_paths(function: Call, parameters: Sequence[Parameter], *, same_lanes: b
     compiled = Path(importlib.util.cache_from_source(inspect.getfile(function)))
     name = f"{compiled.stem}.{function.__name__}.{_key(function, parameters, same_lanes)}.o"
     folders = [compiled.parent]
-    if told := os.environ.get("NUMBA_CACHE_DIR"):  # numba's own variable, which numba is not imported to ask
+    if told := os.environ.get("NUMBA_CACHE_DIR"):  # numba's own variable; read here, so that numba is not imported
         folders.append(Path(told))
     else:
         with suppress(RuntimeError):  # a process without a home
@@ -104,8 +106,9 @@ def _key(function: Call, parameters: Sequence[Parameter], same_lanes: bool) -> s
 
 @contextmanager
 def _vectors(same_lanes: bool) -> Iterator[None]:
-    """What is compiled meanwhile gets the same vectors in all loops, or such as the processor likes; LLVM has no such
-    setting for one function.
+    """Within the block LLVM compiles all loops with the same vector width if `same_lanes`, else it chooses the width.
+
+    LLVM has no such setting for one function.
     """
     import llvmlite.binding as llvm
 
@@ -116,7 +119,7 @@ def _vectors(same_lanes: bool) -> Iterator[None]:
             yield
         finally:
             for name in _VECTORS:
-                llvm.set_option("gaia", f"{name}=0")  # as the processor likes it
+                llvm.set_option("gaia", f"{name}=0")  # LLVM chooses again
 
 
 def _compile(function: Call, parameters: Sequence[Parameter], same_lanes: bool) -> bytes:
@@ -132,7 +135,7 @@ def _compile(function: Call, parameters: Sequence[Parameter], same_lanes: bool) 
     try:
         with _vectors(same_lanes):
             compiled = numba.njit([signature], fastmath=MAY_REORDER, **alone)(function)
-    except numba.core.errors.NumbaError as error:  # an allocation, first of all
+    except numba.core.errors.NumbaError as error:  # most often an allocation
         raise KernelUnlinkable(f"{function.__name__} does not compile without numba's runtime: {error}") from error
     result: Any = next(iter(compiled.overloads.values()))
     functions = result.library._final_module.functions
@@ -171,7 +174,7 @@ class NativeCall:
         self._run((), self._parameters, arguments)
 
     def bound(self, *first: Any) -> Call:
-        """It with the first arguments given; unpacking arrays takes as long as summing a coarse field."""
+        """The kernel with its first arguments fixed. (To unpack arrays takes as long as to sum a coarse field.)"""
         count = len(first)
         unpacked = _unpacked(self._parameters[:count], first)
         rest = self._parameters[count:]
@@ -188,7 +191,7 @@ class NativeCall:
 
 
 def _c_types(parameter: Parameter) -> list[Any]:
-    """Of what `_unpacked` gives."""
+    """The ctypes types of the values that `_unpacked` gives."""
     dtype, ndim, _ = parameter
     if ndim == 0:
         return [{"float64": ctypes.c_double, "float32": ctypes.c_float, "int64": ctypes.c_int64}[dtype]]
@@ -213,13 +216,13 @@ def _unpacked(parameters: Sequence[Parameter], arguments: Sequence[Any]) -> list
 
 
 _UNREAD = ctypes.byref(ctypes.c_void_p())
-"""Where kernels may put a result and an exception, for nobody."""
+"""Where a kernel may write a result and an exception. Nobody reads them."""
 _RETURNED = (0, -2)
 """numba's codes for a plain return and for one of None."""
 
 
 def _link(code: bytes) -> tuple[Any, int]:
-    """What must stay alive while the code may run, and the function's address."""
+    """The engine, which must stay alive as long as the code may run, and the function's address."""
     import llvmlite.binding as llvm
 
     length = int.from_bytes(code[:2], "big")
@@ -234,9 +237,9 @@ def _link(code: bytes) -> tuple[Any, int]:
 
 
 def _read(path: Path, owners: Collection[int]) -> bytes | None:
-    """The code, if it is there and whole, and one of these users wrote it and nobody else may: it will be run."""
+    """The code, which will be run. None unless the file is whole and only one of these users may write it."""
     try:
-        # a link is nobody's own file, and a pipe would be waited for
+        # a link could lead to another user's file, and opening a pipe would wait for a writer
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(descriptor)
@@ -250,7 +253,7 @@ def _read(path: Path, owners: Collection[int]) -> bytes | None:
 
 
 def _write(path: Path, code: bytes) -> bool:
-    """Whole or not at all. Where no folder can be written, every process compiles for itself."""
+    """Write the file whole or not at all. If no folder can be written, every process compiles for itself."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")  # as the cache keeper sweeps
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
