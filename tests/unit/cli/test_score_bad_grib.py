@@ -31,7 +31,7 @@ GRIB_TROUBLE: dict[str, tuple[Callable[[Path], Words], str, int]] = {
     ),
     "another variable": (
         lambda folder: (_grib(folder), _grib(folder, shortName="q")),
-        r"fc0.grib and .*fc1.grib have no field in common: t500 there, q500 here",
+        r"fc0.grib and .*fc1.grib have no field in common: the first has t500, the second q500",
         2,
     ),
     "unknown variable": (

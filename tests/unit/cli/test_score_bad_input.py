@@ -93,7 +93,7 @@ BAD_FORECASTS: dict[str, tuple[Change, str, int]] = {
         1,
     ),
     "infinite": (_one_value("2m_temperature", np.inf), r"bad: 2t started .*1 of 84 values are NaN or inf", 1),
-    "integers": (lambda d: d.astype("i4"), r"bad: '\w+' holds int32, not floating-point numbers, nor is it packed", 2),
+    "integers": (lambda d: d.astype("i4"), r"bad: '\w+' holds int32, not floating-point numbers, and is not packed", 2),
     "truth values": (lambda d: d > 0, r"bad: '\w+' holds bool, not floating-point", 2),
     "strings": (
         lambda d: d[["2m_temperature"]].isel(time=[0]).astype("U6"),

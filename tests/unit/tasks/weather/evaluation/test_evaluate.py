@@ -130,7 +130,7 @@ def test_wind_components_with_unlike_gaps_are_left_out_of_the_vector_and_told() 
     table = _scored(with_winds(forecast(wrong_z=0.0), added_u=3.0, added_v=-4.0), an)
     assert [_row(table, name, 12).cases for name in ("u500", "v500", "wind500")] == [2, 2, 1]
     assert _row(table, "wind500", 12).metrics.rmse == pytest.approx(5.0, abs=1e-4)
-    assert "u500 and v500 are not there at the same points at all times: wind has fewer cases" in table.warnings
+    assert "u500 and v500 do not have the same points at all times: wind has fewer cases" in table.warnings
 
 
 def test_wind_components_that_lack_different_points_of_one_area_are_no_vector() -> None:

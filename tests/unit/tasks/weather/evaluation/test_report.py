@@ -66,7 +66,7 @@ def test_a_narrow_terminal_goes_without_columns_and_says_so() -> None:
     assert max(map(len, text.splitlines())) <= 50
     assert "RMSE" in text
     assert "…" not in text
-    assert "Too narrow for MAE" in text
+    assert "too narrow for MAE" in text
 
 
 def test_extremes_are_columns_only_where_there_are_thresholds() -> None:

@@ -62,5 +62,5 @@ def test_times_are_utc() -> None:
     found = parse_time("2017-01-01T02:00+02:00")
     assert found is not None
     assert found.isoformat() == "2017-01-01T00:00:00+00:00"
-    with pytest.raises(BadRequest, match="an initial time is such as"):
+    with pytest.raises(BadRequest, match="an initial time must be ISO 8601, such as"):
         parse_time("new year")

@@ -1,6 +1,6 @@
-"""From files to a table of scores: opens, matches, checks, and has the sums taken field by field.
+"""Makes a table of scores from files: opens them, matches their times, checks them, and sums field by field.
 
-Owns what must fit together before anything is read: times, grids, units, areas. Holds no formula.
+Owns the checks before any field is read: times, grids, units and areas must fit. Holds no formula.
 """
 
 from __future__ import annotations
@@ -41,7 +41,15 @@ Opened = tuple[Series, int | None]
 
 
 def evaluate(request: Request, on_progress: ProgressCallback | None = None) -> ScoreTable:
-    """Score the files of a request. Raises a GaiaError that names file and variable and says what was expected."""
+    """Score the files of a request.
+
+    Args:
+        request: The files and options.
+        on_progress: Called after each field with (fields done, fields in all).
+
+    Raises:
+        GaiaError: The files cannot be scored. The message names file and variable and says what was expected.
+    """
     named: dict[str, Sequence[str]] = {FORECAST: request.forecast, TRUTH: (request.truth,)}
     for what, text in (
         (CLIMATOLOGY, request.climatology),
@@ -61,7 +69,7 @@ def evaluate_series(
     *,
     mask: LandMask | None = None,
 ) -> ScoreTable:
-    """Score series that are open already: FORECAST, TRUTH, and CLIMATOLOGY, REFERENCE, EXTREMES if there are any."""
+    """Score open series: FORECAST and TRUTH, and CLIMATOLOGY, REFERENCE and EXTREMES if they are given."""
     warnings = Warnings()
     if request.init_time is not None:
         series, member = opened[FORECAST]
@@ -126,7 +134,7 @@ def _matched(opened: Mapping[str, Opened], request: Request, warnings: Warnings)
 def _on_one_grid(
     opened: Mapping[str, Opened], request: Request, warnings: Warnings
 ) -> tuple[dict[str, Source], Grid, str]:
-    """All files on the forecast's grid or, all regridded, on that of the request; the grid in words."""
+    """All files on the forecast's grid or, regridded, on the grid of the request; and that grid in words."""
     wanted = opened[FORECAST][0].grid if request.grid_degrees is None else global_grid(request.grid_degrees)
     words = "{} x {} points".format(*wanted.shape)
     sources = {}
@@ -144,7 +152,7 @@ def _on_one_grid(
 
 
 def _land_on(grid: Grid, mask: LandMask, request: Request, warnings: Warnings) -> tuple[Field, str]:
-    """The share of land on the scored grid, by the same rules as the fields, and a regridding in words."""
+    """The share of land on the scored grid, found by the same rules as the fields; and the regridding in words."""
     if request.grid_degrees is not None:
         regrid, how = regridder_to(grid, mask, "mask")
         return np.clip(regrid(mask.land), 0.0, 1.0), f"; mask {how}"  # rounding may carry a mean past 1 by 1e-7
@@ -157,7 +165,7 @@ def _land_on(grid: Grid, mask: LandMask, request: Request, warnings: Warnings) -
 def _weights(
     grid: Grid, areas: Sequence[Area], land: Field | None, warnings: Warnings
 ) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """What the points weigh in each area; a region without land has no land to be scored."""
+    """The weights of the points in each area. An area without land (or sea) is left out with a warning."""
     for area in areas:
         try:
             yield area.name, region_weights(grid, area.region, land_fraction=land, surface=area.surface)

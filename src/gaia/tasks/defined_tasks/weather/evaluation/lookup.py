@@ -1,6 +1,6 @@
-"""Finds instants by what they say of their time, without a search through all of them. Pure.
+"""Finds instants by their times, without a search through all of them. Pure.
 
-What an instant does not say (None) fits anything. Each index is built once, at the first question of its kind.
+A time that an instant does not state (None) fits any time. Each index is built once, at the first question of its kind.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class ForecastLookup:
         self._indices: dict[tuple[str, ...], dict[tuple[object, ...], list[Instant]]] = {}
 
     def alike(self, instant: Instant) -> list[Instant]:
-        """Those that contradict `instant` in nothing that both say."""
+        """The instants with the same times as `instant`, as far as both state them."""
         known = tuple(name for name in _START_AND_LEAD if getattr(instant, name) is not None)
         if known not in self._indices:
             self._indices[known] = _index(self._instants, known)
@@ -32,7 +32,7 @@ class ForecastLookup:
 
 
 class CalendarLookup:
-    """Instants of a climatology by month, day and hour, as far as each says them."""
+    """Instants of a climatology by month, day and hour, as far as each states them."""
 
     def __init__(self, instants: Sequence[Instant]) -> None:
         said: dict[tuple[str, ...], list[Instant]] = {}
@@ -44,11 +44,11 @@ class CalendarLookup:
 
     @property
     def for_any_time(self) -> Instant | None:
-        """The only instant, if it names no part of the calendar; None otherwise."""
+        """The only instant, if it has no calendar axis; None otherwise."""
         return self._only
 
     def at(self, moment: datetime) -> list[Instant]:
-        """Those for a moment. One that names no part of the calendar, such as one year of a series, is for none."""
+        """The instants for a moment. An instant without any calendar axis (one year of a series) fits no moment."""
         here = {
             "month": moment.month,
             "day_of_month": moment.day,

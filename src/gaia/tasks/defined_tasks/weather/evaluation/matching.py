@@ -1,7 +1,6 @@
-"""Which field is compared with which: forecast, truth, climatology and reference by valid time. Pure.
+"""Finds, for each field of the forecast, the truth, climatology and reference of its valid time. Pure.
 
-Owns the rule that times are equal or there is no pair: nothing is interpolated in time, and nothing that was asked
-for by name is left out.
+Times must be equal: nothing is interpolated in time. A lead that was asked for by name is never left out silently.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from gaia.tasks.defined_tasks.weather.files.series.series import Instant, called
 
 
 class Case(Struct, frozen=True, kw_only=True):
-    """One forecast instant and what it is compared with."""
+    """One forecast instant, and the instants that it is compared with."""
 
     forecast: Instant
     truth: Instant
@@ -26,7 +25,7 @@ class Case(Struct, frozen=True, kw_only=True):
     extremes: Instant | None
     """The thresholds for the valid time."""
     start: Instant | None
-    """The truth when the forecast started: the persistence forecast. None: not asked for."""
+    """The truth when the forecast started, which is the persistence forecast. None: not asked for."""
 
     @property
     def lead(self) -> timedelta | None:
@@ -34,7 +33,7 @@ class Case(Struct, frozen=True, kw_only=True):
 
 
 class Matching(Struct, frozen=True, kw_only=True):
-    """All cases, by start and then lead, and what was left out."""
+    """All cases, by start and then lead; and the instants that were left out."""
 
     cases: tuple[Case, ...]
     without_truth: tuple[Instant, ...]
@@ -54,8 +53,9 @@ def match(
 ) -> Matching:
     """Pair every forecast instant of a wanted lead with the truth at its valid time.
 
-    names: "forecast", "truth", "climatology", "reference" and "extremes" -> path, for messages. Raises
-    UnmatchedTimes if a wanted lead, or everything, has no truth; BadRequest for a lead that the forecast does not have.
+    `names` maps "forecast", "truth", "climatology", "reference" and "extremes" to paths, for messages. Raises
+    UnmatchedTimes if a wanted lead, or every instant, has no truth. Raises BadRequest for a lead that the forecast does
+    not have.
     """
     if not forecast:
         raise UnmatchedTimes(f"{names['forecast']} holds no instant at all; at least one start and lead is expected")
@@ -103,7 +103,7 @@ def match(
 
 
 def require_leads(forecast: Sequence[Instant], name: str) -> None:
-    """Raise UnmatchedTimes for a file of several instants of which it is not said whether they are starts or leads."""
+    """Raise UnmatchedTimes if a file has several instants and does not say whether they are starts or leads."""
     if len(forecast) > 1 and any(instant.lead is None for instant in forecast):
         raise UnmatchedTimes(
             f"{name} holds {len(forecast)} instants and no lead time; expected is an axis prediction_timedelta, "
@@ -125,7 +125,7 @@ def _of_leads(forecast: Sequence[Instant], wanted: Iterable[timedelta] | None, n
 
 
 def _by_valid_time(truth: Sequence[Instant]) -> dict[datetime | None, Instant]:
-    """Analyses where there are any, else the shortest forecasts: those are nearest to what the weather did."""
+    """The truth's instants by valid time: analyses if there are any, else the forecasts of the shortest lead."""
     found: dict[datetime | None, Instant] = {}
     zero = timedelta()
     analyses = [instant for instant in truth if not instant.lead]
@@ -137,7 +137,7 @@ def _by_valid_time(truth: Sequence[Instant]) -> dict[datetime | None, Instant]:
 def _verifying(
     instant: Instant, by_time: Mapping[datetime | None, Instant], truth: Sequence[Instant]
 ) -> Instant | None:
-    """The truth of an instant. Where one of them does not know its time, both must be the only one there is."""
+    """The truth of an instant. If either has no valid time, the truth must hold a single instant."""
     if instant.valid_time is not None and None not in by_time:
         return by_time.get(instant.valid_time)
     return truth[0] if len(truth) == 1 else None
@@ -153,18 +153,20 @@ def _start(instant: Instant, by_time: Mapping[datetime | None, Instant], names: 
 
 
 def _rival(instant: Instant, reference: ForecastLookup) -> Instant | None:
-    """The reference forecast of the same start and lead; of unknown start, by valid time or lead alone."""
+    """The reference forecast of the same start and lead. If the start is unknown, valid time or lead alone decide."""
     found = reference.alike(instant)
     return found[0] if len(found) == 1 else None
 
 
 def _usual(instant: Instant, truth: Instant, climatology: CalendarLookup, what: str) -> Instant:
-    """The climatology, or what has its axes, for the valid time: by month, day or hour, as far as its axes go."""
+    """The instant of the climatology (or of the extremes) for the valid time, by those of month, day and hour that it
+    has.
+    """
     if climatology.for_any_time is not None:
         return climatology.for_any_time
     moment = truth.valid_time or instant.valid_time
     if moment is None:
-        raise UnmatchedTimes(f"{what} depends on the time, which neither forecast nor truth say")
+        raise UnmatchedTimes(f"{what} depends on the time, but neither forecast nor truth give a valid time")
     found = climatology.at(moment)
     if len(found) != 1:
         raise UnmatchedTimes(

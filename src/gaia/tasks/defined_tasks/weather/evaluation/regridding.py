@@ -1,6 +1,6 @@
-"""`--grid`: a file's own grid, and the way from it to the evaluation's by conservative regridding.
+"""The option `--grid`: regrids files conservatively from their own grid to the one that is scored.
 
-Owns the choice of the target grid. The regridding itself is `scoring.regrid`.
+Owns the choice of the target grid. The regridding itself is in `scoring.regrid`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 from gaia.tasks.defined_tasks.weather.scoring.regrid import ConservativeRegridder
 
 _FINEST_DEGREES = 0.01
-"""Finer than any global archive; without a bound, a slip of the finger asks for terabytes of coordinates."""
+"""Finer than any global archive. Without a bound, a typing error could ask for terabytes of coordinates."""
 
 
 class OnGrid(Protocol):
-    """Fields of one file."""
+    """A file whose fields lie on one grid."""
 
     @property
     def name(self) -> str: ...
@@ -31,9 +31,10 @@ class OnGrid(Protocol):
 
 
 def global_grid(degrees: float) -> Grid:
-    """Both poles, south to north, 0 E eastward; 121 x 240 points for 1.5, as WeatherBench evaluates.
+    """The global grid of this spacing, with both poles, south to north and eastward from 0 E.
 
-    Raises BadRequest unless the poles are a whole number of steps apart, of at least `_FINEST_DEGREES`.
+    For 1.5 degrees it has 121 x 240 points, as in WeatherBench. Raises BadRequest unless the spacing divides 180
+    degrees and is at least `_FINEST_DEGREES`.
     """
     steps = 180.0 / degrees if _FINEST_DEGREES <= degrees <= 90.0 else 0.5
     if abs(steps - round(steps)) > 1e-9:
@@ -45,7 +46,7 @@ def global_grid(degrees: float) -> Grid:
 
 
 def regridder_to(target: Grid, series: OnGrid, what: str) -> tuple[Callable[[Field], Field], str]:
-    """What regrids the fields of a series, and its name. Raises BadRequest where the series is no whole globe."""
+    """A function that regrids the fields of a series, and its name. Raises BadRequest unless they cover the globe."""
     if series.grid.shape[0] < target.shape[0] or series.grid.shape[1] < target.shape[1]:
         raise BadRequest(
             f"{called(what, series.name)} has {series.grid.shape[0]} x {series.grid.shape[1]} points, fewer than the "

@@ -1,4 +1,4 @@
-"""A table of scores as JSON, CSV and Parquet files, and as lines of text for a terminal.
+"""Writes a table of scores as a JSON, CSV or Parquet file, or as lines of text for a terminal.
 
 Owns the columns and their order, which are the same in all forms. Never rounds what it writes to a file.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _HEAD = ("forecast", "truth", "climatology", "reference", "extremes", "mask", "grid")
 ROW_KEYS = ("variable", "level_hpa", "lead_h", "region", "unit", "cases")
 
-# What a terminal shows: (heading, how to get it, how to write it); errors have the variable's unit.
+# The columns in a terminal: (heading, how to get the value, its format). Errors have the variable's unit.
 _Shown = tuple[str, Callable[[ScoreRow], float | None], str]
 _SHOWN: tuple[_Shown, ...] = (
     ("RMSE", lambda r: r.metrics.rmse, ".4g"),
@@ -47,13 +47,13 @@ _SHOWN: tuple[_Shown, ...] = (
     ("false al.", lambda r: found.false_alarm_rate if (found := _extremes(r)) else None, ".2f"),
 )
 _SPARED_FIRST = ("centred", "MAE", "RMSE/ref", "skill/pers", "bias", "spread/skill", "skill/clim", "false al.", "ACC")
-"""What a narrow terminal goes without, in this order."""
+"""The columns that a narrow terminal leaves out, in this order."""
 _ANY_WIDTH = 10_000
 _PLAIN = tuple(name for name in FieldMetrics.__struct_fields__ if name not in {"activity", "extremes"})
 
 
 def records(table: ScoreTable) -> Iterator[dict[str, Any]]:
-    """Every row as plain values under the same keys in the same order; None where a metric cannot be had."""
+    """Every row as plain values, with the same keys in the same order. None: the metric is not available."""
     has_ensemble = any(row.ensemble for row in table.rows)
     for row in table.rows:
         values = {name: getattr(row, name) for name in ROW_KEYS} | {name: row.metric(name) for name in _PLAIN}
@@ -75,14 +75,14 @@ def _prefixed(prefix: str, values: msgspec.Struct | None, of: type[msgspec.Struc
 
 
 def to_json(table: ScoreTable) -> str:
-    """What was scored, the warnings, and the rows."""
+    """The names of the files, the warnings and the rows, as JSON."""
     head = {name: getattr(table, name) for name in _HEAD}
     whole = {**head, "warnings": table.warnings, "scores": list(records(table))}
     return msgspec.json.format(msgspec.json.encode(whole)).decode() + "\n"
 
 
 def to_csv(table: ScoreTable) -> str:
-    """A heading and one line a row; an empty cell where a metric cannot be had."""
+    """A heading and one line for each row. An empty cell: the metric is not available."""
     text = io.StringIO()
     rows = list(records(table))
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
@@ -110,7 +110,7 @@ def to_parquet(table: ScoreTable, path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Raises ConfigurationError where the machine does not take it."""
+    """Write a text file. Raises ConfigurationError if that fails."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -118,7 +118,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def print_table(table: ScoreTable, console: Console) -> None:
-    """A line for each variable and lead, only columns that hold something, and only as many as the console is wide."""
+    """Print a line for each variable and lead, with the columns that hold a value and fit the width of the console."""
     from rich.measure import Measurement
 
     shown = [column for column in _SHOWN if any(column[1](row) is not None for row in table.rows)]
@@ -129,9 +129,9 @@ def print_table(table: ScoreTable, console: Console) -> None:
         width = Measurement.get(console, console.options.update_width(_ANY_WIDTH), drawn).maximum
         if width <= console.width or count == len(spared):
             break
-    console.print(drawn, width=width, crop=False)  # what still is too wide is wrapped, not cut
+    console.print(drawn, width=width, crop=False)  # a table that is still too wide is wrapped, not cut
     if count:
-        console.print(f"Too narrow for {', '.join(spared[:count])}: widen the terminal, or see --csv and --json.")
+        console.print(f"The terminal is too narrow for {', '.join(spared[:count])}: widen it, or use --csv or --json.")
 
 
 def _drawn(table: ScoreTable, shown: Sequence[_Shown]) -> Table:
@@ -159,7 +159,7 @@ def _drawn(table: ScoreTable, shown: Sequence[_Shown]) -> Table:
 
 
 def _identity(row: ScoreRow, repeated: bool, several_regions: bool) -> list[str]:
-    """Field, unit and region; only in the first line of a group of leads."""
+    """The cells of field, unit and region; empty unless this is the first line of a group of leads."""
     cells = [str(row.field), row.unit, *([row.region] if several_regions else [])]
     return [""] * len(cells) if repeated else cells
 

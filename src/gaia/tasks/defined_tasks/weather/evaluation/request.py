@@ -1,4 +1,4 @@
-"""What somebody wants to have scored, and how texts such as `box:35,75,-12.5,42.5` or `6,12,24` say it. Pure."""
+"""The request for an evaluation, and the parsers of texts such as `box:35,75,-12.5,42.5` or `6,12,24`. Pure."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class Area(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """`tropics`, `tropics-land`, and of the globe just `land`."""
+        """Such as `tropics` or `tropics-land`. The land of the globe is just `land`."""
         if self.surface is Surface.ANY:
             return self.region.name
         return self.surface.value if self.region == GLOBE else f"{self.region.name}-{self.surface.value}"
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """One evaluation. Paths may carry a member, `?member=0`, and be patterns such as `fc_*.nc`."""
+    """One evaluation. A path may name a member (`?member=0`) and be a pattern such as `fc_*.nc`."""
 
     forecast: tuple[str, ...]
-    """One path or several, whose starts and leads are merged."""
+    """One or more paths, whose starts and leads are merged."""
     truth: str
     climatology: str | None = None
     reference: str | None = None
     extremes: str | None = None
-    """Thresholds of what is extreme, such as the climatological 95th percentile."""
+    """Thresholds above which a value is extreme, such as the climatological 95th percentile."""
     mask: str | None = None
     """A land-sea mask, `FILE` or `FILE:variable`."""
     leads: tuple[timedelta, ...] | None = None
@@ -49,13 +49,13 @@ class Request(Struct, frozen=True, kw_only=True):
     pick_points: bool = False
     """Whether the forecast's points may be taken out of a finer grid."""
     persistence: bool = False
-    """Whether to score against the truth at the forecast's start, too."""
+    """Whether to compute the skill against persistence (the truth at the forecast's start)."""
     init_time: datetime | None = None
-    """When the forecast started, if its file does not say."""
+    """When the forecast started, if its file does not say it."""
 
 
 def parse_leads(text: str | None) -> tuple[timedelta, ...] | None:
-    """Hours, separated by commas.
+    """Lead times from hours that are separated by commas.
 
     >>> parse_leads("6,24") == (timedelta(hours=6), timedelta(days=1))
     True
@@ -74,9 +74,9 @@ def parse_variables(text: str | None) -> tuple[str, ...] | None:
 
 
 def parse_areas(texts: Sequence[str], *, mask: bool) -> tuple[Area, ...]:
-    """The areas of these names; with a mask each is scored as a whole, on land and at sea, unless it says which.
+    """The areas of these names. With a mask, each is scored as a whole, on land and at sea, unless its name says which.
 
-    Raises BadRegion, and BadRequest where land or sea is named without a mask.
+    Raises BadRegion, and BadRequest if land or sea is named without a mask.
 
     >>> [area.name for area in parse_areas(["global", "nh-sea"], mask=True)]
     ['global', 'land', 'sea', 'extratropics-north-sea']
@@ -90,10 +90,10 @@ def parse_areas(texts: Sequence[str], *, mask: bool) -> tuple[Area, ...]:
 
 
 def parse_area(text: str) -> Area:
-    """A region of scoring by name, `nh` and `sh` for the extratropics, or `box:SOUTH,NORTH,WEST,EAST` in degrees.
+    """A region of scoring by name, `nh` or `sh` for the extratropics, or `box:SOUTH,NORTH,WEST,EAST` in degrees.
 
-    `land` and `sea` are those of the globe; `-land` and `-sea` behind another name are those in there. Raises
-    BadRegion, BadRequest.
+    `land` and `sea` mean the globe. `-land` or `-sea` after another name means the land or the sea in that region.
+    Raises BadRegion, BadRequest.
 
     >>> parse_area("box:35,75,-12.5,42.5").region.boxes[0].west
     -12.5
@@ -123,7 +123,7 @@ def _region(text: str) -> Region:
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """An ISO 8601 time; without an offset it is UTC.
+    """A time from ISO 8601. Without an offset it is UTC.
 
     >>> parse_time("2017-01-01T00").isoformat()
     '2017-01-01T00:00:00+00:00'
@@ -133,7 +133,7 @@ def parse_time(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise BadRequest(f"an initial time is such as 2017-01-01T00, got {text!r}") from None
+        raise BadRequest(f"an initial time must be ISO 8601, such as 2017-01-01T00, got {text!r}") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 

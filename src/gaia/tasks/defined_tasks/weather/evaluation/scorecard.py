@@ -1,6 +1,6 @@
-"""The scorecard: how much better or worse than the reference, field by field and lead by lead, as a picture.
+"""Draws the scorecard: how much better or worse than the reference a forecast is, for each field and lead.
 
-Owns the drawing. Computes nothing but the percentage that it shows; blue is better.
+Owns the drawing. Computes nothing but the percentage that it shows. Blue is better.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FAINT: Final = "#6b7785"
 _CELL_INCHES: Final = (0.62, 0.30)
 _DOTS_PER_INCH: Final = 140
 _FULL_COLOUR_PERCENT: Final = (5.0, 10.0, 20.0, 50.0, 100.0)
-"""The colour scale ends at the smallest of these that nine tenths of the cells keep within."""
+"""The colour scale ends at the smallest of these values that covers nine tenths of the cells."""
 _LONG_NAMES: Final = {
     "2t": "2 m temperature",
     "msl": "sea-level pressure",
@@ -43,9 +43,10 @@ _LONG_NAMES: Final = {
 
 
 def draw_scorecard(table: ScoreTable, path: Path) -> None:
-    """Write a PNG: rows are fields, columns leads, one panel a region; colours are 100 (RMSE / RMSE_x - 1) percent.
+    """Write a PNG with fields as rows, leads as columns and one panel for each region.
 
-    x is the reference or, without one, the climatology. Raises BadRequest if there is neither.
+    A colour stands for 100 (RMSE / RMSE_x - 1) percent, where x is the reference or, without one, the climatology.
+    Raises BadRequest if there is neither.
     """
     against, name = _baseline(table)
     regions = list(dict.fromkeys(row.region for row in table.rows))
@@ -87,18 +88,18 @@ def draw_scorecard(table: ScoreTable, path: Path) -> None:
 
 
 def _baseline(table: ScoreTable) -> tuple[str, str]:
-    """Which metric to compare with, and what it is called."""
+    """The metric to compare with, and its name in words."""
     if table.reference is not None:
         return "rmse_ref", "the reference"
     if table.climatology is not None:
         return "rmse_clim", "climatology"
-    raise BadRequest("a scorecard compares: give --reference, or at least --climatology")
+    raise BadRequest("a scorecard needs something to compare with: give --reference, or at least --climatology")
 
 
 def _percents(
     rows: Sequence[ScoreRow], fields: Sequence[FieldId], leads: Sequence[float | None], against: str
 ) -> NDArray[np.float64]:
-    """(n_fields, n_leads), NaN where there is nothing to compare."""
+    """The percentages, (n_fields, n_leads); NaN where there is nothing to compare with."""
     percent = np.full((len(fields), len(leads)), np.nan)
     for row in rows:
         baseline = getattr(row.metrics, against)
@@ -153,7 +154,7 @@ def _cell(value: float) -> str:
 
 
 def _label_fields(panel: Axes, fields: Sequence[FieldId]) -> None:
-    """Levels beside the rows; a variable's name once, beside its group."""
+    """Write the levels beside the rows, and the name of a variable once, beside its first level."""
     labels = []
     for name, group in groupby(fields, key=lambda f: f.variable):
         for place, field in enumerate(group):

@@ -1,4 +1,4 @@
-"""Which fields a request means: `z500,t850,2t`, whole variables, any name that files use. Pure."""
+"""Finds the fields that a request names: `z500,t850,2t`, whole variables, any name that files use. Pure."""
 
 from __future__ import annotations
 
@@ -16,18 +16,24 @@ def chosen_fields(
     forecast: tuple[str, Sequence[FieldId]],
     truth: tuple[str, Sequence[FieldId]],
 ) -> tuple[FieldId, ...]:
-    """The fields to score, in the forecast's order; each file given as (name, its fields).
+    """The fields to score, in the forecast's order.
 
-    wanted: names such as `z500`, `geopotential_500` or, for all levels, `z`; `wind850` means both components; None:
-    all that both files have. Raises MissingField, naming the file that lacks a wanted one, and BadRequest for a name
-    that is not known.
+    Args:
+        wanted: Names such as `z500`, `geopotential_500` or, for all levels, `z`. `wind850` means both components. None:
+            all fields that both files have.
+        forecast: The name of the forecast's file, and its fields.
+        truth: The same of the truth.
+
+    Raises:
+        MissingField: A file lacks a wanted field, or the files share none; the message names the file.
+        BadRequest: A name is not known.
     """
     if wanted is None:
         both = tuple(field for field in forecast[1] if field in truth[1])
         if not both:
             raise MissingField(
-                f"{forecast[0]} and {truth[0]} have no field in common: {_names(forecast[1])} there, "
-                f"{_names(truth[1])} here"
+                f"{forecast[0]} and {truth[0]} have no field in common: the first has {_names(forecast[1])}, "
+                f"the second {_names(truth[1])}"
             )
         return both
     wanted = [part for name in wanted for part in _components(name)]
@@ -54,7 +60,7 @@ def _components(name: str) -> tuple[str, ...]:
 
 
 def _pattern(name: str) -> tuple[str, int | None]:
-    """(variable, level) of a name; no level: every level.
+    """The (variable, level) that a name means. Level None: every level.
 
     >>> _pattern("2t"), _pattern("z500"), _pattern("geopotential_500"), _pattern("10u")
     (('2t', None), ('z', 500), ('z', 500), ('10u', None))

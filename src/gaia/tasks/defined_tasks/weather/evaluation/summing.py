@@ -1,7 +1,6 @@
-"""The loop over fields and cases: reads what belongs together, lets `scoring` sum it up in every area.
+"""The loop over fields and cases: reads the fields of a case, and has `scoring` sum them up in every area.
 
-Owns the order of reading: at any time there is one field of each file in memory, and one block of chunks. Holds no
-formula.
+Owns the order of reading. Memory holds one field of each file and one block of chunks at a time. Holds no formula.
 """
 
 from __future__ import annotations
@@ -35,17 +34,17 @@ Key = tuple[FieldId, float | None, str]
 
 @dataclass(frozen=True, kw_only=True)
 class FieldSums:
-    """What has been summed up: for each forecast instant alone, so that two variables can be paired."""
+    """The sums so far. They are kept for each forecast instant, so that two variables can be paired."""
 
     statistics: dict[Key, dict[Instant, FieldStatistics]] = data_field(default_factory=lambda: defaultdict(dict))
     ensembles: dict[Key, list[EnsembleSums]] = data_field(default_factory=lambda: defaultdict(list))
     gaps: dict[tuple[Key, Instant], bytes] = data_field(default_factory=dict)
-    """A digest of which points of the area are left out, where any are."""
+    """A digest of the points of the area that are left out, if any are."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Rival:
-    """A field besides forecast and truth, where it is from, and of which instant."""
+    """A field that the truth is also compared with, the file it is from, and its instant."""
 
     source: Source
     instant: Instant
@@ -68,9 +67,9 @@ class Summing:
     def run(
         self, fields: tuple[FieldId, ...], cases: tuple[Case, ...], on_progress: ProgressCallback | None
     ) -> FieldSums:
-        """A variable's levels lie together in most chunks, so the levels are the innermost loop.
+        """Sum up all fields of all cases. Levels are the innermost loop, because most files keep them in one chunk.
 
-        Raises NoFiniteTruth if nothing could be scored, NonFiniteForecast, UnusableValues, and what reading raises.
+        Raises NoFiniteTruth if nothing could be scored, NonFiniteForecast, UnusableValues, and the errors of reading.
         """
         total, done = len(fields) * len(cases), 0
         for _, group in groupby(fields, key=lambda f: f.variable):
@@ -142,7 +141,7 @@ class Summing:
                 rival.source.refuse_infinity(field, rival.instant, rival.values)
 
     def _rivals(self, field: FieldId, case: Case) -> Iterator[tuple[str, _Rival]]:
-        """What else there is of a field, under the names of `field_statistics`."""
+        """The other given versions of a field, under the argument names of `field_statistics`."""
         for name, what, instant in (
             ("climatology", CLIMATOLOGY, case.climatology),
             ("reference", REFERENCE, case.reference),
@@ -154,7 +153,7 @@ class Summing:
                 yield name, _Rival(source=source, instant=instant, values=source.read(field, instant))
 
     def _suspect(self, field: FieldId, truth: Field, forecast: Field, rivals: Mapping[str, _Rival]) -> None:
-        """Once for each file and variable: do its numbers look like another unit? Either of two may be the odd one."""
+        """Warn, once for each file and variable, if its numbers look like another unit. Either file may be wrong."""
         given = [(self._forecast, forecast)]
         given += [(rival.source, rival.values) for rival in rivals.values() if rival.source is not self._truth]
         for source, values in given:
@@ -168,7 +167,7 @@ class Summing:
 
 
 def _gaps(weights: NDArray[np.float64], fields: Sequence[Field]) -> bytes:
-    """A digest of the points that weigh something and are missing in any of the fields; empty if there are none."""
+    """A digest of the points with weight that are missing in any of the fields; empty if there are none."""
     missing = ~np.logical_and.reduce([np.isfinite(field) for field in fields])
     missing &= weights.reshape(missing.shape[0], -1) > 0.0
     return hashlib.sha256(np.packbits(missing).data).digest() if missing.any() else b""

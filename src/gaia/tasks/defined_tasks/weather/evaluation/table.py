@@ -1,4 +1,4 @@
-"""What comes out of an evaluation: one row for each field, lead and region. Plain data, no arrays."""
+"""The result of an evaluation: one row for each field, lead and region. Plain data, no arrays."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ from gaia.tasks.defined_tasks.weather.scoring.field_summary import FieldMetrics
 from gaia.tasks.defined_tasks.weather.scoring.wind import WindMetrics
 
 WINDS: Mapping[str, tuple[str, str]] = MappingProxyType({"10wind": ("10u", "10v"), "wind": ("u", "v")})
-"""The vectors that get rows of their own, and their components."""
+"""The wind vectors that get rows of their own, and their components."""
 
 
 class ScoreRow(Struct, frozen=True, kw_only=True):
     """One variable, or the wind vector, at one level and lead in one region, merged over all starts."""
 
     variable: str
-    """Of the table of variables, or of `WINDS`."""
+    """A name of the variable table or of `WINDS`."""
     level_hpa: int | None
     lead_h: float | None
     """None: the forecast does not say its lead."""
     region: str
     unit: str
-    """Of bias, MAE and RMSE."""
+    """The unit of bias, MAE and RMSE."""
     cases: int
     """How many starts are merged."""
     metrics: FieldMetrics | WindMetrics
-    """Of the mean of the members, where the forecast has several."""
+    """If the forecast has several members, these are the metrics of their mean."""
     ensemble: EnsembleMetrics | None = None
-    """Of all its members; None: the forecast has none, or one was chosen."""
+    """The metrics of all members together. None: the forecast has no members, or one was chosen."""
 
     @property
     def field(self) -> FieldId:
         return FieldId(self.variable, self.level_hpa)
 
     def metric(self, name: str) -> float | None:
-        """One of the metrics that are plain numbers; None where it cannot be had, or has no meaning for a vector."""
+        """One of the metrics that are plain numbers. None: not available, or without meaning for a vector."""
         value: float | None = getattr(self.metrics, name, None)
         return value
 
 
 class ScoreTable(Struct, frozen=True, kw_only=True):
-    """Everything that `gaia score` tells."""
+    """Everything that `gaia score` reports."""
 
     forecast: str
     truth: str
     climatology: str | None
     reference: str | None
     extremes: str | None = None
-    """Where the thresholds are from."""
+    """The file of the thresholds."""
     mask: str | None = None
-    """What says what is land and what sea."""
+    """The file of the land-sea mask."""
     grid: str
-    """The points that were scored, and how they came about if a file's own were not."""
+    """The points that were scored, and the regridding if there was one."""
     rows: tuple[ScoreRow, ...]
     warnings: tuple[str, ...]

@@ -1,6 +1,6 @@
-"""From sums to the rows of the table: starts merged, and the wind as a vector beside its components.
+"""Makes the rows of the table from sums. It merges the starts, and adds a row for the wind vector.
 
-Owns the order of rows, and which sums belong together. Holds no formula.
+Owns the order of rows, and the choice of the sums that belong together. Holds no formula.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gaia.tasks.defined_tasks.weather.variables import VARIABLES
 
 
 def rows_of(sums: FieldSums, warnings: Warnings) -> Iterator[ScoreRow]:
-    """By field, then area, then lead; a wind vector after its second component."""
+    """The rows by field, then area, then lead. The rows of a wind vector follow those of its second component."""
     fields = list(dict.fromkeys(key[0] for key in sums.statistics))
     areas = {area: place for place, area in enumerate(dict.fromkeys(key[2] for key in sums.statistics))}
     keys = sorted(sums.statistics, key=lambda k: (areas[k[2]], k[1] or 0.0))
@@ -53,13 +53,13 @@ def _row(sums: FieldSums, key: Key) -> ScoreRow:
 
 
 def _wind_row(sums: FieldSums, wind: str, u_key: Key, v_key: Key, warnings: Warnings) -> ScoreRow | None:
-    """Of the instants at which both components are there at the same points; None where there are none."""
+    """The row over the instants at which both components have the same points; None if there is no such instant."""
     u, v = sums.statistics[u_key], sums.statistics[v_key]
     field, lead_h, area = u_key
     both = [instant for instant in u if instant in v and _same_points(sums, u_key, v_key, instant)]
     if len(both) < max(len(u), len(v)):
         warnings.add(
-            f"{u_key[0]} and {v_key[0]} are not there at the same points at all times: {wind} has fewer cases",
+            f"{u_key[0]} and {v_key[0]} do not have the same points at all times: {wind} has fewer cases",
             wind,
             "points",
         )

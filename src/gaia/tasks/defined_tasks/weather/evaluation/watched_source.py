@@ -1,6 +1,6 @@
-"""One file of an evaluation, read on the grid that is scored, and watched for what looks wrong.
+"""Reads one file of an evaluation on the grid that is scored, and warns of values that look wrong.
 
-Owns the checks that belong to a single file. Must never change a value, but by the regridding that was asked for.
+Owns the checks that belong to a single file. Must never change a value, except by the regridding that was asked for.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 
 
 class Warnings:
-    """What a reader of the scores should know; each said once."""
+    """What a reader of the scores should know. Each warning is given once."""
 
     def __init__(self) -> None:
         self._said: dict[tuple[str, ...], str] = {}
 
     def add(self, text: str, *about: str) -> None:
-        """Of warnings about the same only the first is kept."""
+        """Keep a warning, unless there is already one `about` the same."""
         self._said.setdefault(about or (text,), text)
 
     def all(self) -> tuple[str, ...]:
@@ -56,27 +56,27 @@ class Source:
 
     @property
     def has_ensemble(self) -> bool:
-        """Whether `read_members` has several to give."""
+        """Whether there are several members and none was chosen."""
         return self.member is None and len(self.series.members) > 1
 
     def has(self, field: FieldId) -> bool:
         return field in self.series.fields()
 
     def read(self, field: FieldId, instant: Instant) -> Field:
-        """(nlat, nlon) of the chosen member, or the only one."""
+        """The field of the chosen member, or of the only one: float32 (nlat, nlon)."""
         return self._read(field, instant, self.member)
 
     def read_members(self, field: FieldId, instant: Instant) -> NDArray[np.float32]:
-        """(member, nlat, nlon) of all members."""
+        """The fields of all members: float32 (member, nlat, nlon)."""
         return np.stack([self._read(field, instant, member) for member in self.series.members])
 
     def refuse_infinity(self, field: FieldId, instant: Instant, values: Field) -> None:
-        """Infinity is no way to say that a value is missing; raises UnusableValues."""
+        """Raise UnusableValues if a value is infinite. A missing value must be NaN."""
         count = int(np.isinf(values).sum())
         if count:
             raise UnusableValues(
                 f"{self.name}: {field} {instant} is infinite at {count} of {values.size} points; expected are numbers, "
-                "and NaN where a value is missing"
+                "or NaN where a value is missing"
             )
 
     def _read(self, field: FieldId, instant: Instant, member: int | None) -> Field:

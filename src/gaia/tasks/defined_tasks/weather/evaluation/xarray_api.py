@@ -1,13 +1,18 @@
-"""The scoring functions for people with xarray: DataArray or Dataset in, the same out. Thin over the kernel.
+"""The scoring functions for xarray: DataArray or Dataset in, the same out.
 
-Owns the way in and out of xarray; every number comes from `scoring`. `gaia.tasks.defined_tasks.weather.scoring`
+Owns the conversion from and to xarray; every number comes from `scoring`. `gaia.tasks.defined_tasks.weather.scoring`
 offers these functions under its own name, and imports them on first use.
 
-Horizontal axes are found by name (`latitude`/`lat`, `longitude`/`lon`), in any order and place. Forecasts have an
-initial time (`init_time`, or `time` beside a lead axis) and a lead axis (`prediction_timedelta`, `lead_time`,
-`step`), or neither; the truth is taken at their valid time, the climatology by `month`, `dayofyear` and `hour`. All
-other axes, such as `level` and `member`, are matched by value and stay in the result. Values are scored in float32.
-Latitudes and longitudes may run in any direction; other points raise GridMismatch.
+Axes are found by name:
+
+* Horizontal axes are `latitude`/`lat` and `longitude`/`lon`, in any order and place. They may run in either direction.
+  Other points than the forecast's raise GridMismatch.
+* A forecast has an initial time (`init_time`, or `time` beside a lead axis) and a lead axis (`prediction_timedelta`,
+  `lead_time`, `step`), or neither. Its fields are compared with the truth at their valid time.
+* A climatology is looked up by `month`, `dayofyear` and `hour`, as far as it has these axes.
+* All other axes, such as `level` and `member`, are matched by value and stay in the result.
+
+Values are converted to float32, the differences are taken in float64. Every mean is weighted by exact cell area.
 """
 
 from __future__ import annotations
@@ -60,12 +65,34 @@ def score(
     region: str = "global",
     over: Sequence[str] = (),
 ) -> xr.Dataset:
-    """All metrics of `metrics.metrics_of`, as variables over the forecast's axes but latitude and longitude.
+    """All metrics of a forecast: bias, MAE, MSE, RMSE, ACC, skill, pattern correlation and coverage.
 
-    over: axes to average over, such as `time`; roots and ratios are taken after the mean. region: a name of
-    `regions.REGIONS`, or `box:SOUTH,NORTH,WEST,EAST`; with a mask, the share of land at each point, also `land`,
-    `sea`, `tropics-land` and so on. NaN where a metric cannot be had. Where an instant has no truth
-    the metrics are NaN; UnmatchedTimes if none has. Errors have the forecast's unit.
+    `metrics.metrics_of` has the formulas.
+
+    Args:
+        forecast: Floating-point array with latitude and longitude, in any unit.
+        truth: The weather, in the same unit. A point that is NaN or infinite here, in the climatology or in the
+            reference, is left out; `coverage` is the share of the area that remains.
+        climatology: Gives `acc`, `rmse_clim` and `skill_clim`.
+        reference: Another forecast of the same starts and leads. Gives `rmse_ref` and `skill_ref`.
+        mask: The share of land at each point, 0 to 1. Needed for regions on land or at sea.
+        region: A name of `regions.REGIONS`, or `box:SOUTH,NORTH,WEST,EAST` in degrees. With a mask also `land`, `sea`,
+            `tropics-land` and so on.
+        over: Axes of the forecast to average over, such as `time`. Roots and quotients are taken after the mean.
+
+    Returns:
+        A Dataset of float64 variables over the forecast's axes without latitude, longitude and `over`. Errors have the
+        forecast's unit. NaN: the metric does not exist, or the instant has no truth.
+
+    Raises:
+        NonFiniteForecast: The forecast is NaN or infinite at a point that counts (miner's fault).
+        NoFiniteTruth: A field has no point that counts (source's fault).
+        UnmatchedTimes: No instant of the forecast has a truth (source's fault).
+        UnclearAxis: An axis is missing or not understood (source's fault).
+        UnusableValues: An array does not hold floating-point numbers (source's fault).
+        GridMismatch: The points differ (validator's fault).
+        BadRequest: An argument is of another type, or `over` names an unknown axis (operator's fault).
+        BadRegion: The region is unknown, or the grid has no point in it (operator's fault).
 
     >>> import numpy as np, xarray as xr
     >>> axes = {"lead_time": [24, 48], "latitude": [60.0, 0.0, -60.0], "longitude": [0.0, 90.0, 180.0, 270.0]}
@@ -97,7 +124,24 @@ def score(
 
 
 def rmse(forecast: Data, truth: Data, *, region: str = "global", over: Sequence[str] = ()) -> Data:
-    """Root-mean-square error, sqrt <(f - t)2>, in the variable's unit; < > the mean by exact cell area.
+    """Root-mean-square error: sqrt <(f - t)^2>, where < > is the area-weighted mean.
+
+    Args:
+        forecast: DataArray, or Dataset whose shared variables are scored one by one.
+        truth: The same type, in the same unit. A point that is NaN or infinite here is left out.
+        region: `global`, another name of `regions.REGIONS`, or `box:SOUTH,NORTH,WEST,EAST` in degrees.
+        over: Axes to average over, such as `time`. The root is taken after the mean.
+
+    Returns:
+        Over the forecast's axes without latitude, longitude and `over`, in the variable's unit. NaN where an instant
+        has no truth.
+
+    Raises:
+        GaiaError: As `score`. A NaN in the forecast raises NonFiniteForecast; a field of truth that is NaN everywhere
+            raises NoFiniteTruth.
+
+    References:
+        Wilks, Statistical Methods in the Atmospheric Sciences, 4th ed., chapter 9; WMO-No. 485.
 
     >>> import xarray as xr
     >>> point = {"lat": [50.0], "lon": [10.0]}
@@ -109,29 +153,50 @@ def rmse(forecast: Data, truth: Data, *, region: str = "global", over: Sequence[
 
 
 def mse(forecast: Data, truth: Data, *, region: str = "global", over: Sequence[str] = ()) -> Data:
-    """Mean squared error, <(f - t)2>, in the variable's unit squared."""
+    """Mean squared error: <(f - t)^2>, in the variable's unit squared. Arguments and errors are those of `rmse`."""
     return _one("mse", forecast, truth, region=region, over=over)
 
 
 def mae(forecast: Data, truth: Data, *, region: str = "global", over: Sequence[str] = ()) -> Data:
-    """Mean absolute error, <abs(f - t)>, in the variable's unit."""
+    """Mean absolute error: <abs(f - t)>, in the variable's unit. Arguments and errors are those of `rmse`."""
     return _one("mae", forecast, truth, region=region, over=over)
 
 
 def bias(forecast: Data, truth: Data, *, region: str = "global", over: Sequence[str] = ()) -> Data:
-    """Mean error, <f - t>, in the variable's unit; positive: the forecast is too high."""
+    """Mean error: <f - t>, in the variable's unit. Positive: the forecast is too high.
+
+    Arguments and errors are those of `rmse`.
+    """
     return _one("bias", forecast, truth, region=region, over=over)
 
 
 def pattern_correlation(forecast: Data, truth: Data, *, region: str = "global", over: Sequence[str] = ()) -> Data:
-    """Centred spatial correlation of forecast and truth, -1 to 1; NaN where either is flat."""
+    """Centred spatial correlation of forecast and truth (Pearson), -1 to 1. NaN where either field is constant.
+
+    Arguments and errors are those of `rmse`; `metrics.pattern_correlation` has the formula.
+    """
     return _one("pattern_correlation", forecast, truth, region=region, over=over)
 
 
 def acc(forecast: Data, truth: Data, climatology: Data, *, region: str = "global", over: Sequence[str] = ()) -> Data:
-    """Anomaly correlation, uncentred: <a b> / sqrt(<a2> <b2>), a = f - c, b = t - c; -1 to 1.
+    """Anomaly correlation, uncentred: <a b> / sqrt(<a^2> <b^2>), with a = f - c and b = t - c.
 
-    Source: WeatherBench 2, Rasp et al. 2024, doi:10.1029/2023MS004019.
+    Args:
+        forecast: DataArray, or Dataset whose shared variables are scored one by one.
+        truth: The same type, in the same unit. A point that is NaN or infinite here or in the climatology is left out.
+        climatology: The same type, with axes `month`, `dayofyear` and `hour` or some of them, or with none of them.
+        region: `global`, another name of `regions.REGIONS`, or `box:SOUTH,NORTH,WEST,EAST` in degrees.
+        over: Axes to average over. The quotient is taken after the mean.
+
+    Returns:
+        -1 to 1, over the forecast's axes without latitude, longitude and `over`. 0 where the forecast equals the
+        climatology; NaN where the truth does, and where an instant has no truth.
+
+    Raises:
+        GaiaError: As `score`.
+
+    References:
+        WeatherBench 2: Rasp et al. 2024, doi:10.1029/2023MS004019.
 
     >>> import xarray as xr
     >>> point = {"lat": [50.0], "lon": [10.0]}
@@ -152,7 +217,25 @@ def skill_score(
     region: str = "global",
     over: Sequence[str] = (),
 ) -> Data:
-    """1 - MSE / MSE_x: 1 is perfect, 0 as good as x, which is either the climatology or a reference forecast.
+    """Skill against x, which is either the climatology or a reference forecast: 1 - MSE / MSE_x.
+
+    Args:
+        forecast: DataArray, or Dataset whose shared variables are scored one by one.
+        truth: The same type, in the same unit. A point that is NaN or infinite here or in x is left out.
+        climatology: Give this or `reference`, not both.
+        reference: Another forecast of the same starts and leads.
+        region: `global`, another name of `regions.REGIONS`, or `box:SOUTH,NORTH,WEST,EAST` in degrees.
+        over: Axes to average over. The quotient is taken after the mean.
+
+    Returns:
+        1 is perfect, 0 is as good as x, negative is worse. NaN where x has no error, and where an instant has no truth
+        or no reference.
+
+    Raises:
+        GaiaError: As `score`. BadRequest for both or neither of climatology and reference.
+
+    References:
+        Murphy 1988, doi:10.1175/1520-0493(1988)116<2417:SSBOTM>2.0.CO;2.
 
     >>> import xarray as xr
     >>> point = {"lat": [50.0], "lon": [10.0]}
@@ -161,7 +244,7 @@ def skill_score(
     0.75
     """
     if (climatology is None) == (reference is None):
-        raise BadRequest("skill is against something: give either climatology or reference")
+        raise BadRequest("skill needs one thing to compare with: give either climatology or reference")
     if climatology is not None:
         return _one("skill_clim", forecast, truth, climatology=climatology, region=region, over=over)
     return _one("skill_ref", forecast, truth, reference=reference, region=region, over=over)
@@ -178,11 +261,24 @@ def score_table(
     variables: Sequence[str] | None = None,
     region: str = "global",
 ) -> xr.Dataset:
-    """What `gaia score` makes of files, of datasets: all its columns over `field` (`z500`, `wind850` ...), `lead_time`.
+    """The table that `gaia score` makes from files, made from datasets. All initial times are merged.
 
-    Known are the variables of `weather.variables` under any of their names; units are checked by attribute, and the
-    attribute `warnings` says what looks wrong. Initial times are merged. extremes: thresholds, with the axes of a
-    climatology. mask, region: as for `score`.
+    Args:
+        forecast: Variables of `weather.variables`, under any of their names. The attribute `units` is checked.
+        truth: The weather, with the same variables. A point that is NaN here or in a baseline is left out.
+        climatology: Gives ACC and skill against climatology.
+        reference: Another forecast of the same starts and leads. Gives skill against it.
+        extremes: Thresholds, with the axes of a climatology. Gives the scores of events above them.
+        mask: The share of land at each point, 0 to 1. Needed for regions on land or at sea.
+        variables: Such as `["z500", "wind850"]`. None: all that forecast and truth share.
+        region: As for `score`.
+
+    Returns:
+        All columns of `gaia score` over `field` (`z500`, `wind850` ...) and `lead_time` (hours); the coordinate `unit`
+        has the units. NaN: not available. The attribute `warnings` lists what looks wrong.
+
+    Raises:
+        GaiaError: As `score`. Also UnitMismatch, and MissingField for a variable that a dataset lacks.
 
     >>> import numpy as np, xarray as xr
     >>> axes = {"time": np.array(["2020-01-01"], "M8[ns]"), "lead_time": [24], "lat": [0.0], "lon": [0.0]}
@@ -208,7 +304,7 @@ def score_table(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Input:
-    """One array, with what its axes mean."""
+    """One array, and the meaning of its axes."""
 
     array: xr.DataArray
     grid: Grid
@@ -239,14 +335,14 @@ class _Input:
         )
 
     def field(self, at: Mapping[str, int]) -> Field:
-        """(nlat, nlon), float32; `at` names every outer dimension."""
+        """One field, float32 (nlat, nlon). `at` gives the index along every outer dimension."""
         picked = self.array.isel({dim: at[dim] for dim in self.outer})
         order = [dim for dim in (self.rows, self.columns) if dim is not None]
         return np.ascontiguousarray(picked.transpose(*order).values, dtype=np.float32).reshape(self.grid.shape)
 
 
 def _require(kind: type | tuple[type, ...], needed: Mapping[str, object], optional: Mapping[str, object]) -> None:
-    """Raise BadRequest for what is of another kind, or is needed and not there."""
+    """Raise BadRequest if a value has another type, or is needed and absent."""
     for what, value in {**{k: v for k, v in optional.items() if v is not None}, **needed}.items():
         if not isinstance(value, kind):
             kinds = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
@@ -254,7 +350,7 @@ def _require(kind: type | tuple[type, ...], needed: Mapping[str, object], option
 
 
 def _one(metric: str, forecast: Data, truth: Data, **options: Any) -> Data:
-    """One metric, of an array or of each variable that all datasets have."""
+    """One metric of an array, or of each variable that all datasets have."""
     _require((xr.DataArray, xr.Dataset), {FORECAST: forecast}, {})
     baselines: dict[str, Any] = {k: options[k] for k in (CLIMATOLOGY, REFERENCE) if options.get(k) is not None}
     _require(type(forecast), {TRUTH: truth}, baselines)
@@ -293,7 +389,7 @@ def _weights(grid: Grid, region: str, mask: xr.DataArray | None) -> NDArray[np.f
 def _parts(
     inputs: Mapping[str, _Input], weights: NDArray[np.float64], kept: Sequence[str]
 ) -> dict[tuple[int, ...], list[Moments]]:
-    """The moments of every field, by their place along the axes that are kept."""
+    """The moments of every field, by their index along the axes that are kept."""
     forecast = inputs[FORECAST]
     points = {what: points_of(i.grid, forecast.grid, _NAMES[what]) for what, i in inputs.items()}
     parts: dict[tuple[int, ...], list[Moments]] = {}
@@ -327,7 +423,7 @@ def _parts(
 def _field(
     source: _Input, instant: Instant, *, forecast: _Input, at: Mapping[str, int], points: Points, what: str
 ) -> Field:
-    """The field of `source` that belongs to the forecast's field `at`: same instant, equal values elsewhere."""
+    """The field of `source` for the forecast's field `at`: of the same instant, and equal along all other axes."""
     if what == FORECAST:
         return source.field(at)
     here = dict(instant.at)
@@ -341,7 +437,7 @@ def _same_value(source: _Input, forecast: _Input, dim: str, at: Mapping[str, int
     if source.array.sizes[dim] == 1 and dim not in forecast.array.dims:
         return 0
     if dim not in forecast.array.dims:
-        raise BadRequest(f"{_NAMES[what]} has an axis {dim!r} of {source.array.sizes[dim]} that the forecast has not")
+        raise BadRequest(f"{_NAMES[what]} has an axis {dim!r} of {source.array.sizes[dim]}; the forecast has none")
     wanted = forecast.array[dim].values[at[dim]]
     found = np.flatnonzero(source.array[dim].values == wanted)
     if found.size != 1:

@@ -51,11 +51,11 @@ class TruncatedGrib(SourceFault):
 
 
 class BadRequest(ConfigurationError):
-    """An option of the evaluation contradicts itself or the files."""
+    """An option of the evaluation contradicts another option or the files."""
 
 
 class UnclearAxis(SourceFault):
-    """An axis of a file is not understood, or one that is needed is not there."""
+    """An axis of a file is not understood, or a needed axis is missing."""
 
 
 class UnmatchedTimes(SourceFault):
@@ -63,8 +63,8 @@ class UnmatchedTimes(SourceFault):
 
 
 class UnitMismatch(SourceFault):
-    """Two files say of the same variable that they hold different units."""
+    """Two files give different units for the same variable."""
 
 
 class UnusableValues(SourceFault):
-    """An array holds something that is not a field of floating-point numbers, or infinities."""
+    """An array does not hold floating-point numbers, or holds infinities."""

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, whatever it is called."""
+"""Tells the format of a file from its first bytes, not from its name."""
 
 from __future__ import annotations
 

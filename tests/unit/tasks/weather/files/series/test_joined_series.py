@@ -64,5 +64,5 @@ def test_a_pattern_is_all_files_that_match(tmp_path: Path) -> None:
     write(truth((12,)).expand_dims(number=[0, 7]), tmp_path / "ens_1.nc")
     series, member = open_series([f"{tmp_path / 'ens_*.nc'}?member=7"], TRUTH)
     assert (len(series.instants()), member) == (2, 7)
-    with pytest.raises(BadSource, match="must all be of one member"):
+    with pytest.raises(BadSource, match="must all ask for the same member"):
         open_series([f"{tmp_path / 'ens_0.nc'}?member=7", str(tmp_path / "ens_1.nc")], FORECAST)

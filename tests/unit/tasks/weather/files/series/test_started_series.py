@@ -44,7 +44,7 @@ def test_a_start_gives_bare_leads_their_valid_times() -> None:
 
 
 def test_a_file_that_says_when_it_started_is_not_overruled() -> None:
-    with pytest.raises(BadRequest, match=r"fc says itself when it started: 2020-01-01 00:00:00\+00:00"):
+    with pytest.raises(BadRequest, match=r"fc says that it started at 2020-01-01 00:00:00\+00:00"):
         StartedSeries(_of(forecast((0,))), _START + timedelta(hours=1))
 
 

@@ -127,7 +127,7 @@ def test_packed_integers_are_numbers_and_bare_ones_are_not(tmp_path: Path) -> No
     packed["2t"].encoding = {"dtype": "int16", "scale_factor": 0.01, "add_offset": 280.0, "_FillValue": -32768}
     series = XarraySeries.open(write(packed, tmp_path / "packed.nc"))
     np.testing.assert_allclose(series.read(FieldId("2t"), series.instants()[0]), weather(0, "2t"), atol=0.006)
-    with pytest.raises(UnusableValues, match="'2t' holds int16, not floating-point numbers, nor is it packed"):
+    with pytest.raises(UnusableValues, match="'2t' holds int16, not floating-point numbers, and is not packed"):
         XarraySeries(truth()[["2t"]].astype("i2"), "bare")
 
 

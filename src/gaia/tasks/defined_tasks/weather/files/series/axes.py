@@ -1,4 +1,4 @@
-"""How files call their axes, and what the values of those axes mean.
+"""The names that files give to their axes, and the meaning of the axes' values.
 
 Owns names and units of axes, nothing else. Must never guess: an axis whose values are not understood is refused by
 name. Pure: arrays and attributes in, plain values out.
@@ -69,7 +69,7 @@ _SECONDS = {
 
 
 def axis_of(name: str, attributes: Mapping[str, Any]) -> Axis | None:
-    """What the axis `name` counts: by its name, else by its CF standard_name. None: not known.
+    """What the axis `name` counts, by its name or else by its CF standard_name. None: not known.
 
     >>> axis_of("prediction_timedelta", {})
     <Axis.LEAD: 'lead time'>
@@ -80,7 +80,7 @@ def axis_of(name: str, attributes: Mapping[str, Any]) -> Axis | None:
 
 
 def leads(values: NDArray[Any], unit: str | None, where: str) -> tuple[timedelta, ...]:
-    """Lead times, from timedeltas or from numbers in `unit`; numbers without a unit are hours.
+    """Lead times, from timedeltas or from numbers in `unit`. Numbers without a unit are hours.
 
     >>> leads(np.array([6, 240]), "hours", "fc.nc") == (timedelta(hours=6), timedelta(days=10))
     True
@@ -91,8 +91,8 @@ def leads(values: NDArray[Any], unit: str | None, where: str) -> tuple[timedelta
     scale = _SECONDS.get((unit or "hours").strip().lower())
     if flat.dtype.kind not in "fiu" or scale is None:
         raise UnclearAxis(
-            f"{where}: lead times of type {flat.dtype} in unit {unit!r} are not understood; timedeltas, or numbers "
-            "with units such as hours or days, are"
+            f"{where}: lead times of type {flat.dtype} in unit {unit!r} are not understood; expected are timedeltas, "
+            "or numbers with units such as hours or days"
         )
     return _spans(flat.astype(np.float64) * scale, where)
 
@@ -115,8 +115,8 @@ def times(values: NDArray[Any], attributes: Mapping[str, Any], where: str) -> tu
     unit = attributes.get("units")
     if flat.dtype.kind not in "fiu" or not unit:
         raise UnclearAxis(
-            f"{where}: times of type {flat.dtype} with units {unit!r} are not understood; datetimes, or numbers "
-            "with units such as 'hours since 1959-01-01', are"
+            f"{where}: times of type {flat.dtype} with units {unit!r} are not understood; expected are datetimes, or "
+            "numbers with units such as 'hours since 1959-01-01'"
         )
     if not np.isfinite(flat).all() or (flat.dtype == np.int64 and (flat == np.iinfo(np.int64).min).any()):
         raise UnclearAxis(f"{where}: a time is missing (NaT)")
@@ -135,7 +135,7 @@ def times(values: NDArray[Any], attributes: Mapping[str, Any], where: str) -> tu
 
 
 def levels(values: NDArray[Any], unit: str | None, name: str, where: str) -> tuple[int | None, ...]:
-    """Pressures in hPa; None for those that are no whole number of hPa, which nobody asks for."""
+    """Pressures in hPa. None for a level that is no whole number of hPa: no request can name it."""
     flat = np.atleast_1d(values)
     if flat.dtype.kind not in "fiu" or not np.isfinite(flat).all():
         raise UnclearAxis(f"{where}: levels of type {flat.dtype} are not understood; finite pressures are expected")
@@ -148,7 +148,7 @@ def levels(values: NDArray[Any], unit: str | None, name: str, where: str) -> tup
 
 
 def whole_numbers(values: NDArray[Any], where: str, within: range | None = None) -> tuple[int, ...]:
-    """Months, days of the year, hours or member numbers, the first three as a calendar counts them.
+    """Months, days of the year, hours or member numbers, as whole numbers. `within` gives the allowed range.
 
     >>> whole_numbers(np.array([0, 6, 12, 18]), "clim.nc, axis 'hour'", range(24))
     (0, 6, 12, 18)

@@ -1,4 +1,4 @@
-"""The axes of an xarray dataset: which dimension counts what, its grid, and every instant that it holds.
+"""The axes of an xarray dataset: the meaning of each dimension, the grid, and every instant that the dataset holds.
 
 Owns the reading of coordinates. Never reads a field.
 """
@@ -27,7 +27,7 @@ _WITHIN = {Axis.MONTH: range(1, 13), Axis.DAY: range(1, 367), Axis.HOUR: range(2
 TEMPORAL = (Axis.LEAD, Axis.INIT, Axis.VALID, Axis.TIME, Axis.MONTH, Axis.DAY, Axis.HOUR)
 
 _Said = tuple[Axis, Any, tuple[str, int] | None]
-"""What an axis says, and where along which dimension."""
+"""An axis, one of its values, and the (dimension, index) of that value; None for a scalar."""
 
 
 def find_axes(dataset: xr.Dataset) -> dict[str, Axis]:
@@ -38,7 +38,7 @@ def find_axes(dataset: xr.Dataset) -> dict[str, Axis]:
 
 
 def find_grid(dataset: xr.Dataset, axes: Mapping[str, Axis], name: str) -> Grid:
-    """Raises UnclearAxis where latitude or longitude is missing, doubled, empty, or no row of degrees."""
+    """The dataset's grid. Raises UnclearAxis if latitude or longitude is missing, doubled, empty or malformed."""
     coordinates = []
     for axis in HORIZONTAL:
         found = [key for key, known in axes.items() if known is axis and key in dataset.variables]
@@ -57,7 +57,7 @@ def find_grid(dataset: xr.Dataset, axes: Mapping[str, Axis], name: str) -> Grid:
 def find_instants(
     dataset: xr.Dataset, axes: Mapping[str, Axis], dimensions: Sequence[str], name: str
 ) -> tuple[Instant, ...]:
-    """Every combination along those of `dimensions` that are of time, plus what scalars and attributes say."""
+    """Every instant: all combinations along the time axes among `dimensions`, with what scalars and attributes add."""
     said: list[list[_Said]] = []
     for key, axis in axes.items():
         if axis not in TEMPORAL:
@@ -100,7 +100,7 @@ def _shape_words(values: NDArray[Any]) -> str:
 
 
 def _may_be_axis(dataset: xr.Dataset, name: Hashable) -> bool:
-    """A field may carry a standard_name that axes have, too (air_pressure)."""
+    """Whether a name may be an axis. A field may have the same standard_name as an axis (air_pressure)."""
     return name in dataset.sizes or name in dataset.coords or dataset.variables[name].ndim == 0
 
 
@@ -125,12 +125,12 @@ def _attribute_time(text: str, name: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UnclearAxis(f"{name}: its attribute init_time {text!r} is no ISO 8601 time") from None
+        raise UnclearAxis(f"{name}: its attribute init_time {text!r} is not an ISO 8601 time") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _instant(said: Mapping[Axis, Any], at: tuple[tuple[str, int], ...]) -> Instant:
-    """What the axes say together. Plain `time` is the start of a forecast that has leads, else the valid time."""
+    """The instant that the axes name. Plain `time` is the start of a forecast with leads, else the valid time."""
     lead: timedelta | None = said.get(Axis.LEAD)
     init: datetime | None = said.get(Axis.INIT)
     valid: datetime | None = said.get(Axis.VALID)

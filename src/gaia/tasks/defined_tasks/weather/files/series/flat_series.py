@@ -1,4 +1,4 @@
-"""Gaia's own stores as series: a single flat store, or a part of an archive (one flat store an instant)."""
+"""Gaia's own stores as a series: a single flat store, or a part of an archive (one flat store for each instant)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TIME_NAME = "%Y%m%dT%HZ"
 
 
 class FlatSeries:
-    """Flat stores by instant. Raises UnusableStore, StoreDamaged."""
+    """Flat stores, one for each instant. Raises UnusableStore, StoreDamaged."""
 
     def __init__(self, name: str, stores: Mapping[Instant, Path]) -> None:
         self.name = name
@@ -35,22 +35,22 @@ class FlatSeries:
         self.remarks: tuple[str, ...] = ()
 
     def fields(self) -> tuple[FieldId, ...]:
-        """What every instant has."""
+        """The fields that every instant has."""
         return self._fields
 
     def instants(self) -> tuple[Instant, ...]:
         return tuple(self._stores)
 
     def unit(self, field: FieldId) -> str | None:
-        """Flat stores are written in the table's units."""
+        """The table's unit, in which flat stores are written."""
         return VARIABLES[field.variable].unit
 
     def read(self, field: FieldId, instant: Instant, member: int | None = None) -> Field:
-        """(nlat, nlon), mapped read-only."""
+        """The field, float32 (nlat, nlon), mapped read-only."""
         return FlatStore(self._stores[instant]).read(field)
 
     def forget(self) -> None:
-        """Nothing is kept: fields are mapped."""
+        """Does nothing: fields are mapped, not kept."""
 
 
 def single_store(path: Path) -> FlatSeries:
@@ -59,7 +59,7 @@ def single_store(path: Path) -> FlatSeries:
 
 
 def archive_part(path: Path, role: SourceRole) -> FlatSeries:
-    """The truths, reference forecasts or climatology of an archive, by the names of its folders."""
+    """The truth, the reference forecasts or the climatology of an archive, found by the names of its folders."""
     folder = path / ("truth" if role is SourceRole.ANALYSIS else str(role))
     stores = {_instant(store, role): store for store in _stores(folder, role)}
     if not stores:

@@ -1,6 +1,6 @@
-"""A GRIB file as a series: its headers are read once, its fields one by one, wherever in the file they lie.
+"""A GRIB file as a series. Its headers are read once, its fields one by one, from wherever in the file they lie.
 
-Owns the list of what the file holds. The traps of the format itself are those of `sources.grib`.
+Owns the list of what the file holds. `sources.grib` knows the format.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gaia.tasks.defined_tasks.weather.variables import VARIABLES
 
 
 class _Place(NamedTuple):
-    """Where a field begins: the byte to look from, and how many fields of that message come before it."""
+    """The place of a field: the byte where its message begins, and how many fields of the message come before it."""
 
     from_byte: int
     fields_before: int
@@ -74,7 +74,7 @@ class GribSeries:
         return tuple(dict.fromkeys(key.instant for key in self._places))
 
     def unit(self, field: FieldId) -> str | None:
-        """GRIB fixes the unit of every quantity, and `sources.grib` turns heights into geopotential."""
+        """The table's unit. GRIB fixes the unit of every quantity; `sources.grib` turns heights into geopotential."""
         return VARIABLES[field.variable].unit
 
     def read(self, field: FieldId, instant: Instant, member: int | None = None) -> Field:
@@ -94,7 +94,7 @@ class GribSeries:
                 eccodes.codes_grib_multi_support_reset_file(file)
 
     def forget(self) -> None:
-        """Nothing is kept."""
+        """Does nothing: no field is kept."""
 
     def _decode(self, file: object, place: _Place) -> Field:
         for _ in range(place.fields_before):

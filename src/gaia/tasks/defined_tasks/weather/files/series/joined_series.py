@@ -1,6 +1,6 @@
-"""Several files as one series: starts, leads or variables that somebody keeps apart.
+"""Several files as one series, for starts, leads or variables that are kept in separate files.
 
-Owns the finding of the file that has a field. Must never choose between two that have the same one.
+Owns the search for the file that has a field. Must never choose between two files that have the same field.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gaia.tasks.defined_tasks.weather.variables import VARIABLES
 
 
 class JoinedSeries:
-    """At least two series on one grid. Raises UnusableStore, GridMismatch, MissingMember, naming both files."""
+    """At least two series on one grid. Raises UnusableStore, GridMismatch or MissingMember, which name both files."""
 
     def __init__(self, parts: Sequence[Series]) -> None:
         self._parts = [(part, frozenset(part.fields()), _by_time(part)) for part in parts]
@@ -44,14 +44,14 @@ class JoinedSeries:
         self._fields = tuple(sorted(held, key=lambda f: (order.index(f.variable), f.level_hpa or 0)))
 
     def fields(self) -> tuple[FieldId, ...]:
-        """What any file has."""
+        """The fields that at least one file has."""
         return self._fields
 
     def instants(self) -> tuple[Instant, ...]:
         return self._instants
 
     def unit(self, field: FieldId) -> str | None:
-        """Of the first file that has the field; each is converted by what it says itself."""
+        """The unit of the field in the first file that has it. Each file is converted by its own unit."""
         return next((part.unit(field) for part, fields, _ in self._parts if field in fields), None)
 
     def read(self, field: FieldId, instant: Instant, member: int | None = None) -> Field:
@@ -80,5 +80,5 @@ class JoinedSeries:
 
 
 def _by_time(part: Series) -> dict[Instant, Instant]:
-    """The instants of a file by what they say, without where in that file they are."""
+    """The instants of a file, keyed by the same instant without its place in the file."""
     return {replace(instant, at=()): instant for instant in part.instants()}

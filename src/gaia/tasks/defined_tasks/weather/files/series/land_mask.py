@@ -1,6 +1,6 @@
-"""A land-sea mask from a file: which share of each point is land.
+"""Reads a land-sea mask from a file: the share of land at each point.
 
-Owns the finding of the mask in the file. Must never make land of what is missing: a mask has a value everywhere.
+Owns the search for the mask in the file. A mask must have a value at every point; a missing value is refused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 
 _NAMES = ("lsm", "land_sea_mask", "land_binary_mask", "land_area_fraction", "land", "landmask")
 _ROUNDING = 1e-3
-"""Packed masks miss 0 and 1 by so much at most."""
+"""Packed masks miss 0 and 1 by at most this."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,7 +47,7 @@ def read_land_mask(text: str) -> LandMask:
 
 
 def mask_of(dataset: xr.Dataset, names: Sequence[str], file: str, *, folder: Path | None = None) -> LandMask:
-    """The mask that a dataset holds under one of these names. folder: where it lies as Zarr."""
+    """The mask that a dataset holds under one of these names. `folder` is the Zarr folder, if it is one."""
     name = next((name for name in names if name in dataset.data_vars), None)
     if name is None:
         raise _missing(file, names, [str(other) for other in dataset.data_vars])

@@ -1,6 +1,6 @@
-"""From the text that names a file to a series: flat store, archive, GRIB, Zarr or NetCDF, with or without a member.
+"""Opens the file that a text names as a series: flat store, archive, GRIB, Zarr or NetCDF, with or without a member.
 
-Owns the choice of the reader. Reads nothing but what tells the formats apart.
+Owns the choice of the reader. Reads only what tells the formats apart.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CLIMATOLOGY = "climatology"
 REFERENCE = "reference"
 EXTREMES = "extremes"
 
-# What a part of our own archives is when it is named as ...
+# Which part of one of our own archives is read when the archive is given as ...
 _ARCHIVE_ROLES: Mapping[str, SourceRole] = {
     FORECAST: SourceRole.REFERENCE,  # an archive's only forecast
     TRUTH: SourceRole.TRUTH,
@@ -35,14 +35,21 @@ _PREFIX = re.compile(r"(archive|grib|netcdf|zarr):(?=.)")
 
 
 def open_series(texts: Sequence[str], what: str) -> tuple[Series, int | None]:
-    """The series that `path`, `grib:path?member=0`, `month_*.nc` and the like name together, and the member asked for.
+    """The series that all texts name together, and the ensemble member that they ask for.
 
-    what: one of FORECAST, TRUTH, CLIMATOLOGY, REFERENCE, EXTREMES. Raises StoreMissing, BadSource, MissingMember, and
-    what reading the headers of the format raises.
+    Args:
+        texts: Such as `path`, `grib:path?member=0` or `month_*.nc`.
+        what: One of FORECAST, TRUTH, CLIMATOLOGY, REFERENCE, EXTREMES.
+
+    Raises:
+        StoreMissing: A path does not exist.
+        BadSource: The texts ask for different members.
+        MissingMember: The file has no such member, or has several and none was chosen.
+        GaiaError: The headers of a file cannot be read.
     """
     split = [_split_member(text if Path(text).exists() else _PREFIX.sub("", text)) for text in texts]
     if len({member for _, member in split}) != 1:
-        raise BadSource(f"the {what}s must all be of one member: {', '.join(texts)}")
+        raise BadSource(f"the {what}s must all ask for the same member: {', '.join(texts)}")
     paths = [path for body, _ in split for path in _paths(body, what)]
     member = split[0][1]
     series = _open(paths[0], what) if len(paths) == 1 else JoinedSeries([_open(path, what) for path in paths])
@@ -51,7 +58,7 @@ def open_series(texts: Sequence[str], what: str) -> tuple[Series, int | None]:
 
 
 def _paths(text: str, what: str) -> list[Path]:
-    """The path itself, or all that match a pattern, by name."""
+    """The path itself, or all paths that match a pattern, sorted by name."""
     path = Path(text).expanduser()
     if text and path.exists():
         return [path]

@@ -1,7 +1,8 @@
-"""Whether two files lie on the same points, and how to read one in the order of the other.
+"""Checks whether two files lie on the same points, and how to read one in the order of the other.
 
-Allowed because no value changes: latitudes in the other direction, longitudes named -180..180 or 0..360. On request
-also the points of a coarser grid out of a finer one. Anything else raises; nothing is interpolated.
+Two differences are allowed, because no value changes: latitudes in the other direction, and longitudes counted
+-180..180 or 0..360. On request the points of a coarser grid are taken from a finer one. Anything else raises an error;
+nothing is interpolated.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from gaia.tasks.defined_tasks.weather.scoring.grid import Grid, GridMismatch
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 
 _SAME_POINT_DEGREES = 1e-4
-"""As far as the scoring grid lets coordinates be off; no grid in use has cells this small."""
+"""The tolerance of the scoring grid. No grid in use has cells this small."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Points:
-    """Which rows and columns of a file make the wanted grid; `change` says it in words, None: as they are."""
+    """Which rows and columns of a file make the wanted grid. `change` says it in words; None: all, in their order."""
 
     rows: NDArray[np.intp]
     columns: NDArray[np.intp]
@@ -32,9 +33,9 @@ class Points:
 
 
 def points_of(there: Grid, wanted: Grid, what: str, *, pick: bool = False) -> Points:
-    """Where in `there` the points of `wanted` are. Raises GridMismatch naming `what` and both grids.
+    """Where in `there` the points of `wanted` are. With `pick`, `there` may have more points than `wanted`.
 
-    pick: whether `there` may have more points than are wanted.
+    Raises GridMismatch, which names `what` and both grids.
     """
     rows = _indices(there.latitude, wanted.latitude)
     columns = _indices(there.longitude % 360.0, wanted.longitude % 360.0, period=360.0)

@@ -1,6 +1,6 @@
-"""A file as a series of horizontal fields: which variables, at which instants, read one at a time.
+"""A file as a series of horizontal fields, which are read one at a time by variable and instant.
 
-Owns the interface that everything of an evaluation is read through. Must never interpolate, fill or align.
+Owns the interface through which an evaluation reads every file. Must never interpolate, fill or align.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 
 
 class Instant(Struct, frozen=True, kw_only=True):
-    """Which of a file's many fields of one variable: everything that the file says of its time. None: not said."""
+    """Everything that a file says of the time of a field. It tells the fields of a variable apart. None: not said."""
 
     init_time: datetime | None = None
     lead: timedelta | None = None
@@ -26,7 +26,7 @@ class Instant(Struct, frozen=True, kw_only=True):
     day_of_year: int | None = None
     hour: int | None = None
     at: tuple[tuple[str, int], ...] = ()
-    """Where in the file that is; only the series itself reads this."""
+    """Where in the file the field is. Only the series itself reads this."""
 
     def __str__(self) -> str:
         named = [f"started {_utc(self.init_time)}"] if self.init_time else []
@@ -40,7 +40,7 @@ class Instant(Struct, frozen=True, kw_only=True):
 
 
 class Series(Protocol):
-    """Fields of one file."""
+    """The fields of one file."""
 
     @property
     def name(self) -> str:
@@ -52,7 +52,7 @@ class Series(Protocol):
 
     @property
     def members(self) -> tuple[int, ...]:
-        """Ensemble members; empty where the file has none."""
+        """The numbers of the ensemble members; empty if the file has none."""
         ...
 
     @property
@@ -61,26 +61,34 @@ class Series(Protocol):
         ...
 
     def fields(self) -> tuple[FieldId, ...]:
-        """Variables of the table, levels ascending."""
+        """The fields, by the variable table's order, levels ascending."""
         ...
 
     def instants(self) -> tuple[Instant, ...]: ...
 
     def unit(self, field: FieldId) -> str | None:
-        """What the file itself says the unit is; values are converted from it to the table's."""
+        """The unit that the file gives. Values are converted from it to the table's unit."""
         ...
 
     def read(self, field: FieldId, instant: Instant, member: int | None = None) -> Field:
-        """(nlat, nlon) in the table's unit, NaN where missing; raises MissingField, UnusableStore."""
+        """One field.
+
+        Returns:
+            float32 `(latitude, longitude)` in the variable table's unit, NaN where missing.
+
+        Raises:
+            MissingField: The file has no such field (source's fault).
+            UnusableStore: The field cannot be read (source's fault).
+        """
         ...
 
     def forget(self) -> None:
-        """Give back the memory that is kept for the next read."""
+        """Free the memory that is kept for the next read."""
         ...
 
 
 def called(what: str, name: str) -> str:
-    """A file by its part in the evaluation and its name; what has no name but its part is not called so twice.
+    """A file's part in the evaluation and its name, for messages. A file without a name of its own has just its part.
 
     >>> called("truth", "an.nc"), called("truth", "the truth")
     ('the truth an.nc', 'the truth')

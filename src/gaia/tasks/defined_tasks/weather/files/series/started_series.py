@@ -1,6 +1,6 @@
-"""A forecast whose file does not say when it started, and that is told so by the request.
+"""A forecast whose file does not say when it started. The request gives its start.
 
-Owns the way back from what an instant is now to what the file knows it as. Must never overrule a file that does say.
+Owns the map from an instant with a start to the instant that the file knows. Must never overrule a start in the file.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 
 
 class StartedSeries:
-    """The same fields with start and lead. Raises BadRequest for a file that says itself when it started."""
+    """A series with start and lead added. Raises BadRequest if the file itself says another start."""
 
     def __init__(self, series: Series, init_time: datetime) -> None:
         other = next((i.init_time for i in series.instants() if i.init_time not in (None, init_time)), None)
         if other is not None:
-            raise BadRequest(f"{series.name} says itself when it started: {other}; leave out the initial time")
+            raise BadRequest(f"{series.name} says that it started at {other}; leave out the initial time")
         self._series = series
         self._known_as: Mapping[Instant, Instant] = {_started(i, init_time): i for i in series.instants()}
         self.name = series.name

@@ -1,7 +1,7 @@
-"""Whether two files hold a variable in the same unit: by what they say, and by what their numbers look like.
+"""Checks whether two files hold a variable in the same unit, by their attributes and by the size of their numbers.
 
-Owns both checks. What files say and differ in raises; what only looks wrong is a warning in words. Must never
-convert: that a file's own unit is the table's up to a factor is settled where it is read.
+Attributes that differ raise an error. Numbers that only look wrong give a warning in words. Must never convert: the
+reader of a file converts its unit to the table's.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 from gaia.tasks.defined_tasks.weather.variables import STANDARD_GRAVITY, VARIABLES
 
 _SAMPLE = 20_000
-"""Points that a look at the magnitudes takes."""
+"""The number of points at which magnitudes are compared."""
 _BETTER = 25.0
-"""How many times smaller the mean squared error must become for another unit to be suspected."""
+"""Another unit is suspected if it makes the mean squared error this many times smaller."""
 
 
 class _Reading(NamedTuple):
@@ -51,7 +51,7 @@ _READINGS: Mapping[str, tuple[_Reading, ...]] = {
 
 
 def require_same_unit(field: FieldId, here: tuple[str, str | None], there: tuple[str, str | None]) -> None:
-    """Raise UnitMismatch if both files, (name, unit), say their unit, and the units differ by a factor."""
+    """Raise UnitMismatch if two files, given as (name, unit), both name their unit and these differ by a factor."""
     known = VARIABLES[field.variable]
     if not (here[1] or "").strip() or not (there[1] or "").strip():
         return
@@ -64,15 +64,16 @@ def require_same_unit(field: FieldId, here: tuple[str, str | None], there: tuple
 
 
 def height_remark(file: str, name: str) -> str:
-    """What a reader should know of heights that were read as geopotential."""
+    """The remark for a file whose heights were read as geopotential."""
     return f"{file} holds geopotential height, {name!r}: multiplied by {STANDARD_GRAVITY:g} to be geopotential"
 
 
 def suspicion(field: FieldId, values: Field, expected: Field) -> str | None:
-    """What `values` look like if they would fit `expected` far better in another unit; None: nothing.
+    """The unit that `values` seem to have, if they would fit `expected` far better in it. None: no suspicion.
 
-    Compares mean squared errors over at most 20,000 points, both fields (nlat, nlon) in the table's unit. Of a
-    geopotential and a height the one is suspected that is further from the standard atmosphere.
+    Both fields are (nlat, nlon) and should be in the table's unit. Mean squared errors are compared over at most 20,000
+    points. If one field may be a geopotential and the other a height, the one that is further from the standard
+    atmosphere is suspected.
     """
     step = max(1, values.size // _SAMPLE)
     mine, theirs = (array.reshape(-1)[::step].astype(np.float64) for array in (values, expected))
@@ -90,10 +91,10 @@ def suspicion(field: FieldId, values: Field, expected: Field) -> str | None:
 
 
 def _is_usual(field: FieldId, mean: float, factor: float) -> bool:
-    """Whether a geopotential is nearer to that of the standard atmosphere as it is than multiplied by `factor`.
+    """Whether a geopotential is nearer to the standard atmosphere's as it is than when multiplied by `factor`.
 
-    Height below 11 km as in ICAO Doc 7488, h = 44,331 m (1 - (p / 1013.25 hPa)^0.19026); above it is too low by a
-    tenth, where factors of 9.8 are to be told apart.
+    The height below 11 km is that of ICAO Doc 7488: h = 44,331 m (1 - (p / 1013.25 hPa)^0.19026). Above 11 km this is
+    too low by a tenth, which is enough to tell factors of 9.8 apart.
     """
     if field.level_hpa is None or not 0 < field.level_hpa < 1000 or mean <= 0.0:
         return False
@@ -102,7 +103,7 @@ def _is_usual(field: FieldId, mean: float, factor: float) -> bool:
 
 
 def implausibility(field: FieldId, values: Field) -> str | None:
-    """What is wrong with numbers that lie outside what is possible on Earth, or are all the same; None: nothing."""
+    """Says that numbers are impossible on Earth, or all the same, for a warning. None: nothing looks wrong."""
     known = VARIABLES[field.variable]
     low, high = float(values.min()), float(values.max())
     if not np.isfinite((low, high)).all():
@@ -111,7 +112,7 @@ def implausibility(field: FieldId, values: Field) -> str | None:
             return None
         low, high = float(finite.min()), float(finite.max())
     if low == high and values.size > 1:
-        return f"is {low:g} everywhere, as where a chunk was never written"
+        return f"is {low:g} everywhere, as if a chunk was never written"
     if known.plausible[0] <= low and high <= known.plausible[1]:
         return None
     wrong = (

@@ -1,7 +1,7 @@
-"""An xarray dataset as a series: Zarr 2 or 3 and NetCDF from disk, or a dataset that the caller holds.
+"""An xarray dataset as a series: Zarr 2 or 3 or NetCDF from disk, or a dataset that the caller holds.
 
-Owns the finding of fields and instants by the names in use in the field. Never loads more than one block of a
-variable, and never runs anything from a store: `refuse_unsafe_zarr` looks at it first.
+Owns the search for fields and instants by the names that files commonly use. Never loads more than one block of a
+variable. Never runs anything from a store: `refuse_unsafe_zarr` checks it first.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _NOT_NETCDF = -51
 
 
 class _Place(Struct, frozen=True, kw_only=True):
-    """Where a field lies: in which array, at which index of its level axis, and how to convert it."""
+    """The place of a field (its array, and its index along the level axis), and the factor that converts its unit."""
 
     array: str
     level: tuple[tuple[str, int], ...]
@@ -50,7 +50,7 @@ class XarraySeries:
     """A dataset. Raises UnclearAxis, UnusableStore and UnusableValues, naming file and axis."""
 
     def __init__(self, dataset: xr.Dataset, name: str, *, folder: Path | None = None) -> None:
-        """folder: where the dataset lies as Zarr, so that plain arrays can be read without zarr-python."""
+        """`folder` is the Zarr folder of the dataset, if it is one. Its plain arrays are read without zarr-python."""
         self.name = name
         self._dataset = dataset
         self._folder = folder
@@ -92,7 +92,7 @@ class XarraySeries:
         return self._instants
 
     def unit(self, field: FieldId) -> str | None:
-        """The array's attribute; heights, which are known by their name, have become geopotential."""
+        """The array's `units`. For heights, which are known by their name, it is the unit of geopotential."""
         place = self._place(field)
         return VARIABLES["z"].unit if place.array in HEIGHT_NAMES else place.unit
 
@@ -116,7 +116,7 @@ class XarraySeries:
         self._reader.forget()
 
     def _plain(self, name: str) -> ZarrBlocks | None:
-        """The thin reader, where xarray would change none of the numbers: no scale, no missing value but NaN."""
+        """The fast reader, if xarray would not change the numbers: no scale, and NaN as the only missing value."""
         encoding = self._dataset.variables[name].encoding
         fill = encoding.get("_FillValue", np.nan)
         if self._folder is None or encoding.get("dtype") != np.float32 or not np.isnan(fill):
@@ -130,11 +130,11 @@ class XarraySeries:
         return ZarrChunks(self._folder / name) if self._folder is not None else None
 
     def _oriented(self, array: xr.Variable, values: np.ndarray[Any, Any]) -> Field:
-        """Rows of latitude, whatever the order in the file; a missing horizontal axis has one point."""
+        """The field with rows of latitude, whatever its order in the file. A missing horizontal axis has one point."""
         left = [self._axes[str(d)] for d in array.dims if self._flat(d)]
         if left == [Axis.LONGITUDE, Axis.LATITUDE]:
             values = values.T
-        with np.errstate(over="ignore"):  # a number too large becomes infinite, which is told as such
+        with np.errstate(over="ignore"):  # a number too large becomes infinite, which is reported later
             return np.ascontiguousarray(values, dtype=np.float32).reshape(self.grid.shape)
 
     def _flat(self, dimension: Hashable) -> bool:
@@ -169,7 +169,7 @@ class XarraySeries:
 
     def _check_array(self, name: str, array: xr.Variable) -> None:
         if array.dtype.kind != "f":
-            lost = ", nor is it packed with a scale_factor" if array.dtype.kind in "iu" else ""
+            lost = ", and is not packed with a scale_factor" if array.dtype.kind in "iu" else ""
             raise UnusableValues(f"{self.name}: {name!r} holds {array.dtype}, not floating-point numbers{lost}")
         for dimension, size in array.sizes.items():
             if str(dimension) not in self._axes and size != 1:
@@ -183,7 +183,7 @@ class XarraySeries:
     def _levels_of(
         self, known: Variable, array: xr.Variable
     ) -> Iterator[tuple[int | None, tuple[tuple[str, int], ...]]]:
-        """(level in hPa, where) of each; a variable on an unsaid level is one field without a level."""
+        """The (level in hPa, place) of each level. Without a level coordinate it is one field without a level."""
         dimension = next((str(d) for d in array.dims if self._axes.get(str(d)) is Axis.LEVEL), None)
         if not known.on_levels:
             if dimension is not None and array.sizes[dimension] != 1:
@@ -226,7 +226,7 @@ class XarraySeries:
 
 
 def _known_variable(name: str) -> tuple[Variable | None, int | None]:
-    """The variable of the table that a file calls `name`, and the level if the name holds one (`z500`)."""
+    """The variable of the table that a file calls `name`, and the level if the name contains it (`z500`)."""
     if name in HEIGHT_NAMES:
         return VARIABLES["z"], None
     try:
@@ -248,11 +248,11 @@ def open_dataset(path: Path) -> xr.Dataset:
         else:
             refuse_cut_netcdf(path)
         with warnings.catch_warnings():
-            # ERA-Interim files carry a NaN fill value on integers, which means that nothing is missing
+            # ERA-Interim files have a NaN fill value on integers, which means that nothing is missing
             warnings.simplefilter("ignore", xr.SerializationWarning)
-            # a forecast's folder holds its manifest, too
+            # a forecast's folder also holds its manifest
             warnings.filterwarnings("ignore", "Object at .* is not recognized as a component of a Zarr hierarchy")
-            # Times are read here, by their units; consolidated metadata repeat what lies beside the arrays.
+            # `axes` reads the times by their units. Consolidated metadata only repeat what lies beside the arrays.
             return xr.open_dataset(path, engine=engine, chunks=None, decode_times=False, cache=False, **options)
     except GaiaError:
         raise
@@ -265,7 +265,7 @@ def _unreadable(path: Path, error: Exception) -> str:
     if path.is_dir():
         return f"{path} cannot be read as Zarr: {_one_line(error)}"
     if isinstance(error, OSError) and error.errno == _NOT_NETCDF:
-        return f"{path} is neither NetCDF nor GRIB: its first bytes are those of no format that is read here"
+        return f"{path} is neither NetCDF nor GRIB: its first bytes are not those of a format that Gaia reads"
     return f"{path} cannot be read as NetCDF, is it damaged or cut short? {_one_line(error)}"
 
 

@@ -1,8 +1,8 @@
-"""Reads one field out of an array whose chunks hold many, decoding each chunk once.
+"""Reads single fields from an array whose chunks hold many fields, and decodes each chunk only once.
 
-Owns a single block of one array, as many whole chunks as fit its bound. WeatherBench stores keep all levels or all
-leads of an instant in one chunk: read field by field without this, each chunk would be decoded once a field. Arrays
-of plain Zarr chunks are read by `ZarrBlocks`; whatever that does not take or finds amiss is xarray's to read.
+WeatherBench stores keep all levels or all leads of an instant in one chunk. Without this module each chunk would be
+decoded again for every field in it. Owns a single block of one array: as many whole chunks as fit its bound.
+`ZarrBlocks` reads arrays of plain Zarr chunks; xarray reads everything else.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ from gaia.tasks.defined_tasks.weather.files.zarr.zarr_blocks import ZarrBlocks
 from gaia.tasks.defined_tasks.weather.files.zarr.zarr_chunks import ZarrChunks
 
 BLOCK_LIMIT_BYTES = 256 << 20
-"""13 levels of 0.25 degrees in float32 are 54 MB; a chunk beyond the limit is decoded once for each field."""
+"""13 levels of 0.25 degrees in float32 take 54 MB. A chunk larger than the limit is decoded again for each field."""
 
 
 class BlockReader:
-    """Reads fields of one dataset; keeps the last block.
+    """Reads fields of one dataset, and keeps the last block.
 
-    plain: the thin reader of an array by name, if it is one that needs no decoding beyond its chunks. stored: its
-    chunks, if it lies on disk as Zarr: xarray would read one that was never written as the fill value.
+    Args:
+        plain: Gives the fast reader of an array by name, or None if its values need decoding beyond that of the chunks.
+        stored: Gives the chunks of an array by name if it lies on disk as Zarr. They show whether a chunk was never
+            written, which xarray would read as the fill value.
+        limit_bytes: The largest block that is kept.
     """
 
     def __init__(
@@ -42,17 +45,16 @@ class BlockReader:
         self.forget()
 
     def forget(self) -> None:
-        """Give the memory of the last block back."""
+        """Free the memory of the last block."""
         self._name: str | None = None
         self._blocks: ZarrBlocks | None = None
         self._ranges: dict[str, range] = {}
         self._block: NDArray[Any] | None = None
 
     def read(self, name: str, array: xr.Variable, at: Mapping[str, int]) -> NDArray[Any]:
-        """The field of the array `name` at the indices `at`, which name every dimension but the horizontal ones.
+        """The field of the array `name` at the indices `at`, one for every dimension but the horizontal ones.
 
-        Raises StoreDamaged, UnusableStore for a chunk that is missing, and what xarray raises of the file, for what
-        neither reader can read.
+        Raises StoreDamaged or UnusableStore for a missing chunk, and xarray's errors if neither reader can read it.
         """
         if name != self._name:
             self.forget()
@@ -74,7 +76,7 @@ class BlockReader:
             return self._blocks.read(box)
         except StoreDamaged as damage:
             try:
-                return self._through_xarray(array, wanted, box)  # a linked chunk is as good as any
+                return self._through_xarray(array, wanted, box)  # a chunk behind a link is allowed here
             except (ValueError, OSError, RuntimeError, KeyError):
                 raise damage from None
 
@@ -84,7 +86,7 @@ class BlockReader:
         return array.isel({name: slice(run.start, run.stop) for name, run in wanted.items()}).values
 
     def _surrounding(self, array: xr.Variable, at: Mapping[str, int]) -> dict[str, range]:
-        """The whole chunk around a field, or the field alone where that is too much."""
+        """The whole chunk around a field, or the field alone if the chunk is too large."""
         single = {name: range(index, index + 1) for name, index in at.items()}
         chunks = array.encoding.get("preferred_chunks") or {}
         whole = {
