@@ -324,7 +324,7 @@ def test_a_pipe_for_a_file_is_not_waited_for(tmp_path: Path, fc: Path, an: Path,
     os.mkfifo(tmp_path / "pipe")
     words: list[Path | str] = [fc, an, "--climatology", fc, "--mask", fc]
     words[(0, 1, 3, 5)[position]] = tmp_path / "pipe"
-    assert_refused(tuple(words), r"pipe is no file; a pipe cannot be read twice", 2)
+    assert_refused(tuple(words), r"pipe is not a regular file; pipes and devices are not read", 2)
 
 
 @pytest.mark.parametrize("kept", [0.99, 0.5, 0.02])
@@ -401,7 +401,7 @@ OTHER_TROUBLE: dict[str, tuple[Spoil, str, int]] = {
     "folder that is no store": (lambda folder, *_: (folder, folder), r"is neither a flat store nor Zarr", 2),
     "empty file": (_file(b""), r"fc is empty: it has no bytes", 2),
     "text": (_file(b"lead,rmse\n24,3.4\n"), r"fc is neither NetCDF nor GRIB", 2),
-    "a pipe": (lambda folder, *_: ("/dev/null", folder), r"/dev/null is no file; a pipe cannot be read twice", 2),
+    "a pipe": (lambda folder, *_: ("/dev/null", folder), r"/dev/null is not a regular file; pipes and devices", 2),
     "objects": (_object_array, r"fc/2m_temperature/.zarray: arrays of type '\|O' are refused", 2),
     "chunks of nothing": (_chunks_of_nothing, r"fc/2m_temperature has chunks of shape \(0, 0, 0, 0\)", 2),
     "a scale that is no number": (_scaled_by_a_word, r"fc: 2t started .* cannot be read; is the file whole\?", 2),

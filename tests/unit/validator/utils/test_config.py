@@ -100,7 +100,7 @@ def test_the_environment_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch,
         ({"DATABASE_URL": "postgresql://a:postgres@c/d"}, "DATABASE_URL: its password is one that everybody tries"),
         ({"DATABASE_URL": f"postgresql://a@c/d?password={SECRET}"}, "DATABASE_URL: its password stands after the ?"),
         ({"GAIA_TRUTH": "archive:/nowhere/at/all"}, "GAIA_TRUTH: /nowhere/at/all does not exist"),
-        ({"GAIA_REFERENCE": "hdf:/dev/null"}, "GAIA_REFERENCE: 'hdf:/dev/null': no source format 'hdf'"),
+        ({"GAIA_REFERENCE": "hdf:/dev/null"}, "GAIA_REFERENCE: 'hdf:/dev/null': unknown source format 'hdf'"),
         ({"GAIA_CLIMATOLOGY": ""}, "GAIA_CLIMATOLOGY: a source needs a path"),
     ],
 )

@@ -83,7 +83,7 @@ def test_what_is_no_regular_file_is_refused_without_waiting(folder: Path) -> Non
     with chdir(folder), socket.socket(socket.AF_UNIX) as server:
         server.bind("socket")
         for name in ("pipe", "socket", "c", "c/0/1/2"):
-            with pytest.raises(UnsafePath, match=r"no regular file|not a regular file"):
+            with pytest.raises(UnsafePath, match="is not a regular file"):
                 read(folder, name)
 
 

@@ -147,7 +147,7 @@ def test_promise_of_an_impossible_size_is_refused_without_looking(tmp_path: Path
     forecast = small_forecast(tmp_path / "forecast")
     promise = ChunkDigest(size_bytes=size_bytes, blake3="0" * 64)
     frozen = forecast.frozen_with({**forecast.manifest.chunks, "2t/c/0/0/0": promise})
-    with pytest.raises(ChunkSizeWrong, match=f"promised with {size_bytes} bytes"):
+    with pytest.raises(ChunkSizeWrong, match=f"has {size_bytes} bytes by the manifest"):
         frozen.reader().at_lead(12).read(T2)
 
 

@@ -64,7 +64,7 @@ def test_folder_with_the_archive_header_is_an_archive(tmp_path: Path) -> None:
         ("{folder}/absent.grib", StoreMissing, "does not exist"),
         ("grib:", BadSource, "needs a path"),
         ("", BadSource, "needs a path"),
-        ("zip:{folder}", BadSource, "no source format 'zip'; use archive:, grib:, netcdf:"),
+        ("zip:{folder}", BadSource, "unknown source format 'zip'; use archive:, grib:, netcdf:"),
         ("archive:{folder}", BadSource, "has no archive.json"),
         ("{folder}", BadSource, "has no archive.json"),
         ("grib:{folder}", BadSource, "is not a file"),

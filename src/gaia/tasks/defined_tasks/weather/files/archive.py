@@ -1,4 +1,4 @@
-"""An archive: a folder of flat stores, one for each instant. This file fixes where in it a store lies. No numpy.
+"""The layout of an archive: a folder of flat stores, one for each instant. No numpy.
 
 <archive>/archive.json
 <archive>/truth/<valid, 20170101T00Z>/             one flat store for each valid time
@@ -21,10 +21,10 @@ ARCHIVE_HEADER = "archive.json"
 class SourceRole(StrEnum):
     """What data are used for."""
 
-    TRUTH = "truth"  # what the weather did: ERA5
-    ANALYSIS = "analysis"  # the same for the day-1 score, sooner: the GFS analysis; read from the truth source
+    TRUTH = "truth"  # the actual weather: ERA5
+    ANALYSIS = "analysis"  # the actual weather for day 1, sooner: the GFS analysis; read from the truth source
     REFERENCE = "reference"  # the operational forecast of the same init_time
-    CLIMATOLOGY = "climatology"  # what is usual at that time of the year
+    CLIMATOLOGY = "climatology"  # the usual weather of that time of the year
 
 
 def time_name(instant: datetime) -> str:
@@ -44,7 +44,7 @@ def archive_store(
     init_time: datetime | None = None,
     lead_h: int | None = None,
 ) -> Path:
-    """Where in an archive a role's flat store lies. A reference needs init_time and lead_h."""
+    """The folder of a role's flat store in an archive. A reference needs init_time and lead_h."""
     root = Path(archive)
     match role:
         case SourceRole.TRUTH | SourceRole.ANALYSIS:

@@ -1,7 +1,7 @@
 """Opens files by relative name inside one folder, and nowhere else.
 
-No component of the name may be a symbolic link, `..` or absolute, and only a regular file is opened: what
-lies in the folder may have been put there at a stranger's wish. It never waits, as opening a pipe would.
+A stranger may have chosen what lies in the folder. So no part of the name may be a symbolic link, `..` or absolute, and
+only a regular file is opened. Opening never waits, as it would for a pipe.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gaia.contracts.errors import ValidatorFault
 
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _LEADS_AWAY = {errno.ELOOP, errno.ENOTDIR, errno.EXDEV, errno.ENXIO}
-"""A link where a file was wanted, or where a folder was; out of the folder; a socket."""
+"""In order: a link instead of a file, a link instead of a folder, a path out of the folder, a socket."""
 
 
 class _OpenHow(ctypes.Structure):
@@ -37,7 +37,7 @@ _syscall.restype = ctypes.c_long
 
 
 class UnsafePath(ValidatorFault):
-    """A name would leave its folder, or leads through a symbolic link, or to no regular file."""
+    """A name leads out of its folder, through a symbolic link, or to something that is not a regular file."""
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def open_confined(folder: Path, name: str) -> Iterator[FileIO]:
         descriptor = _open_below(root, name)
     except OSError as error:
         if error.errno in _LEADS_AWAY:
-            raise UnsafePath(f"{name[:200]!r} leads through a link, or to no regular file") from None
+            raise UnsafePath(f"{name[:200]!r} leads through a link, or is not a regular file") from None
         raise
     finally:
         os.close(root)
@@ -68,12 +68,12 @@ def open_confined(folder: Path, name: str) -> Iterator[FileIO]:
 
 
 def _open_below(root: int, name: str) -> int:
-    """In one system call, where there is such a call: by steps it takes two a folder."""
+    """Open with one system call if the kernel has it. Step by step it takes two calls for each folder."""
     while (descriptor := _openat2(root, name)) < 0:
         number = ctypes.get_errno()
         if number in {errno.ENOSYS, errno.EPERM}:  # Linux before 5.6, or a container that forbids the call
             return _open_by_steps(root, name.split("/"))
-        if number != errno.EINTR:  # a signal came, on a network's file system; Python's own calls try again, too
+        if number != errno.EINTR:  # a signal can interrupt a network file system; Python's own calls also try again
             raise OSError(number, os.strerror(number), name)
     return descriptor
 

@@ -1,6 +1,6 @@
-"""Every way in which weather files can be unusable, alone or beside one another. No numpy: the IO-Engine reads this.
+"""The errors of weather files that cannot be used, or not together. No numpy, because the IO-Engine imports them.
 
-Messages name the file, what was wanted and what there is, for they end up in front of an operator.
+The person who gave the files reads the messages. So they name the file, what was wanted, and what the file holds.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ class StoreMissing(ConfigurationError):
 
 
 class BadSource(ConfigurationError):
-    """The text that names a source cannot be understood, or the file is not what it is said to be."""
+    """The text that names a source is not understood, or the file has another format than the text says."""
 
 
 class StoreUnwritable(ValidatorFault):
-    """The machine would not take a store: a full, read-only or forbidden folder."""
+    """A store cannot be written: the folder is full, read-only or forbidden."""
 
 
 class StoreDamaged(ValidatorFault):
-    """One of our own flat stores is not what its header says; deleting it lets it be decoded again."""
+    """One of our own flat stores does not match its header. After it is deleted it is decoded again."""
 
 
 class UnusableStore(SourceFault):
-    """A store of somebody else's cannot be read as horizontal fields of one instant."""
+    """A foreign store cannot be read as horizontal fields of one instant."""
 
 
 class MissingField(SourceFault):
@@ -41,7 +41,7 @@ class IrregularGrid(SourceFault):
 
 
 class WrongGrid(SourceFault):
-    """The data's grid is not the wanted one, nor does it hold all of its points. Nothing is interpolated."""
+    """The data's grid lacks points of the wanted grid. Nothing is interpolated."""
 
 
 class TruncatedGrib(SourceFault):

@@ -1,8 +1,8 @@
-"""Between the coordinates that files hold and the exact grid that they stand for.
+"""Converts between the coordinates in files and the exact grid that they stand for.
 
-Files round coordinates to float32, GRIB to milli- or microdegrees. A regular axis is snapped to the nominal
-numbers that its maker meant (0.1f becomes 0.1), so that grids compare with `==` and area weights are exact in
-float64. An axis that is not regular is refused; nothing is ever interpolated here.
+Files round coordinates to float32, and GRIB rounds them to milli- or microdegrees. A regular axis is set to the numbers
+that were meant (0.1f becomes 0.1). So grids can be compared with `==`, and area weights are exact in float64. An axis
+that is not regular is refused; nothing is interpolated here.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from gaia.protocol.run_spec import GridSpec
 from gaia.tasks.defined_tasks.weather.files.errors import IrregularGrid
 
 _FLOAT64_TOLERANCE = 1e-10
-"""Degrees (0.01 mm): what a few roundings in float64 leave behind."""
+"""In degrees (0.01 mm): the error of a few roundings in float64."""
 _PLAIN_DECIMALS = 4
-"""Up to so many decimals a number is taken as a decimal, past them as the simplest fraction: 1/3, 9/64."""
+"""A number with at most this many decimals is read as a decimal, any other as the simplest fraction: 1/3, 9/64."""
 _COORDINATE_DECIMALS = 12
 
 
 @lru_cache(maxsize=16)
 def coordinates(grid: GridSpec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Latitudes (nlat,) and longitudes (nlon,) of a grid, degrees, float64, not to be written to.
+    """Latitudes (nlat,) and longitudes (nlon,) of a grid, in degrees, float64, read-only.
 
-    Rounded to 1e-12, so that the fourth point of a 0.1 degree grid from 0 is 0.3.
+    They are rounded to 1e-12, so that the fourth point of a 0.1 degree grid from 0 is 0.3.
     """
     latitude = _axis(grid.latitude_first, grid.latitude_step, grid.latitude_count)
     longitude = _axis(grid.longitude_first, grid.longitude_step, grid.longitude_count)
@@ -38,9 +38,9 @@ def coordinates(grid: GridSpec) -> tuple[NDArray[np.float64], NDArray[np.float64
 
 
 def grid_of(latitude: NDArray[Any], longitude: NDArray[Any]) -> GridSpec:
-    """The exact grid that 1-d or scalar coordinates in degrees stand for; raises IrregularGrid.
+    """The exact grid that 1-d or scalar coordinates in degrees stand for. A single coordinate has the step 0.
 
-    A single latitude or longitude has step 0.
+    Raises IrregularGrid.
     """
     latitude_first, latitude_step = _snap_array(latitude, "latitude")
     longitude_first, longitude_step = _snap_array(longitude, "longitude")
@@ -51,7 +51,7 @@ def grid_of(latitude: NDArray[Any], longitude: NDArray[Any]) -> GridSpec:
         raise IrregularGrid(f"latitudes run from {latitude.flat[0]} to {latitude.flat[-1]}, beyond the poles")
     if abs(longitude_step) * (longitude.size - 1) >= 360.0 - _FLOAT64_TOLERANCE:
         raise IrregularGrid(
-            f"longitudes go round the sphere more than once: {longitude.flat[0]} to {longitude.flat[-1]}"
+            f"longitudes go around the sphere more than once: {longitude.flat[0]} to {longitude.flat[-1]}"
         )
     return GridSpec(
         latitude_first=latitude_first,
@@ -64,7 +64,7 @@ def grid_of(latitude: NDArray[Any], longitude: NDArray[Any]) -> GridSpec:
 
 
 def snap_ends(first: float, last: float, count: int, tolerance: float) -> tuple[float, float]:
-    """Nominal (first, step) of a regular axis whose ends are known to within `tolerance` degrees.
+    """The exact (first, step) of a regular axis whose ends are known to within `tolerance` degrees.
 
     >>> snap_ends(0.0, 359.9, 3600, 5e-4)
     (0.0, 0.1)
@@ -103,7 +103,7 @@ def _axis(first: float, step: float, count: int) -> NDArray[np.float64]:
 
 
 def _nominal(value: float, tolerance: float) -> float:
-    """The number that was meant: a short decimal if one is near enough, else the simplest fraction."""
+    """The number that was meant: a short decimal if one is within the tolerance, else the simplest fraction."""
     for decimals in range(_PLAIN_DECIMALS + 1):
         candidate = round(value, decimals)
         if abs(candidate - value) <= tolerance:

@@ -1,4 +1,4 @@
-"""What a file of weather data holds, as plain data. No numpy: the IO-Engine plans runs from it."""
+"""The content of a file of weather data, as plain data. No numpy, because the IO-Engine plans runs from it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from msgspec import Meta, Struct
 from gaia.protocol.run_spec import FieldId, GridSpec
 
 Aware = Annotated[datetime, Meta(tz=True)]
-"""An instant with its timezone; one without is refused when the payload is read."""
+"""A time with its timezone. A time without one is refused when the payload is read."""
 
 
 class Inventory(Struct, frozen=True, kw_only=True):
-    """What a source of truth holds: known fields that exist at every one of `times`."""
+    """The content of a source of truth: the known fields that exist at all of `times`."""
 
     times: tuple[Aware, ...]
-    """Valid times, ascending. Where a GRIB file holds analyses, its forecasts are not counted."""
+    """Valid times, ascending. If a GRIB file holds analyses, its forecasts do not count."""
     fields: tuple[FieldId, ...]
     """In the table's order, levels ascending."""
     grid: GridSpec
     members: tuple[int, ...] = ()
-    """Ensemble members; empty where the data have none."""
+    """The ensemble members; empty if the data have none."""

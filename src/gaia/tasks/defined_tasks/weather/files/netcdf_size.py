@@ -1,8 +1,8 @@
-"""Whether a classic NetCDF file is whole.
+"""Checks that a classic NetCDF file is whole.
 
-The classic format has neither length nor checksum, and the library reads zeros past the end of a file that was
-cut short: a temperature of 0 K instead of an error. So the header is read here for where the data must end.
-Layout: NetCDF Classic Format Specification,
+The classic format has neither length nor checksum. Past the end of a truncated file the library reads zeros: a
+temperature of 0 K instead of an error. So this module reads from the header where the data must end. Layout: NetCDF
+Classic Format Specification,
 https://docs.unidata.ucar.edu/netcdf-c/current/file_format_specifications.html
 """
 
@@ -22,8 +22,9 @@ _STREAMING = 0xFFFFFFFF
 
 
 def refuse_cut_netcdf(path: Path) -> None:
-    """Raises UnusableStore for a classic NetCDF file shorter than its header says, StoreMissing for what is no file.
-    Other files pass.
+    """Refuse a classic NetCDF file that is shorter than its header says. Other files pass.
+
+    Raises UnusableStore, or StoreMissing if the path is not a file.
     """
     with open_regular(path) as file:
         magic = file.read(4)
@@ -38,7 +39,7 @@ def refuse_cut_netcdf(path: Path) -> None:
 
 
 class _Header:
-    """A reader of the header's numbers, which are big-endian and padded to four bytes."""
+    """Reads the numbers of the header, which are big-endian and padded to four bytes."""
 
     def __init__(self, path: Path, file: BinaryIO, *, version: int) -> None:
         self._path = path
@@ -47,7 +48,7 @@ class _Header:
         self._offset_bytes = 4 if version == 1 else 8
 
     def data_end(self) -> int:
-        """The byte after the last value."""
+        """The first byte after the last value."""
         records = self._number(self._count_bytes)
         dimensions = [self._dimension() for _ in range(self._list_length())]
         self._skip_attributes()
@@ -60,7 +61,7 @@ class _Header:
                 fixed_ends.append(begin + prod(shape) * item_bytes)
         if not per_record or records in (0, _STREAMING):
             return max(fixed_ends)
-        # one record variable alone is packed without padding
+        # a single record variable is packed without padding
         stride = per_record[0][1] if len(per_record) == 1 else sum(-(-size // 4) * 4 for _, size in per_record)
         return max(*fixed_ends, *(begin + (records - 1) * stride + size for begin, size in per_record))
 
@@ -70,7 +71,7 @@ class _Header:
         ids = [self._number(self._count_bytes) for _ in range(self._bounded())]
         self._skip_attributes()
         kind = self._number(4)
-        self._number(self._count_bytes)  # vsize: derivable, and wrong in large files
+        self._number(self._count_bytes)  # vsize: follows from the shape, and is wrong in large files
         begin = self._number(self._offset_bytes)
         if kind not in _TYPE_BYTES or any(i >= len(dimensions) for i in ids):
             raise self._damaged()
@@ -97,7 +98,7 @@ class _Header:
             raise self._damaged()
 
     def _list_length(self) -> int:
-        self._number(4)  # the tag, or 0 for an absent list
+        self._number(4)  # the tag; 0 if there is no list
         return self._bounded()
 
     def _bounded(self) -> int:

@@ -1,7 +1,7 @@
-"""Opens a file of a stranger's for reading, and nothing that is not a file.
+"""Opens a foreign path for reading, but only if it is a regular file.
 
-Opening a pipe waits until somebody writes to it, which may be never; a device may do anything. Follows links. For names
-inside a folder that a stranger has filled, see `confined_file`.
+To open a pipe means to wait until somebody writes to it, perhaps for ever, and a device may do anything. Links are
+followed. For names inside a folder that a stranger has filled, see `confined_file`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from gaia.tasks.defined_tasks.weather.files.errors import StoreMissing
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """The regular file at `path`, from its beginning. Raises StoreMissing for whatever cannot be opened or is none."""
+    """The regular file at `path`, open at its beginning. Raises StoreMissing if it is none or cannot be opened."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise StoreMissing(f"{path} cannot be read: {error.strerror}") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise StoreMissing(f"{path} is no file; a pipe cannot be read twice, nor a device at all")
+        raise StoreMissing(f"{path} is not a regular file; pipes and devices are not read: copy the data to a file")
     return os.fdopen(descriptor, "rb")

@@ -1,7 +1,6 @@
-"""Units as files spell them, turned into factors to the units of the variable table. No numpy.
+"""Turns units, as files spell them, into factors to the units of the variable table. No numpy.
 
-A unit that is not understood is refused, never guessed: a geopotential taken for a height is wrong by a
-factor of 9.8.
+A unit that is not understood is refused, never guessed: to read a geopotential as a height is wrong by a factor of 9.8.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from gaia.tasks.defined_tasks.weather.files.errors import UnusableStore
 from gaia.tasks.defined_tasks.weather.variables import STANDARD_GRAVITY, Variable
 
 HEIGHT_NAMES = frozenset({"gh", "hgt", "HGT", "geopotential_height"})
-"""What files call geopotential height: `z` divided by standard gravity."""
+"""The names that files give to geopotential height, which is `z` divided by standard gravity."""
 
 _FACTORS: dict[str, dict[str, float]] = {
     "m2 s-2": {"m2 s-2": 1.0, "m2/s2": 1.0, "j kg-1": 1.0, "gpm": STANDARD_GRAVITY, "m": STANDARD_GRAVITY},
@@ -35,9 +34,9 @@ _HECTOPASCAL = {
 
 
 def factor_to_table(variable: Variable, unit: str | None, *, is_height: bool = False) -> float:
-    """By what to multiply values of `unit` to have them in the table's; raises UnusableStore.
+    """The factor from `unit` to the table's unit. Raises UnusableStore for an unknown unit.
 
-    No unit: the table's own, or metres where the name says height.
+    Without a unit it is the table's own, or metres if the variable's name says height.
 
     >>> from gaia.tasks.defined_tasks.weather.variables import VARIABLES
     >>> factor_to_table(VARIABLES["z"], "gpm"), factor_to_table(VARIABLES["z"], "m**2 s**-2")
@@ -53,17 +52,17 @@ def factor_to_table(variable: Variable, unit: str | None, *, is_height: bool = F
 
 
 def factor_to_hpa(unit: str | None, largest: float) -> float:
-    """By what to multiply level values to have hPa. Without a unit, values above 1100 are taken for Pa."""
+    """The factor from level values to hPa. Without a unit, values above 1100 count as Pa."""
     if unit is None or not unit.strip():
         return 0.01 if largest > 1100.0 else 1.0
     factor = _HECTOPASCAL.get(_plain(unit))
     if factor is None:
-        raise UnusableStore(f"levels in unit {unit!r} are not understood; hPa and Pa are")
+        raise UnusableStore(f"levels in unit {unit!r} are not understood; expected are hPa or Pa")
     return factor
 
 
 def unit_of(attributes: Mapping[Any, Any], where: str) -> str | None:
-    """The attribute `units`, None if there is none; raises UnusableStore if it is no text."""
+    """The attribute `units`; None if there is none. Raises UnusableStore if it is not text."""
     unit = attributes.get("units")
     if unit is None or isinstance(unit, str):
         return unit

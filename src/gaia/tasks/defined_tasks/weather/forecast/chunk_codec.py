@@ -1,8 +1,7 @@
-"""One chunk: a horizontal field of float32 <-> the bytes that Zarr's `bytes` + `blosc` codecs store.
+"""Encodes and decodes one chunk: a horizontal float32 field <-> the bytes of Zarr's `bytes` + `blosc` codecs.
 
-Owns the Blosc header check. It never lets the decompressor see bytes whose header does not announce exactly
-the expected field in exactly the run's codec, never allocates by a size that a miner chose, and never changes
-a value.
+Owns the check of the Blosc header. The decompressor only sees bytes whose header announces exactly the expected field
+in the run's codec. No allocation depends on a size that a miner chose, and no value is ever changed.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ Field = NDArray[np.float32]
 """One horizontal field, (latitude, longitude), C-ordered."""
 
 OVERHEAD_BYTES: Final = 16
-"""The Blosc header. Incompressible input is stored behind it as it is: no encoding exceeds it by more."""
+"""The size of the Blosc header. Incompressible input is stored unchanged behind it, so no encoding is longer."""
 
 CODEC_NAME: Final = "zstd"
 CODEC_LEVEL: Final = 3
@@ -44,13 +43,13 @@ _FLAGS_RESERVED: Final = 0x08
 _COMPRESSOR_SHIFT: Final = 5
 _COMPRESSOR_ZSTD: Final = 4
 
-# One process, one core: a worker has its own neighbours, and Blosc's thread pool is shared state that spawn
-# and signals do not get on with. Process-wide by the library's design; zarr-python sets the same at import.
+# One process uses one core, because other workers use the others. Blosc's thread pool is also shared state that does
+# not work well with spawned processes and signals. The setting holds for the process; zarr-python sets the same.
 blosc.use_threads = False
 
 
 class ValueRange(Struct, frozen=True, kw_only=True):
-    """The least and greatest value of a field or of several, in the variable's own unit."""
+    """The least and greatest value of one or more fields, in the variable's unit."""
 
     minimum: float
     maximum: float
@@ -63,7 +62,7 @@ class ValueRange(Struct, frozen=True, kw_only=True):
 def encode_field(values: Field) -> bytes:
     """The chunk's bytes: little-endian float32, byte shuffle, Zstandard level 3.
 
-    `values` must be float32 (latitude, longitude); any memory order.
+    `values` must be float32 (latitude, longitude), in any memory order.
     """
     plain = np.ascontiguousarray(values, dtype="<f4").reshape(-1)
     encoded: bytes = blosc.compress(plain, CODEC_NAME.encode(), CODEC_LEVEL, blosc.SHUFFLE, 0, TYPESIZE_BYTES)
@@ -73,7 +72,7 @@ def encode_field(values: Field) -> bytes:
 def decode_field(encoded: memoryview, chunk: Chunk, out: Field) -> None:
     """Decode a chunk into `out`, float32 (latitude, longitude), C-ordered.
 
-    Raises ChunkCorrupt, before anything is decompressed where the header already lies.
+    Raises ChunkCorrupt. If the header is wrong, it does so before anything is decompressed.
     """
     _check_header(encoded, chunk, out.nbytes)
     try:
@@ -81,15 +80,14 @@ def decode_field(encoded: memoryview, chunk: Chunk, out: Field) -> None:
     except (
         RuntimeError,
         ValueError,
-    ) as error:  # the library's ways to say that the body contradicts the header
+    ) as error:  # the library raises these if the body contradicts the header
         raise ChunkCorrupt(f"{chunk} does not decompress: {error}") from error
 
 
 def range_of(values: Field, chunk: Chunk) -> ValueRange:
-    """Least and greatest value, in the variable's unit; raises NonFiniteValue, ImplausibleValue.
+    """The least and greatest value, in the variable's unit. Raises NonFiniteValue, ImplausibleValue.
 
-    Two passes that allocate nothing: minimum and maximum both propagate NaN, and an infinity is one of the
-    two.
+    Two passes that allocate nothing: a NaN makes both minimum and maximum NaN, and an infinity is one of the two.
     """
     found = ValueRange(minimum=float(values.min()), maximum=float(values.max()))
     if not (isfinite(found.minimum) and isfinite(found.maximum)):
@@ -99,7 +97,7 @@ def range_of(values: Field, chunk: Chunk) -> ValueRange:
             f" every value must be finite"
         )
     known = VARIABLES[chunk.field.variable]
-    low, high = (float(np.float32(limit)) for limit in known.plausible)  # what a field clipped to them holds
+    low, high = (float(np.float32(limit)) for limit in known.plausible)  # a field clipped to the limits holds these
     if found.minimum < low or found.maximum > high:
         row, column = np.argwhere((values < low) | (values > high))[0]
         raise ImplausibleValue(
@@ -123,8 +121,7 @@ def _check_header(encoded: memoryview, chunk: Chunk, expected_bytes: int) -> Non
         )
     if flags & _FLAG_BIT_SHUFFLE or not flags & _FLAG_BYTE_SHUFFLE or typesize != TYPESIZE_BYTES:
         raise ChunkCorrupt(
-            f"{chunk} is shuffled otherwise than by bytes of {TYPESIZE_BYTES}-byte numbers:"
-            f" flags {flags:#04x}, typesize {typesize}"
+            f"{chunk} is not byte-shuffled for {TYPESIZE_BYTES}-byte numbers: flags {flags:#04x}, typesize {typesize}"
         )
     if nbytes != expected_bytes:
         raise ChunkCorrupt(f"{chunk} announces {nbytes} decoded bytes; the run's field has {expected_bytes}")

@@ -1,8 +1,7 @@
-"""What can be wrong with one chunk of a forecast, and whose fault that is.
+"""The errors of a single chunk of a forecast, and whose fault each is.
 
-Every message names the chunk, its lead, variable and level, and the value that was refused: a miner that
-reads it can find the byte. Messages hold only names from the run specification and numbers, never text that a
-miner supplied.
+Every message names the chunk, its lead, variable and level, and the refused value, so that the miner can find it.
+Messages contain only numbers and names from the run specification, never text that a miner supplied.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from gaia.protocol.run_spec import FieldId
 
 
 class Chunk(Struct, frozen=True, kw_only=True):
-    """Which chunk of a forecast: its key in the store, and the field and lead that it holds."""
+    """Names a chunk of a forecast: its key in the store, and the field and lead that it holds."""
 
     key: str
     field: FieldId
@@ -26,7 +25,7 @@ class Chunk(Struct, frozen=True, kw_only=True):
 
 
 class ChunkMissing(MinerFault):
-    """The manifest does not promise a chunk that the run asks for."""
+    """The manifest does not list a chunk that the run asks for."""
 
 
 class ChunkSizeWrong(MinerFault):
@@ -34,11 +33,11 @@ class ChunkSizeWrong(MinerFault):
 
 
 class ChunkDigestMismatch(MinerFault):
-    """A chunk's bytes are not those that were committed to."""
+    """A chunk's bytes are not those that the miner committed to."""
 
 
 class ChunkCorrupt(MinerFault):
-    """A chunk cannot be decoded as the run's codec demands: cut short, of another codec or size, no file."""
+    """A chunk cannot be decoded by the run's codec: it is cut short, of another codec or size, or not a plain file."""
 
 
 class NonFiniteValue(MinerFault):
@@ -50,12 +49,12 @@ class ImplausibleValue(MinerFault):
 
 
 class ChunkNotCached(ValidatorFault):
-    """A chunk that the manifest promises has not been fetched yet, or was evicted: not the miner's fault."""
+    """A chunk of the manifest has not been fetched yet, or was evicted. This is not the miner's fault."""
 
     retryable = True
 
 
 class ChunkUnreadable(ValidatorFault):
-    """The validator's own disk would not give a chunk back."""
+    """The validator cannot read a chunk from its own disk."""
 
     retryable = True

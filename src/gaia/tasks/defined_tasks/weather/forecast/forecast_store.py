@@ -1,9 +1,9 @@
-"""A miner's forecast as the validator holds it: the frozen manifest and the chunks fetched so far.
+"""Reads a miner's forecast as the validator holds it: the frozen manifest and the chunks fetched so far.
 
-Owns the rule that nothing is told of a forecast whose chunks were not digested, decoded and checked; scoring alone
-checks while it adds up (`LeadFields.decode`), for it looks at every value anyway. Which chunks there are comes from
-the run specification, how long each is and what it digests to from the manifest whose sha256 the database froze;
-from the miner come bytes only. A chunk that is not there raises: nothing is filled or skipped.
+Every chunk is digested, decoded and checked before its values are used. (Scoring checks the values while it sums them
+up, because it reads every value anyway: `LeadFields.decode`.) The run specification says which chunks there are. The
+manifest, whose sha256 the database froze, says how long each is and what its digest is. Only the bytes come from the
+miner. A missing chunk raises an error: nothing is filled in or skipped.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class FrozenManifestAltered(ValidatorFault):
 
 
 class LeadNotInRun(ValidatorFault):
-    """Somebody asks for a lead that the run does not commit."""
+    """A lead was asked for that is not among the run's committed leads."""
 
 
 class ForecastReader:
@@ -65,7 +65,7 @@ class ForecastReader:
         self.manifest = manifest
         self._promised = dict(manifest.chunks)
         self._chunks = {(field, lead): Chunk(key=key, field=field, lead_h=lead) for key, field, lead in spec.chunks()}
-        # not a bytearray: zeroing it takes as long as decoding a field
+        # not a bytearray: to fill it with zeros takes as long as decoding a field
         self._encoded = np.empty(spec.field_bytes + OVERHEAD_BYTES + 1, dtype=np.uint8).data
 
     @classmethod
@@ -79,7 +79,7 @@ class ForecastReader:
         if found != manifest_digest.lower():
             raise FrozenManifestAltered(
                 f"{path / MANIFEST_NAME} has sha256 {found}, the database froze {manifest_digest};"
-                f" delete the file, it is written again from the database"
+                f" delete the file, and it is written again from the database"
             )
         try:
             manifest = msgspec.json.decode(encoded, type=Manifest)
@@ -87,7 +87,7 @@ class ForecastReader:
             raise FrozenManifestAltered(f"{path / MANIFEST_NAME} is not a manifest: {error}") from error
         if manifest.spec_digest != spec.digest():
             raise FrozenManifestAltered(
-                f"{path / MANIFEST_NAME} is of run specification {manifest.spec_digest}, not {spec.digest()}"
+                f"{path / MANIFEST_NAME} belongs to run specification {manifest.spec_digest}, not {spec.digest()}"
             )
         return cls(path, spec, manifest)
 
@@ -109,39 +109,39 @@ class ForecastReader:
             raise missing_field(f"{self.path} at {lead_h} h", field, self.spec.fields()) from None
 
     def read_chunk(self, chunk: Chunk, out: Field) -> ValueRange:
-        """Fill `out`, float32 (nlat, nlon), C-ordered, from a chunk, and return the range of its values.
+        """Decode a chunk into `out`, float32 (nlat, nlon), C-ordered, and return the range of its values.
 
-        Raises what `decode_chunk` does, NonFiniteValue, ImplausibleValue. After an error the content of `out` must
+        Raises the errors of `decode_chunk`, NonFiniteValue, ImplausibleValue. After an error the content of `out` must
         not be used.
         """
         self.decode_chunk(chunk, out)
         return range_of(out, chunk)
 
     def decode_chunk(self, chunk: Chunk, out: Field) -> None:
-        """Fill `out` from a chunk as `read_chunk` does, but look at no value: that is left to the caller.
+        """Decode a chunk into `out` as `read_chunk` does, but without the check of values, which the caller must do.
 
         Raises ChunkMissing, ChunkNotCached, ChunkUnreadable, ChunkSizeWrong, ChunkDigestMismatch, ChunkCorrupt.
         """
         promised = self.promised(chunk)
         encoded, found = self._read_file(chunk, promised.size_bytes)
         if found != promised.blake3:
-            raise ChunkDigestMismatch(f"{chunk} has blake3 {found}; the commitment is to {promised.blake3}")
+            raise ChunkDigestMismatch(f"{chunk} has blake3 {found}; the miner committed to {promised.blake3}")
         decode_field(encoded, chunk, out)
 
     def promised(self, chunk: Chunk) -> ChunkDigest:
-        """What the manifest says of a chunk; raises ChunkMissing, ChunkSizeWrong."""
+        """Size and digest of a chunk as the manifest says. Raises ChunkMissing, ChunkSizeWrong."""
         promised = self._promised.get(chunk.key)
         if promised is None:
             raise ChunkMissing(f"{chunk} is not in the manifest; a forecast must hold every field of the run")
         if not OVERHEAD_BYTES < promised.size_bytes < len(self._encoded):
             raise ChunkSizeWrong(
-                f"{chunk} is promised with {promised.size_bytes} bytes; one honest encoding of it has"
+                f"{chunk} has {promised.size_bytes} bytes by the manifest; a valid encoding has"
                 f" {OVERHEAD_BYTES + 1} to {len(self._encoded) - 1}"
             )
         return promised
 
     def _read_file(self, chunk: Chunk, size_bytes: int) -> tuple[memoryview, str]:
-        """The file's bytes, in the reused buffer, and their digest; never reads more than promised and one byte."""
+        """The file's bytes, in the reused buffer, and their digest. Reads at most one byte past the promised size."""
         buffer, end, hasher = self._encoded, 0, blake3()
         try:
             with open_confined(self.path, chunk.key) as file:
@@ -173,19 +173,19 @@ class LeadFields:
         return self._reader.spec.fields()
 
     def read(self, field: FieldId) -> Field:
-        """(nlat, nlon) in the table's unit, a fresh array, finite; raises what `read_chunk` raises."""
+        """One field as a new array, (nlat, nlon) in the table's unit, all finite. Raises the errors of `read_chunk`."""
         values = self.decode(field)
         self.check(field, values)
         return values
 
     def decode(self, field: FieldId) -> Field:
-        """As `read`, but whoever takes it must see to it that every value is plausible, or `check` it."""
+        """As `read`, but without the check of values. The caller must make sure that all are plausible, or `check`."""
         values = np.empty(self._reader.spec.grid.shape, dtype=np.float32)
         self._reader.decode_chunk(self._reader.chunk(field, self._lead_h), values)
         return values
 
     def check(self, field: FieldId, values: Field) -> None:
-        """Raise NonFiniteValue or ImplausibleValue, naming the first such value of a field that was decoded."""
+        """Raise NonFiniteValue or ImplausibleValue if a decoded field holds such a value. The error names the first."""
         range_of(values, self._reader.chunk(field, self._lead_h))
 
 

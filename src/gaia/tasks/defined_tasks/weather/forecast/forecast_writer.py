@@ -1,8 +1,7 @@
-"""Writes a forecast as a Zarr 3 store, field by field: the miner's side of `forecast_store`.
+"""Writes a forecast as a Zarr 3 store, field by field. This is the miner's side of `forecast_store`.
 
-Owns the promise that a store at its final path is complete: it is built beside it and renamed. It never
-writes a value that the validator would refuse, so that a broken model is found out before its forecast is
-committed.
+A store at its final path is always complete, because it is built beside that path and renamed. A value that the
+validator would refuse is refused here, so a broken model shows before its forecast is committed.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ class IncompleteForecast(MinerFault):
 
 
 class ForecastExists(MinerFault):
-    """There is already a forecast at the path; a committed forecast is never written over."""
+    """There is already a forecast at the path. A committed forecast is never overwritten."""
 
 
 class ForecastUnwritable(MinerFault):
-    """The miner's disk would not take the forecast."""
+    """The miner cannot write the forecast to its disk."""
 
 
 class ForecastWriter:
-    """Builds the store at `path`. One writer a path; what an earlier one left unfinished is removed."""
+    """Builds the store at `path`. Only one writer may use a path. Leftovers of an unfinished writer are removed."""
 
     def __init__(self, path: Path, spec: RunSpec, init_time: datetime) -> None:
         if path.exists():
@@ -57,7 +56,7 @@ class ForecastWriter:
             write_zarr_metadata(self._building, spec, init_time)
 
     def write(self, field: FieldId, lead_h: int, values: Field) -> None:
-        """Add one field, float32 (nlat, nlon) in the table's unit; writing it again replaces it.
+        """Add one field, float32 (nlat, nlon) in the table's unit. A second call for a field replaces it.
 
         Raises UnwantedField, NonFiniteValue, ImplausibleValue, ForecastUnwritable.
         """

@@ -1,8 +1,7 @@
-"""The Zarr 3 metadata and coordinate arrays of a forecast store, written from the run specification alone.
+"""Writes the Zarr 3 metadata and coordinate arrays of a forecast store, from the run specification alone.
 
-The validator writes them for its own copy, so that nothing a miner says about layout, type or codec is ever
-believed. Format: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html, with CF names for the
-attributes.
+The validator writes them for its own copy, and never trusts what a miner says about layout, type or codec. Format:
+https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html, with CF names for the attributes.
 """
 
 from __future__ import annotations
@@ -35,10 +34,9 @@ _BLOSC_CODEC = {
 
 
 def write_zarr_metadata(path: Path, spec: RunSpec, init_time: datetime) -> None:
-    """Make the folder `path` a valid Zarr 3 group around the chunks of a forecast, present or still to come.
+    """Make the folder `path` a valid Zarr 3 group for the chunks of a forecast, present or still to come.
 
-    Stock zarr-python and xarray open it; a chunk that is not there reads as NaN. Existing metadata are
-    replaced.
+    zarr-python and xarray can open it; an absent chunk reads as NaN. Existing metadata are replaced.
     """
     nodes: dict[str, dict[str, Any]] = {v.name: _field_array(spec, v) for v in spec.variables}
     for name, (values, attributes) in _coordinate_arrays(spec).items():
@@ -53,14 +51,14 @@ def write_zarr_metadata(path: Path, spec: RunSpec, init_time: datetime) -> None:
             "Conventions": "CF-1.11",
             "init_time": f"{init_time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
         },
-        # what zarr-python writes and reads to open a store in one step; others may ignore it
+        # zarr-python writes and reads this to open a store in one step; other readers may ignore it
         "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": nodes},
     }
     _write(path / "zarr.json", msgspec.json.encode(group))
 
 
 def level_dimension(spec: RunSpec, of: VariableSpec) -> str:
-    """`level`, or `level_<variable>` where the variables of the run lie on different levels."""
+    """`level`, or `level_<variable>` if the variables of the run lie on different levels."""
     shared = len({v.levels_hpa for v in spec.variables if v.levels_hpa}) == 1
     return "level" if shared else f"level_{of.name}"
 

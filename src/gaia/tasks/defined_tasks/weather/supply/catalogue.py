@@ -1,6 +1,6 @@
-"""Names of weather sources: which source serves which role, and from when on its data exist.
+"""The names of weather sources: which source serves which role, and when its data become available.
 
-Imported by the IO-Engine: no numpy, no reading of data.
+The IO-Engine imports this module: no numpy, no reading of data.
 """
 
 from __future__ import annotations
@@ -52,20 +52,20 @@ class SourceSet(Struct, frozen=True, kw_only=True):
 
 
 class PublicationDelays(Struct, frozen=True, kw_only=True):
-    """How long after an instant its data can be had."""
+    """How long after an instant its data become available."""
 
     truth_h: float = 120.0
     """ERA5T follows about 5 days behind real time (https://confluence.ecmwf.int/display/CKB/ERA5)."""
     analysis_h: float = 5.0
     """GFS files of a cycle are complete on NOAA's servers about 5 hours after its hour."""
     reference_h: float = 5.0
-    """As the analysis; counted from the forecast's init_time."""
+    """As the analysis, counted from the forecast's init_time."""
 
 
 def available_at(role: SourceRole, of_time: datetime, delays: PublicationDelays | None = None) -> datetime:
-    """The world time from which on a role's data exist.
+    """The world time at which a role's data become available.
 
-    `of_time` is the valid time; for a reference its init_time.
+    `of_time` is the valid time, or the init_time for a reference.
     """
     known = delays or PublicationDelays()
     match role:
@@ -82,9 +82,9 @@ def available_at(role: SourceRole, of_time: datetime, delays: PublicationDelays 
 
 
 def parse_source(text: str) -> SourceRef:
-    """The source that `grib:/path?member=0`, `netcdf:/path`, `archive:/path` or a bare path names.
+    """The source that a text names: `grib:/path?member=0`, `netcdf:/path`, `archive:/path` or a bare path.
 
-    Relative paths are taken from the current folder and made absolute. Raises BadSource, or StoreMissing.
+    A relative path starts at the current folder and is made absolute. Raises BadSource, or StoreMissing.
     """
     body, member = _split_member(text)
     prefix, colon, rest = body.partition(":")
@@ -93,7 +93,7 @@ def parse_source(text: str) -> SourceRef:
         source_format = next(name for name in get_args(SourceFormat) if name == prefix)
         _check_kind(path, source_format)
     elif colon and not Path(body).exists():
-        raise BadSource(f"{text!r}: no source format {prefix!r}; use archive:, grib:, netcdf: or the path of a file")
+        raise BadSource(f"{text!r}: unknown source format {prefix!r}; use archive:, grib:, netcdf: or a file's path")
     else:
         path = _existing(body)
         source_format = _guess_format(path)

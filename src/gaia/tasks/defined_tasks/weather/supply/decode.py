@@ -1,6 +1,6 @@
-"""Compute handlers: what a source holds, and one instant of it as a flat store on the run's grid.
+"""Compute handlers that list what a source holds, and decode one instant into a flat store on the run's grid.
 
-Runs in compute workers. Must not decide when data are due, nor fill in what is missing.
+Runs in compute workers. Must not decide when data are due, nor fill in missing values.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def handle_decode(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def take_inventory(asked: InventoryPayload) -> Inventory:
-    """What a source of truth holds. Raises a SourceFault or ConfigurationError that names the file."""
+    """The times, fields and grid of a source of truth. Raises a SourceFault or ConfigurationError, naming the file."""
     path = Path(asked.source.path)
     match asked.source.format:
         case "archive":
@@ -66,10 +66,10 @@ def take_inventory(asked: InventoryPayload) -> Inventory:
 
 
 def decode(asked: DecodePayload) -> DecodeResult:
-    """One instant as a flat store on the run's grid: the archive's own, or one at `destination`.
+    """One instant as a flat store on the run's grid: the archive's own store, or a new one at `destination`.
 
-    Truth must hold every field of the run; a reference or climatology at least one. Raises MissingField,
-    WrongGrid, and what reading the source raises.
+    Truth must hold every field of the run, a reference or climatology at least one. Raises MissingField, WrongGrid, and
+    the errors of reading the source.
     """
     wanted = asked.spec.fields()
     done = _already_published(Path(asked.destination), asked.spec.grid)
@@ -92,7 +92,7 @@ def decode(asked: DecodePayload) -> DecodeResult:
 
 
 def _already_published(destination: Path, grid: GridSpec) -> FlatStore | None:
-    """The store of an earlier attempt; one damaged since is removed, for it can be decoded again."""
+    """The store of an earlier attempt. A damaged store is removed, because it can be decoded again."""
     if not destination.exists():
         return None
     try:
@@ -104,7 +104,7 @@ def _already_published(destination: Path, grid: GridSpec) -> FlatStore | None:
         shutil.rmtree(destination)
         return None
     if store.grid != grid:
-        raise StoreDamaged(f"{destination} lies on another grid than the wanted one; delete it")
+        raise StoreDamaged(f"{destination} lies on another grid than the run's; delete it")
     return store
 
 

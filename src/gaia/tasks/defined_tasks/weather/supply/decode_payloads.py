@@ -1,6 +1,6 @@
-"""What the compute units `weather.source.inventory` and `weather.source.decode` are asked and answer.
+"""Requests and results of the compute units `weather.source.inventory` and `weather.source.decode`.
 
-Also what can be planned from an inventory. No numpy: the IO-Engine builds and reads these.
+Also plans a run from an inventory. No numpy, because the IO-Engine builds and reads these structs.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class DecodePayload(Struct, frozen=True, kw_only=True):
     role: SourceRole
     valid_time: Aware
     init_time: Aware | None = None
-    """With `lead_h`, names a reference forecast."""
+    """Together with `lead_h` it names a reference forecast."""
     lead_h: int | None = None
     spec: RunSpec
     destination: str
-    """Where the store is published, if the source does not hold one already."""
+    """Where the store is published, unless the source holds one already."""
 
 
 class DecodeResult(Struct, frozen=True, kw_only=True):
@@ -59,7 +59,7 @@ def cache_path(
     lead_h: int | None = None,
     spec_digest: str,
 ) -> Path:
-    """Where a decoded store belongs: one place for equal arguments, another for any other."""
+    """The path of a decoded store in the cache. Different arguments give different paths."""
     identity = hashlib.sha256(f"{source}\n{spec_digest}".encode()).hexdigest()[:16]
     when = time_name(valid_time)
     if role is SourceRole.REFERENCE:
@@ -70,10 +70,10 @@ def cache_path(
 
 
 def plan_from_truth(inventory: Inventory, source: str) -> tuple[datetime, RunSpec]:
-    """A run over everything a truth holds: from its first time to each later one, no gate.
+    """A run over everything that a truth holds: from its first time to each later one, without a gate.
 
-    `source` is for messages. Raises BadSource with fewer than two times, without known fields, or with times
-    that are not whole hours apart.
+    `source` is for messages. Raises BadSource if there are fewer than two times, no known fields, or times that are not
+    whole hours apart.
     """
     if len(inventory.times) < 2:
         raise BadSource(

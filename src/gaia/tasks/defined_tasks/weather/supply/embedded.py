@@ -1,7 +1,6 @@
-"""The embedded world as an archive of flat stores: truth, operational reference and climatology of one run.
+"""Writes the embedded world as an archive of flat stores: truth, operational reference and climatology of one run.
 
-Owns the archive's layout (named in `catalog`) and its publication: whole or not at all. Must never be used for a run
-on real weather.
+An archive is published whole or not at all; `catalog` names its layout. Must never be used for a run on real weather.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ from gaia.tasks.defined_tasks.weather.files.store.flat_store import write_flat_s
 MODEL = "embedded T42 barotropic atmosphere, version 1"
 REFERENCE_TRUNCATION = 42
 REFERENCE_INITIAL_ERROR = 0.3
-"""The operational reference starts from an analysis that is wrong by 30 % of the climatological spread."""
+"""The operational reference starts from an analysis with an error of 30 % of the climatological spread."""
 _REFERENCE_SEED_OFFSET = 1 << 40
-"""Keeps the reference's initial error apart from those of miners, whose seeds are small numbers."""
+"""Gives the reference another initial error than the miners have, whose seeds are small numbers."""
 _PREVIOUS_ANALYSIS_H = 6
 
 
@@ -55,7 +54,7 @@ class ArchiveHeader(Struct, frozen=True, kw_only=True):
 
 
 class ArchiveSummary(Struct, frozen=True, kw_only=True):
-    """What was written."""
+    """Describes the archive that was written."""
 
     path: str
     header: ArchiveHeader
@@ -65,8 +64,9 @@ class ArchiveSummary(Struct, frozen=True, kw_only=True):
 def build_archive(path: Path, spec: RunSpec, init_time: datetime, seed: int) -> ArchiveSummary:
     """Compute the embedded world for a run of `spec` from `init_time` (aware, whole hours) and publish it at `path`.
 
-    Holds the truth 6 h before, at `init_time` and at every committed lead; the reference forecast at every lead; the
-    climatology of all these instants. An archive of the same content is left as it is. Raises ArchiveUnwritable.
+    It holds the truth 6 h before `init_time`, at `init_time` and at every committed lead; the reference forecast at
+    every lead; and the climatology of all these instants. An archive of the same content is left unchanged. Raises
+    ArchiveUnwritable.
     """
     header = ArchiveHeader(
         model=MODEL,
@@ -89,7 +89,7 @@ def build_archive(path: Path, spec: RunSpec, init_time: datetime, seed: int) -> 
             folder.rename(path)
     except OSError as error:
         raise ArchiveUnwritable(
-            f"cannot write the archive {path}: {error.strerror or error}; give a folder with rights and space"
+            f"cannot write the archive {path}: {error.strerror or error}; choose a writable folder with free space"
         ) from error
     return summary
 
@@ -107,10 +107,10 @@ def _require_same(path: Path, header: ArchiveHeader) -> None:
 
 @contextmanager
 def _building_folder(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path` for this process alone; what a killed build left in it is wiped.
+    """An empty folder beside `path` for this process alone. Leftovers of a killed build are removed.
 
-    The lock lies on the folder itself and dies with its holder. After taking it, the folder must still be the one at
-    that name: its former owner may have published it in between.
+    The lock is on the folder itself and ends with the process that holds it. After locking, the folder must still have
+    its name: another process may have published it in between.
     """
     folder = path.parent / f".{path.name}.building"
     folder.mkdir(exist_ok=True)
@@ -120,7 +120,7 @@ def _building_folder(path: Path) -> Iterator[Path]:
         _wipe(folder)
         try:
             yield folder
-        except BaseException:  # whatever it was, it goes on up
+        except BaseException:  # raised again
             shutil.rmtree(folder, ignore_errors=True)
             raise
     finally:
@@ -145,7 +145,7 @@ def _wipe(folder: Path) -> None:
 
 
 def _write_world(folder: Path, spec: RunSpec, header: ArchiveHeader) -> None:
-    """Every flat store of the archive."""
+    """Write every flat store of the archive."""
     hours = (-_PREVIOUS_ANALYSIS_H, 0, *(h for h in spec.lead_h if h > 0))
     nature = run_nature(header.seed, [h + _PREVIOUS_ANALYSIS_H for h in hours])
     initial = nature.states[1]

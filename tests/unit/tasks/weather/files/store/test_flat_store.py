@@ -118,7 +118,7 @@ def test_header_that_contradicts_itself_is_refused(tmp_path: Path, damage: dict[
 def test_oversized_header_is_not_even_read(tmp_path: Path) -> None:
     header = publish(tmp_path / "store") / "fields.json"
     header.write_bytes(b" " * (2 << 20))
-    with pytest.raises(StoreDamaged, match="too big"):
+    with pytest.raises(StoreDamaged, match="too large"):
         open_store(tmp_path / "store")
 
 

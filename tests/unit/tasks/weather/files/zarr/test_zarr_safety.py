@@ -71,7 +71,7 @@ def test_links_that_lead_nowhere_are_passed_over_and_links_into_the_store_end(tm
         (folder / name).symlink_to(target)
     refuse_unsafe_zarr(folder)
     (folder / "long").symlink_to(300 * "x")
-    with pytest.raises(UnusableStore, match="long cannot be looked at: File name too long"):
+    with pytest.raises(UnusableStore, match="long cannot be examined: File name too long"):
         refuse_unsafe_zarr(folder)
 
 

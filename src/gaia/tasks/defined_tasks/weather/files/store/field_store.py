@@ -1,6 +1,6 @@
-"""Horizontal fields of one instant, whatever file they lie in: the interface that scoring reads through.
+"""The interface through which scoring reads horizontal fields of one instant, whatever the file format.
 
-Must never interpolate, fill or align anything. What kinds of stores there are, `open_store` knows.
+Must never interpolate, fill or align anything. `open_store` knows the kinds of stores.
 """
 
 from __future__ import annotations
@@ -26,25 +26,32 @@ class FieldStore(Protocol):
 
     @property
     def latitude(self) -> NDArray[np.float64]:
-        """(nlat,) degrees, nominal."""
+        """float64 `(latitude,)`, degrees north, exact (not rounded to float32)."""
         ...
 
     @property
     def longitude(self) -> NDArray[np.float64]:
-        """(nlon,) degrees, nominal."""
+        """float64 `(longitude,)`, degrees east, exact (not rounded to float32)."""
         ...
 
     def fields(self) -> tuple[FieldId, ...]:
-        """What can be read."""
+        """The fields that can be read."""
         ...
 
     def read(self, field: FieldId) -> NDArray[np.float32]:
-        """(nlat, nlon) in the table's unit, NaN where a value is missing; raises MissingField."""
+        """One field.
+
+        Returns:
+            float32 `(latitude, longitude)` in the variable table's unit, NaN where a value is missing.
+
+        Raises:
+            MissingField: The store does not hold the field (source's fault).
+        """
         ...
 
 
 class MemoryStore:
-    """Decoded fields, (nlat, nlon) each in the table's units. `available`: what its file held besides."""
+    """Decoded fields in memory, (nlat, nlon) each, in the table's units. `available` lists all fields of the file."""
 
     def __init__(
         self,

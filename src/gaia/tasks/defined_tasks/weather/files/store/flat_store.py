@@ -1,6 +1,6 @@
-"""Our own flat form of the fields of one instant: a folder with `fields.json` and `data.f32`.
+"""Our own format for the fields of one instant: a folder with `fields.json` and `data.f32`.
 
-Written once and whole, never changed, mapped read-only by every worker.
+A store is written once and whole, never changed, and mapped read-only by every worker.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class FlatHeader(Struct, frozen=True, kw_only=True):
     fields: tuple[tuple[str, int | None], ...]
     units: tuple[str, ...]
     content_digest: str
-    """blake3 of grid, instant, fields and data, hexadecimal: what a score was made against, wherever it lay."""
+    """blake3 of grid, instant, fields and data, in hexadecimal. It identifies the data that a score was made with."""
 
     @property
     def data_bytes(self) -> int:
@@ -53,8 +53,8 @@ class FlatHeader(Struct, frozen=True, kw_only=True):
 class FlatStore:
     """A published flat store, mapped read-only.
 
-    Raises StoreMissing or StoreDamaged before anything is mapped: reading past the end of a mapped file
-    would kill the process with SIGBUS.
+    Raises StoreMissing or StoreDamaged before anything is mapped, because a read past the end of a mapped file kills
+    the process with SIGBUS.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -79,7 +79,7 @@ class FlatStore:
 
     @property
     def valid_time(self) -> datetime | None:
-        """The instant, where the source has one."""
+        """The valid time; None if the source has none."""
         return self.header.valid_time
 
     def fields(self) -> tuple[FieldId, ...]:
@@ -104,11 +104,11 @@ StoreStamp = tuple[tuple[int, int, int, int], ...]
 
 
 def stamp_of(folder: str) -> StoreStamp:
-    """What differs once a store was replaced; raises StoreMissing where there is no flat store."""
+    """A stamp that changes when the store is replaced. Raises StoreMissing if there is no flat store."""
     try:
         found = [os.stat(f"{folder}/{name}") for name in (HEADER_NAME, DATA_NAME)]  # noqa: PTH116  a tenth of the time
     except OSError as error:
-        raise StoreMissing(f"{folder} is no flat store: {error.strerror}") from None
+        raise StoreMissing(f"{folder} is not a flat store: {error.strerror}") from None
     return tuple((file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns) for file in found)
 
 
@@ -126,13 +126,13 @@ def read_header(folder: Path) -> FlatHeader:
     """The checked header of a flat store."""
     path = folder / HEADER_NAME
     if _size_of(path) > _HEADER_LIMIT_BYTES:
-        raise StoreDamaged(f"{path} is too big to be a header; delete {folder}")
+        raise StoreDamaged(f"{path} is too large for a header; delete {folder}")
     try:
         header = msgspec.json.decode(path.read_bytes(), type=FlatHeader)
     except (*UNDECODABLE, BadRunSpec) as error:
         raise StoreDamaged(f"{path} is not a header of gaia-fields/1 ({error}); delete {folder}") from None
     if not header.fields or len(header.units) != len(header.fields) or len(set(header.fields)) != len(header.fields):
-        raise StoreDamaged(f"{path} names no fields, a field twice, or not one unit a field; delete {folder}")
+        raise StoreDamaged(f"{path} must name at least one field, each once and with its unit; delete {folder}")
     return header
 
 
@@ -145,9 +145,9 @@ def write_flat_store(
     data: NDArray[np.float32],
     source: str,
 ) -> None:
-    """Publish `data`, (n_fields, nlat, nlon) in the table's units, at `path`: whole or not at all.
+    """Publish `data`, (n_fields, nlat, nlon) in the table's units, at `path`, whole or not at all.
 
-    An existing store is left as it is: published stores never change. Raises StoreUnwritable.
+    An existing store is left unchanged, because published stores never change. Raises StoreUnwritable.
     """
     if data.shape != (len(fields), *grid.shape) or data.dtype != np.float32:
         wanted = (len(fields), *grid.shape)
@@ -209,7 +209,7 @@ def _sync_folder(path: Path) -> None:
 
 
 def _publish(temporary: Path, target: Path) -> None:
-    """Rename atomically; if somebody else was first, theirs stays: rename replaces no full folder."""
+    """Rename atomically. If another process was first, its store stays: rename does not replace a non-empty folder."""
     try:
         temporary.rename(target)
     except OSError:

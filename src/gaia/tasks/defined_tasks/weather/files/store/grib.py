@@ -1,7 +1,7 @@
-"""GRIB 1 and 2 through ecCodes, read as fields of one instant.
+"""Reads GRIB 1 and 2 files through ecCodes as fields of one instant.
 
-Owns the traps: several fields in one message (old GFS files keep v beside u), a missing value that no real
-value equals, heights where geopotential is meant, points stored in any direction, files that are cut short.
+Owns the special cases of the format: several fields in one message (old GFS files keep u and v together), a missing
+value that no real value equals, heights instead of geopotential, points stored in any direction, truncated files.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from gaia.tasks.defined_tasks.weather.files.store.field_store import MemoryStore
 from gaia.tasks.defined_tasks.weather.variables import STANDARD_GRAVITY, VARIABLES
 
 _MISSING = -1.0e34
-"""Stands for missing points while ecCodes decodes; its default, 9999, is a real height near 250 hPa."""
+"""Marks missing points while ecCodes decodes. Its default, 9999, is a real height near 250 hPa."""
 GEOPOTENTIAL_HEIGHT = "gh"
-"""The short name of what is multiplied by gravity to be geopotential."""
+"""The short name of geopotential height, which is multiplied by gravity to give geopotential."""
 _BY_SHORT_NAME = {name: v for v in VARIABLES.values() for name in v.grib_short_names}
 _BY_SHORT_NAME[GEOPOTENTIAL_HEIGHT] = VARIABLES["z"]
 _AXIS_TOLERANCE = {1: 5e-4, 2: 5e-7}
@@ -44,7 +44,7 @@ class Entry:
     """One known field of a file, as its header describes it."""
 
     ordinal: int
-    """Counts the fields of the file from 1, those inside one message separately."""
+    """The number of the field in the file, from 1. Fields inside one message count separately."""
     field: FieldId
     init_time: datetime
     valid_time: datetime
@@ -53,12 +53,12 @@ class Entry:
 
     @property
     def lead(self) -> timedelta:
-        """Zero for an analysis."""
+        """The lead time; zero for an analysis."""
         return self.valid_time - self.init_time
 
 
 class GribField:
-    """One field of an open file; valid only until the iteration goes on."""
+    """One field of an open file. It is valid only until the next step of the iteration."""
 
     def __init__(self, path: Path, ordinal: int, handle: int) -> None:
         self.path = path
@@ -67,12 +67,12 @@ class GribField:
 
     @property
     def short_name(self) -> str:
-        """What ecCodes calls the quantity."""
+        """The name that ecCodes gives to the quantity."""
         return str(self._get("shortName"))
 
     @property
     def field_id(self) -> FieldId | None:
-        """The field of the variable table that this is; None for anything else."""
+        """The field of the variable table; None for any other quantity."""
         known = _BY_SHORT_NAME.get(self.short_name)
         if known is None or self._get("stepType") != "instant":
             return None
@@ -84,11 +84,11 @@ class GribField:
 
     @property
     def end_byte(self) -> int:
-        """The byte after the message that this field lies in."""
+        """The first byte after the message of this field."""
         return int(self._get("offset")) + int(self._get("totalLength"))
 
     def entry(self) -> Entry | None:
-        """The header of a known field."""
+        """The header of a known field; None for any other."""
         field = self.field_id
         if field is None:
             return None
@@ -131,7 +131,7 @@ class GribField:
         except eccodes.CodesInternalError as error:
             packing = self._get("packingType")
             raise UnusableStore(f"{self._where()}, packed as {packing}, is not decodable: {error}") from error
-        # not only with a bitmap: complex packing has missing values of its own
+        # even without a bitmap: complex packing has missing values of its own
         flat = np.where(flat == _MISSING, np.nan, flat)
         if self.short_name == GEOPOTENTIAL_HEIGHT:
             flat = flat * STANDARD_GRAVITY
@@ -159,13 +159,13 @@ class GribField:
 
 
 def iterate(path: Path) -> Iterator[GribField]:
-    """Every field of a file, in its order. Raises StoreMissing, TruncatedGrib, UnusableStore."""
+    """Every field of a file, in the file's order. Raises StoreMissing, TruncatedGrib, UnusableStore."""
     eccodes.codes_grib_multi_support_on()
     with open_regular(path) as file:
         try:
             yield from _iterate_open(path, file)
         finally:
-            # a reader that stopped inside a message of two fields must not leave the second to the next file
+            # If the reader stops inside a message of two fields, ecCodes would return the second for the next file.
             eccodes.codes_grib_multi_support_reset_file(file)
 
 
@@ -188,7 +188,7 @@ def _iterate_open(path: Path, file: object) -> Iterator[GribField]:
     if ordinal == 0:
         raise UnusableStore(f"{path} holds no GRIB message ({size_bytes} bytes)")
     if _next_content(path, end_byte) is not None:
-        raise _truncated(path, ordinal, end_byte, size_bytes, "what follows is no whole message")
+        raise _truncated(path, ordinal, end_byte, size_bytes, "no whole message follows")
 
 
 def _truncated(path: Path, ordinal: int, end_byte: int, size_bytes: int, why: str) -> TruncatedGrib:
@@ -200,7 +200,7 @@ def _truncated(path: Path, ordinal: int, end_byte: int, size_bytes: int, why: st
 
 
 def _next_content(path: Path, start_byte: int) -> int | None:
-    """Where, from a byte on, something other than padding stands; None if nothing does (within 64 KiB)."""
+    """The first byte at or after `start_byte` that is not padding; None if there is none within 64 KiB."""
     with path.open("rb") as file:
         file.seek(start_byte)
         rest = file.read(1 << 16)
@@ -209,7 +209,7 @@ def _next_content(path: Path, start_byte: int) -> int | None:
 
 
 def inventory(path: Path, member: int | None) -> Inventory:
-    """What the file holds as truth. Raises MissingMember, and as `iterate`."""
+    """The times, fields and grid that the file offers as truth. Raises MissingMember, and the errors of `iterate`."""
     everything = _entries(path)
     entries = _as_truth(_of_member(path, everything, member))
     times = tuple(sorted({e.valid_time for e in entries}))
@@ -225,7 +225,7 @@ def inventory(path: Path, member: int | None) -> Inventory:
 
 
 def read_truth(path: Path, member: int | None, valid_time: datetime, wanted: Sequence[FieldId]) -> MemoryStore:
-    """The wanted fields of an instant: analyses or, in a file without any, the shortest forecasts."""
+    """The wanted fields of an instant. They are analyses or, in a file without any, forecasts of the shortest lead."""
     entries = _as_truth(_of_member(path, _entries(path), member))
     chosen = [e for e in entries if e.valid_time == valid_time]
     times = sorted({e.valid_time for e in entries})
@@ -235,7 +235,7 @@ def read_truth(path: Path, member: int | None, valid_time: datetime, wanted: Seq
 def read_forecast(
     path: Path, member: int | None, init_time: datetime, lead_h: int, wanted: Sequence[FieldId]
 ) -> MemoryStore:
-    """The wanted fields of a forecast started at `init_time`, `lead_h` hours on."""
+    """The wanted fields of the forecast that started at `init_time`, at `lead_h` hours."""
     entries = _of_member(path, _entries(path), member)
     chosen = [e for e in entries if e.init_time == init_time and e.lead == timedelta(hours=lead_h)]
     what = f"started {init_time.isoformat()}, +{lead_h} h"
@@ -243,7 +243,7 @@ def read_forecast(
 
 
 def read_only_instant(path: Path, lead_h: int | None) -> MemoryStore:
-    """All known fields of a file that holds one instant, or one at `lead_h`."""
+    """All known fields of a file that holds one instant (or one instant at `lead_h`)."""
     entries = _of_member(path, _entries(path), None)
     chosen = [e for e in entries if lead_h is None or e.lead == timedelta(hours=lead_h)]
     times = sorted({e.valid_time for e in chosen})
@@ -267,7 +267,7 @@ def _of_member(path: Path, entries: list[Entry], member: int | None) -> list[Ent
 
 
 def _as_truth(entries: list[Entry]) -> list[Entry]:
-    """Analyses where there are any: a 6-hour forecast beside them is not what the weather did."""
+    """The entries that count as truth: analyses if there are any, else the forecasts of the shortest lead."""
     analyses = [e for e in entries if not e.lead]
     if analyses:
         return analyses

@@ -1,6 +1,6 @@
-"""NetCDF as a source: a truth with a time axis, or a climatology by calendar month.
+"""NetCDF files as a source: a truth with a time axis, or a climatology by calendar month.
 
-A monthly mean stands for every instant of its month; nothing is interpolated between months.
+A monthly mean holds for every instant of its month. Nothing is interpolated between months.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _MONTH = "month"
 
 
 def inventory(path: Path) -> Inventory:
-    """What the file holds as truth. Raises UnusableStore, IrregularGrid."""
+    """The times, fields and grid that the file offers as truth. Raises UnusableStore, IrregularGrid."""
     axis, times = _times(path)
     store = XarrayStore(path, at={axis: 0})
     return Inventory(times=tuple(sorted(times)), fields=store.fields(), grid=store.grid)
 
 
 def open_truth(path: Path, valid_time: datetime) -> XarrayStore:
-    """The fields of one instant; raises MissingField where the file does not hold it."""
+    """The fields of one instant. Raises MissingField if the file does not hold it."""
     axis, times = _times(path)
     if valid_time not in times:
         there = ", ".join(t.isoformat() for t in times[:20])
@@ -36,7 +36,7 @@ def open_truth(path: Path, valid_time: datetime) -> XarrayStore:
 
 
 def open_climatology(path: Path, valid_time: datetime) -> XarrayStore:
-    """The monthly mean of the month of `valid_time`; raises MissingField for a month that is not there."""
+    """The mean of the calendar month of `valid_time`. Raises MissingField if the file does not hold that month."""
     with _open(path) as dataset:
         if _MONTH not in dataset.variables:
             raise UnusableStore(f"{path} has no axis {_MONTH!r} of calendar months; it has {_names(dataset)}")

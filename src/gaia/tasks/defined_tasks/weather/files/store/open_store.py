@@ -1,4 +1,4 @@
-"""Finds out what kind of store lies at a path, by its content, and opens it. Reads no field."""
+"""Finds out from its content what kind of store lies at a path, and opens it. Reads no field."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from gaia.tasks.defined_tasks.weather.files.store.flat_store import HEADER_NAME,
 
 
 def open_store(path: str | Path, *, lead_h: int | None = None) -> FieldStore:
-    """Open whatever lies at `path`: a flat store, GRIB, or a stranger's Zarr or NetCDF.
+    """Open the store at `path`: a flat store, GRIB, Zarr or NetCDF.
 
-    `lead_h` chooses the instant where the store has a lead axis. Raises StoreMissing, StoreDamaged,
-    UnusableStore, IrregularGrid.
+    `lead_h` chooses the instant if the store has a lead axis. Raises StoreMissing, StoreDamaged, UnusableStore,
+    IrregularGrid, and MissingField if the store lacks that lead.
     """
     place = Path(path)
     if not place.exists():

@@ -1,8 +1,7 @@
-"""Taking the points of a wanted grid out of a store, exactly.
+"""Takes the points of a wanted grid out of a store, without changing a value.
 
-Allowed because no value changes: longitudes named differently (-180..180 or 0..360), latitudes in the other
-order, a wanted grid whose points are among the store's (every fourth, say). Anything else is refused; nothing
-is ever interpolated.
+Allowed are longitudes counted differently (-180..180 or 0..360), latitudes in the other order, and a grid whose points
+are among the store's (such as every fourth). Anything else is refused; nothing is interpolated.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from gaia.tasks.defined_tasks.weather.files.grid_axes import coordinates
 from gaia.tasks.defined_tasks.weather.files.store.field_store import FieldStore
 
 _SAME_POINT_DEGREES = 1e-7
-"""1 cm: far below any grid's spacing, far above rounding."""
+"""1 cm, which is far below the spacing of any grid and far above rounding errors."""
 
 
 def select_points(store: FieldStore, fields: Sequence[FieldId], grid: GridSpec) -> NDArray[np.float32]:
-    """(n_fields, nlat, nlon) on exactly `grid`; raises WrongGrid, naming an absent point."""
+    """The fields on exactly `grid`, (n_fields, nlat, nlon). Raises WrongGrid, which names an absent point."""
     latitude, longitude = coordinates(grid)
     rows = _indices(store.latitude, latitude)
     columns = _indices(_eastward(store.longitude), _eastward(longitude))

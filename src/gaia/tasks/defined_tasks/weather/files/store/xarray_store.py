@@ -1,8 +1,7 @@
-"""Stores of strangers, Zarr 2 or 3 and NetCDF, read as fields of one instant through xarray.
+"""Reads foreign Zarr 2 or 3 and NetCDF stores as fields of one instant, through xarray.
 
-Recognises the names and axes in use in the field and refuses the rest by name. Must never run anything from
-a store: object arrays and codecs outside a fixed list (pickle is a codec of Zarr 2) are refused before
-xarray sees them.
+Recognises the common names of variables and axes, and refuses all others by name. Must never run anything from a store:
+object arrays, and codecs outside a fixed list (pickle is a codec of Zarr 2), are refused before xarray sees them.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _HOURS = {
 
 
 class _Place(Struct, frozen=True, kw_only=True):
-    """Where a field lies: which variable, at which index of its level axis, and how to convert it."""
+    """The place of a field (variable, level axis, index along it), and the factor that converts its unit."""
 
     array: str
     level_axis: str | None
@@ -57,11 +56,10 @@ class _Place(Struct, frozen=True, kw_only=True):
 
 
 class XarrayStore:
-    """A stranger's store.
+    """A foreign store.
 
-    `lead_h` picks from a lead axis; a store without one is taken as the wanted instant. `at` gives the index
-    to take along other axes, such as months. Raises UnusableStore, IrregularGrid, and MissingField for a lead
-    that is not there.
+    `lead_h` chooses from the lead axis; a store without one is taken as the wanted instant. `at` gives the index along
+    other axes, such as months. Raises UnusableStore, IrregularGrid, and MissingField for an absent lead.
     """
 
     def __init__(self, path: Path, *, lead_h: int | None = None, at: Mapping[str, int] | None = None) -> None:
@@ -87,7 +85,7 @@ class XarrayStore:
         return tuple(sorted(self._places, key=lambda f: (order.index(f.variable), f.level_hpa or 0)))
 
     def read(self, field: FieldId) -> NDArray[np.float32]:
-        """Loads one field; masked and fill values become NaN."""
+        """Load one field. Masked and fill values become NaN."""
         place = self._places.get(field)
         if place is None:
             raise missing_field(self.name, field, self.fields())
@@ -147,7 +145,7 @@ class XarrayStore:
             return 0
         matches = np.flatnonzero(np.abs(leads_h - lead_h) < 1e-6) if lead_h is not None else np.array([], dtype=int)
         if matches.size != 1:
-            wanted = "which lead is wanted was not said" if lead_h is None else f"lead {lead_h} h is wanted"
+            wanted = "no lead was chosen" if lead_h is None else f"lead {lead_h} h is wanted"
             raise MissingField(f"{self.name}: {wanted}; it has {', '.join(f'{h:g}' for h in leads_h[:60])} h")
         return int(matches[0])
 
@@ -177,7 +175,7 @@ class XarrayStore:
                 raise UnusableStore(f"{self.name}: {name!r} has an axis {axis!r} of {size} that is not understood")
 
     def _levels_of(self, known: Variable, array: xr.Variable) -> Iterator[tuple[int | None, str | None, int]]:
-        """(level in hPa, its axis, index along it) of each level of an array."""
+        """The (level in hPa, its axis, its index) of each level of an array."""
         axis = next((name for name in LEVEL_NAMES if name in array.sizes), None)
         if not known.on_levels:
             if axis is not None and array.sizes[axis] != 1:
@@ -191,7 +189,7 @@ class XarrayStore:
         said = unit_of(self._dataset[coordinate].attrs, f"{self.name}: {coordinate!r}")
         unit = said or ("Pa" if coordinate == "isobaricInPa" else None)
         for index, level in enumerate(levels * factor_to_hpa(unit, float(levels.max()))):
-            if abs(level - round(level)) < 1e-3 and round(level) > 0:  # the rest (0.5 hPa) no run asks for
+            if abs(level - round(level)) < 1e-3 and round(level) > 0:  # no run asks for others, such as 0.5 hPa
                 yield round(level), axis, index
 
     def _is_scalar(self, name: str) -> bool:
@@ -208,9 +206,9 @@ def _open(path: Path) -> xr.Dataset:
         if engine == "netcdf4":
             refuse_cut_netcdf(path)
         with warnings.catch_warnings():
-            # ERA-Interim files carry a NaN fill value on integers, which means that nothing is missing
+            # ERA-Interim files have a NaN fill value on integers, which means that nothing is missing
             warnings.simplefilter("ignore", xr.SerializationWarning)
-            # times are read here, by their units; consolidated metadata repeat what lies beside the arrays
+            # this module reads times by their units; consolidated metadata only repeat what lies beside the arrays
             return xr.open_dataset(path, engine=engine, chunks=None, decode_times=False, cache=False, **options)
     except (ValueError, OSError, KeyError, TypeError, RuntimeError) as error:
         raise UnusableStore(f"{path} cannot be read as {engine}: {_one_line(error)}") from error
@@ -226,7 +224,7 @@ def _known_variable(name: str) -> Variable | None:
 
 
 def _hours(values: NDArray[Any], unit: str | None, name: str) -> NDArray[np.float64]:
-    """Leads in hours, from timedeltas or from numbers with a unit; numbers without one are hours."""
+    """Leads in hours, from timedeltas or from numbers with a unit. Numbers without a unit are hours."""
     leads = np.atleast_1d(values)
     if leads.dtype.kind == "m":
         return np.asarray(leads / np.timedelta64(1, "h"), dtype=np.float64)

@@ -1,8 +1,8 @@
-"""Blocks of a local Zarr 2 or 3 array of plain chunks, without zarr-python's cost per chunk.
+"""Reads blocks of a local Zarr 2 or 3 array of plain chunks, without zarr-python's cost for each chunk.
 
-Owns the case that weather archives are made of: little-endian float32, C order, Blosc or nothing, one file a chunk.
-Any other array is not taken (`ZarrBlocks.open` gives None) and is zarr-python's to read. Must never decompress what
-its header does not announce to be one chunk, and never fills a chunk that is not there.
+Reads the kind of array that weather archives consist of: little-endian float32, C order, Blosc or no compression, one
+file for each chunk. For any other array `ZarrBlocks.open` gives None, and zarr-python must read it. Must never
+decompress bytes whose header does not announce exactly one chunk, and never fills in a missing chunk.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BLOSC_OVERHEAD_BYTES: Final = 16
 """Of a chunk that cannot be compressed: BLOSC_MAX_OVERHEAD of c-blosc."""
 _METADATA_LIMIT_BYTES: Final = 1 << 20
 _CHUNK_LIMIT_BYTES: Final = 256 << 20
-"""A chunk's buffers are made by what the metadata say; 37 levels of 0.25 degrees are 154 MB."""
+"""The metadata decide the size of a chunk's buffers, so it needs a bound. 37 levels of 0.25 degrees take 154 MB."""
 _HEADER: Final = struct.Struct("<4B3I")
 """Blosc 1: two versions, flags, item size, decoded bytes, block size, encoded bytes."""
 
@@ -46,13 +46,13 @@ class _Layout(Struct, frozen=True, kw_only=True):
 
     @property
     def is_sound(self) -> bool:
-        """Whether there is an axis to index and a chunk that fits into memory."""
+        """Whether there is at least one axis, and a chunk fits into memory."""
         alike = len(self.shape) == len(self.chunks) > 0 and min(self.chunks) > 0
         return alike and self.chunk_bytes <= _CHUNK_LIMIT_BYTES
 
 
 Seen = Callable[[str, memoryview], None]
-"""Told of every chunk before it is decoded: its key and its stored bytes."""
+"""Called for every chunk before it is decoded, with its key and its stored bytes."""
 
 
 class ZarrBlocks:
@@ -66,27 +66,28 @@ class ZarrBlocks:
 
     @classmethod
     def open(cls, folder: Path) -> ZarrBlocks | None:
-        """The array in `folder`, or None if it is not of the kind that is read here."""
+        """The array in `folder`; None if it is not of the kind that this module reads."""
         for name, layout_of in (("zarr.json", _layout_v3), (".zarray", _layout_v2)):
             metadata = _metadata(folder / name)
-            if metadata is not None:  # of two formats side by side zarr-python reads the newer one, too
+            if metadata is not None:  # of two formats side by side zarr-python also reads the newer one
                 layout = layout_of(metadata)
                 return cls(folder, layout) if layout is not None and layout.is_sound else None
         return None
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the whole array."""
+        """The shape of the whole array."""
         return self._layout.shape
 
     def read(
         self, at: Sequence[int | range], *, out: NDArray[np.float32] | None = None, seen: Seen | None = None
     ) -> NDArray[np.float32]:
-        """The block at these indices or ranges (of step 1) of the first axes, all of the rest; each chunk read once.
+        """The block at these indices or ranges (of step 1) of the first axes, and all of the other axes.
 
-        float32; an axis with an index is dropped, one with a range stays. It is put into `out`, C-ordered and of that
-        shape, where one is given: fresh memory costs as much as half the decoding. Raises StoreDamaged for a chunk
-        that is missing, cut short or of another size than the array says, and IndexError beyond the array.
+        Each chunk is read once. The block is float32; an axis with an index is dropped, an axis with a range stays. If
+        `out` is given (C-ordered, of the block's shape), the block is written into it: new memory costs as much as half
+        the decoding. Raises StoreDamaged for a chunk that is missing, cut short or of the wrong size, and IndexError
+        beyond the array.
         """
         box = self._box(at)
         dropped = [axis for axis, index in enumerate(at) if isinstance(index, int)]
@@ -123,8 +124,8 @@ class ZarrBlocks:
         *_, decoded_bytes, _, encoded_bytes = _HEADER.unpack_from(encoded)
         if (decoded_bytes, encoded_bytes) != (self._decoded.nbytes, len(encoded)):
             raise StoreDamaged(
-                f"chunk {key} of {self._folder} announces {encoded_bytes} bytes that decode to {decoded_bytes}; it has"
-                f" {len(encoded)}, and a chunk of the array {self._decoded.nbytes}"
+                f"chunk {key} of {self._folder} announces {encoded_bytes} bytes that decode to {decoded_bytes}; the "
+                f"file has {len(encoded)}, and a chunk of the array decodes to {self._decoded.nbytes}"
             )
         try:
             blosc.decompress(encoded, out)
@@ -152,7 +153,7 @@ class ZarrBlocks:
 def _place(
     source: NDArray[np.float32], source_box: Sequence[range], target: NDArray[np.float32], target_box: Sequence[range]
 ) -> None:
-    """Copy what both boxes have; a chunk at the edge reaches beyond the array, and the block ends inside a chunk."""
+    """Copy the part that both boxes share. A chunk at the edge reaches beyond the array; a block may end in a chunk."""
     shared = [range(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(source_box, target_box, strict=True)]
     here, there = (
         tuple(slice(run.start - box.start, run.stop - box.start) for run, box in zip(shared, boxes, strict=True))

@@ -1,7 +1,7 @@
-"""Whether the chunks of a Zarr array on disk are there, before zarr-python reads them.
+"""Checks that the chunks of a Zarr array on disk exist, before zarr-python reads them.
 
-zarr-python reads the array's fill value where a chunk was never written, 0 as well as NaN, and says nothing: a forecast
-of 0 K. Must look at names and at the index of a shard only, and never decode a chunk.
+Where a chunk was never written, zarr-python silently reads the array's fill value, which may be 0: a forecast of 0 K.
+Must look only at names and at the index of a shard, and never decode a chunk.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gaia.tasks.defined_tasks.weather.files.errors import UnusableStore
 
 _ENTRY: Final = np.dtype("<u8")
 _ABSENT: Final = np.iinfo(np.uint64).max
-"""In the index of a shard, offset and length of a chunk that it does not hold (Zarr 3, codec sharding_indexed)."""
+"""Offset and length, in the index of a shard, of a chunk that is absent (Zarr 3, codec sharding_indexed)."""
 _CHECKSUM_BYTES: Final = 4
 
 
@@ -29,7 +29,7 @@ class ZarrChunks:
     """The files of one array's chunks."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises UnusableStore for what zarr-python would not open either."""
+        """Raises UnusableStore if zarr-python cannot open the array."""
         self._folder = folder
         try:
             self._array: zarr.Array[Any] = zarr.open_array(folder, mode="r")
@@ -40,9 +40,9 @@ class ZarrChunks:
             raise UnusableStore(f"{folder} has chunks of shape {self._array.chunks}, which hold nothing")
 
     def refuse_missing(self, box: Sequence[range]) -> None:
-        """Raises UnusableStore, naming the chunk, if one that has a part of `box` was never written.
+        """Raise UnusableStore, naming the chunk, if a chunk with a part of `box` was never written.
 
-        box: the wanted part of every axis, within the array.
+        `box` is the wanted range of every axis, within the array.
         """
         files = self._array.shards or self._array.chunks
         for at in _covering(box, files):
@@ -66,7 +66,7 @@ class ZarrChunks:
                 raise self._missing(f"part {part} of chunk {key}")
 
     def _index(self, key: str, parts: tuple[int, ...], sharding: ShardingCodec) -> NDArray[np.uint64]:
-        """(*parts, 2): where each part begins in its shard, and how long it is."""
+        """The offset and length of each part in its shard, (*parts, 2)."""
         size_bytes = int(np.prod(parts)) * 2 * _ENTRY.itemsize
         checksum_bytes = _CHECKSUM_BYTES * (len(sharding.index_codecs) - 1)
         at_end = sharding.index_location is ShardingCodecIndexLocation.end
@@ -75,13 +75,13 @@ class ZarrChunks:
                 file.seek(-size_bytes - checksum_bytes, os.SEEK_END)
             stored = file.read(size_bytes)
         if len(stored) != size_bytes:
-            raise UnusableStore(f"chunk {key} of {self._folder} is cut short: its index is not there")
+            raise UnusableStore(f"chunk {key} of {self._folder} is cut short: it has no index")
         return np.frombuffer(stored, dtype=_ENTRY).reshape(*parts, 2)
 
     def _missing(self, what: str) -> UnusableStore:
         return UnusableStore(
-            f"{what} of {self._folder} is missing; nothing is filled in (chunks of nothing but the fill value must be "
-            "written as well: write_empty_chunks)"
+            f"{what} of {self._folder} is missing; nothing is filled in (chunks that hold only the fill value must be "
+            "written too: write_empty_chunks)"
         )
 
 
@@ -91,7 +91,7 @@ def _covering(box: Sequence[range], sizes: Sequence[int]) -> Iterator[tuple[int,
 
 
 def _sharding_of(array: zarr.Array[Any]) -> ShardingCodec | None:
-    """How the array's files hold several chunks each; None: they hold one."""
+    """The codec by which each file holds several chunks; None if each holds one."""
     metadata = array.metadata
     if metadata.zarr_format == 2:
         return None
@@ -99,5 +99,5 @@ def _sharding_of(array: zarr.Array[Any]) -> ShardingCodec | None:
     if array.shards is None or not isinstance(codec, ShardingCodec):
         return None
     if [type(step) for step in codec.index_codecs] not in ([BytesCodec], [BytesCodec, Crc32cCodec]):
-        raise UnusableStore(f"{array.store_path}: the index of its shards is encoded in a way that is not understood")
+        raise UnusableStore(f"{array.store_path}: the encoding of its shards' index is not understood")
     return codec

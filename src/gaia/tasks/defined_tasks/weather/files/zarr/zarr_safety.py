@@ -1,7 +1,7 @@
-"""Looks at a Zarr store's files and metadata, as JSON, before any library interprets them.
+"""Checks the files and the JSON metadata of a Zarr store before any library interprets them.
 
-Zarr 2 may name `pickle` as a codec of object arrays, and reading those runs code from the store; reading a pipe waits
-for ever. Must read metadata only, and refuse rather than warn.
+Zarr 2 allows `pickle` as a codec of object arrays, and to read those runs code from the store. To read a pipe may wait
+for ever. Must read metadata only, and refuse instead of warning.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ _TEXT_CODECS_V3 = frozenset({"vlen-utf8", "vlen-bytes"})
 
 
 def refuse_unsafe_zarr(folder: Path) -> None:
-    """Raises UnusableStore if `folder` is no Zarr group, or holds object arrays, unlisted codecs, or anything that is
-    neither a file nor a folder.
+    """Raise UnusableStore if a folder is not a Zarr group, or holds something unsafe.
+
+    Unsafe are object arrays, codecs outside the list, and anything that is neither a file nor a folder.
     """
     if not any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata")):
         raise UnusableStore(f"{folder} is neither a flat store nor Zarr: no fields.json, zarr.json or .zgroup in it")
@@ -57,7 +58,7 @@ def refuse_unsafe_zarr(folder: Path) -> None:
 
 
 def _refuse_pipes(folder: Path) -> None:
-    """Looks at every name (a million take a second), through links as the library reads through them."""
+    """Look at every name (a million take a second). Links are followed, because the library follows them."""
     waiting, seen = [folder], set()
     while waiting:
         here = waiting.pop()
@@ -69,21 +70,21 @@ def _refuse_pipes(folder: Path) -> None:
             with os.scandir(here) as entries:
                 waiting += [Path(entry.path) for entry in entries if _is_folder(entry)]
         except OSError as error:
-            raise UnusableStore(f"{here} cannot be looked through: {error.strerror}") from None
+            raise UnusableStore(f"{here} cannot be searched: {error.strerror}") from None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Raises UnusableStore for what is neither a folder nor a file."""
+    """Whether an entry is a folder. Raises UnusableStore if it is neither a folder nor a file."""
     try:
         if entry.is_dir():
             return True
-        if entry.is_file() or not Path(entry.path).exists():  # a link to nothing is as good as nothing
+        if entry.is_file() or not Path(entry.path).exists():  # a link that leads nowhere does no harm
             return False
     except OSError as error:
-        if error.errno in {errno.ELOOP, errno.ENOTDIR}:  # so is one to itself, or through a file
+        if error.errno in {errno.ELOOP, errno.ENOTDIR}:  # nor does a link to itself, or through a file
             return False
-        raise UnusableStore(f"{entry.path} cannot be looked at: {error.strerror}") from None
-    raise UnusableStore(f"{entry.path} is neither a file nor a folder; no store holds such a thing")
+        raise UnusableStore(f"{entry.path} cannot be examined: {error.strerror}") from None
+    raise UnusableStore(f"{entry.path} is neither a file nor a folder; a store must hold nothing else")
 
 
 def _metadata_files(folder: Path) -> Iterator[Path]:
