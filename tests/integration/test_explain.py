@@ -275,9 +275,7 @@ async def test_what_a_combination_may_have_seen_or_not_accuses_nobody(database: 
         await conn.execute("UPDATE run_score SET score = score / 2 WHERE hotkey = $1", GOOD)
     found = await explained(database, run)
     assert differing(found) == []
-    assert "NOT RECOMPUTED: the score over the window: 1 rows of its runs, scores or failures, were written" in text_of(
-        found
-    )
+    assert "NOT RECOMPUTED: the score over the window: 1 scores or failures of its runs were written" in text_of(found)
 
 
 async def test_scores_of_another_policy_are_shown_and_not_made_again(database: DatabasePool, run: Run) -> None:
@@ -292,7 +290,7 @@ async def test_scores_of_another_policy_are_shown_and_not_made_again(database: D
     assert "NOT RECOMPUTED: the gate, the scores at +24 h, the scores at +36 h, the score over the window" in text_of(
         found
     )
-    assert f"made under the policy an older one, and this program's is version {DEFAULT_POLICY.version}" in text_of(
+    assert f"made under the policy an older one, but this program has version {DEFAULT_POLICY.version}" in text_of(
         found
     )
 
@@ -401,7 +399,7 @@ async def test_without_any_baseline_it_is_said_what_a_component_rests_on(databas
     assert differing(found) == []
     text = text_of(found, 24)
     assert "component = 1 / (1 + RMSE / eddy), for want of climatology and reference" in text
-    assert "NOT RECOMPUTED: the components at +24 h: without climatology and reference they rest on" in text
+    assert "NOT RECOMPUTED: the components at +24 h: without climatology and reference they depend on" in text
 
 
 async def test_a_void_run_gives_nobody_a_score(database: DatabasePool) -> None:
@@ -415,9 +413,9 @@ async def test_a_void_run_gives_nobody_a_score(database: DatabasePool) -> None:
 
 async def test_the_unknown_and_the_unscored_are_refused_with_what_to_do(database: DatabasePool) -> None:
     run = await new_run(database)
-    with pytest.raises(RunUnknown, match="`gaia runs` would list"):
+    with pytest.raises(RunUnknown, match="`gaia runs` lists"):
         await explained(database, replace(run, run_id="sn57-20000101T00Z"))
-    with pytest.raises(MinerUnknown, match=f"there are\n  uid 1  {GOOD}\n  uid 2  {SECOND}"):
+    with pytest.raises(MinerUnknown, match=f"its miners are\n  uid 1  {GOOD}\n  uid 2  {SECOND}"):
         await explained(database, run, "99")
     with pytest.raises(NothingToExplain, match=r"is listed, and the validator waits for its answer, until .* UTC"):
         await explained(database, run)
@@ -468,7 +466,7 @@ async def test_the_command_s_json_is_unrounded_and_a_changed_weight_is_its_statu
     [
         (("1", "--lead", "13"), 1, "does not score +13 h; scored so far of this miner: 24, 36"),
         (("3", "--lead", "24"), 1, "+24 h of uid 3 has no score"),
-        (("nobody",), 2, "'nobody' is no hotkey or uid of the run"),
+        (("nobody",), 2, "'nobody' is not a hotkey or uid of the run"),
     ],
 )
 async def test_the_command_says_in_a_line_what_cannot_be_had(

@@ -1,3 +1,1 @@
-"""Adapters of the chain port. The validator's wiring and the miner's server build one; nobody else names an
-adapter.
-"""
+"""Adapters of the chain port. The validator's wiring and the miner build one; no other code names an adapter."""

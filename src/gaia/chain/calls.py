@@ -1,7 +1,7 @@
-"""What may be asked of the simulated chain, how it is signed, and why it would be refused. Pure: no database.
+"""The calls of the simulated chain, how they are signed, and the checks that refuse them. Pure: no database.
 
-The refusals, their names and their order follow subtensor's `do_set_weights` (pallets/subtensor, weights.rs),
-so that what passes here has passed the checks that the real chain makes.
+The checks, their names and their order follow subtensor's `do_set_weights` (pallets/subtensor, weights.rs). A call that
+passes here has therefore passed the checks of the real chain.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gaia.protocol.messages import custom_serializer
 
 WEIGHT_MAX = 65_535
 MORTALITY_BLOCKS = 64
-"""A signed call is good for so many blocks, so an old one cannot be played back."""
+"""A signed call is valid for this many blocks, so that an old call cannot be replayed."""
 
 _DOMAIN = b"gaia/simulated-chain/1\n"
 
 
 class UnencodableWeight(ValidatorFault):
-    """A weight or uid does not fit into the chain's 16 bits; no such transaction can be built."""
+    """A weight or uid does not fit into the chain's 16 bits."""
 
 
 class WeightsCall(Struct, frozen=True, kw_only=True, tag="set_weights"):
@@ -45,7 +45,7 @@ class WeightsCall(Struct, frozen=True, kw_only=True, tag="set_weights"):
 
 
 class EndpointCall(Struct, frozen=True, kw_only=True, tag="serve_axon"):
-    """Publish where a neuron's server listens."""
+    """Publish the address of a neuron's server."""
 
     netuid: int
     hotkey: Hotkey
@@ -54,12 +54,12 @@ class EndpointCall(Struct, frozen=True, kw_only=True, tag="serve_axon"):
 
 
 def signing_bytes(call: WeightsCall | EndpointCall) -> bytes:
-    """What the hotkey signs: a domain and the call's canonical JSON."""
+    """The bytes that the hotkey signs: a domain and the call's canonical JSON."""
     return _DOMAIN + custom_serializer(call)
 
 
 def check_signed(call: WeightsCall | EndpointCall, signature: bytes, *, block: int) -> None:
-    """Refuse a call that its hotkey did not sign just now: BadProof, AncientBirthBlock."""
+    """Raise ChainRefused for a call that its hotkey did not sign (BadProof) or not recently (AncientBirthBlock)."""
     if not signature_is_valid(signing_bytes(call), signature, call.hotkey):
         raise ChainRefused("BadProof", "the call is not signed by its hotkey")
     if not block - MORTALITY_BLOCKS < call.birth_block <= block:
@@ -74,7 +74,7 @@ def check_weights(
     parameters: SubnetParameters,
     block: int,
 ) -> None:
-    """Raise ChainRefused under the real chain's name for the first reason to refuse these weights."""
+    """Raise ChainRefused for the first reason to refuse these weights, under the real chain's name for it."""
     if len(call.uids) != len(call.values):
         raise ChainRefused("WeightVecNotEqualSize", f"{len(call.uids)} uids, {len(call.values)} weights")
     if len(call.uids) > len(registered_uids):

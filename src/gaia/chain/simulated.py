@@ -1,9 +1,8 @@
-"""A chain on PostgreSQL, for demonstrations, hindcasts and tests: the chain port, plus a sudo side that makes
-subnets and registers hotkeys.
+"""A simulated chain on PostgreSQL, for demonstrations, hindcasts and tests. It can also make subnets and register
+hotkeys.
 
-It keeps the real chain's rules for setting weights (`gaia.chain.calls`) and nothing of its economy. Blocks
-follow from the database's clock alone, so all processes see the same one. The `simulated_chain` schema
-belongs to this module; nobody else reads it.
+It has the real chain's rules for setting weights (`gaia.chain.calls`), but not its economy. The block number follows
+from the database's clock, so all processes see the same block. Only this module uses the schema `simulated_chain`.
 """
 
 from __future__ import annotations
@@ -36,17 +35,18 @@ SMALL_SUBNET = SubnetParameters(
     weights_version=1,
     min_stake_tao=1_000.0,
 )
-"""What a subnet of one's own is made with: the real chain's usual tempo and rate limit, no least number of weights."""
+"""The parameters of a private subnet: the real chain's usual tempo and rate limit, and at least one weight."""
 
 _TIMEOUT_S = 10.0
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What asyncpg raises of a database that is gone; the last, where half of its farewell has been read."""
+"""The errors of asyncpg when the database is gone. It raises the last one if it has read only half of the database's
+final message."""
 
 _BLOCK = """
 SELECT 1 + floor(extract(epoch FROM clock_timestamp() - genesis) / block_time_s)::bigint
 FROM simulated_chain.subnet ORDER BY genesis, netuid LIMIT 1
 """
-"""Block 1 at genesis: 0 means "never" in last_update_block, as on the real chain."""
+"""Genesis is block 1, because 0 means "never" in last_update_block, as on the real chain."""
 _PARAMETERS = """
 SELECT tempo_blocks, weights_rate_limit_blocks, min_allowed_weights, max_weights_limit, weights_version,
        min_stake_tao
@@ -115,7 +115,7 @@ class SimulatedChain:
         return SimulatedChain(pool)
 
     async def close(self) -> None:
-        """Give the connections back; after a while drop those that are still in use. Idempotent."""
+        """Close the connections, and after a while also those that are still in use. May be called again."""
         try:
             await asyncio.wait_for(self._pool.close(), _TIMEOUT_S)
         except TimeoutError:
@@ -158,7 +158,7 @@ class SimulatedChain:
         return WeightRow(weights=weights, last_update_block=row["last_update_block"])
 
     async def submit(self, call: WeightsCall | EndpointCall, signature: bytes) -> None:
-        """Take a signed call into the current block, whole or not at all; raises ChainRefused."""
+        """Apply a signed call in the current block, whole or not at all. Raises ChainRefused."""
         async with self._transaction() as conn:
             if await conn.fetchval(_LOCK_SUBNET, call.netuid) is None:
                 raise ChainRefused("SubnetNotExists", f"netuid {call.netuid}")
@@ -170,9 +170,7 @@ class SimulatedChain:
                 await _take_weights(conn, call, block)
 
     async def create_subnet(self, netuid: int, parameters: SubnetParameters, *, block_time_s: float) -> None:
-        """Make a subnet; raises SubnetError if it exists or would run on another clock than the chain's
-        others.
-        """
+        """Make a subnet. Raises SubnetError if it exists, or if its block time differs from the chain's."""
         async with self._transaction() as conn:
             await conn.execute(_LOCK_SUBNETS)
             clock = await conn.fetchrow(_CLOCK)
@@ -208,8 +206,9 @@ class SimulatedChain:
         return int(uid)
 
     async def deregister(self, netuid: int, hotkey: Hotkey) -> None:
-        """Free a hotkey's uid; what it had set is gone, what others set on the uid stays, as on the real
-        chain.
+        """Free a hotkey's uid. Its own weights are deleted; the weights that others set on the uid stay.
+
+        The real chain does the same.
         """
         async with self._transaction() as conn:
             if await conn.fetchval(_DEREGISTER, netuid, hotkey) is None:

@@ -1,10 +1,10 @@
-"""Time, injected. Three clocks with three jobs:
+"""The clocks. They are passed in, so that tests can use a fake one. There are three:
 
-* the wall clock decides signatures and deadlines,
-* the monotonic clock measures timeouts,
-* the world clock of a run decides which weather data exist yet. In a hindcast it may lie in the past.
+* The wall clock decides about signatures and deadlines.
+* The monotonic clock measures timeouts.
+* The world clock of a run decides which weather data exist already. In a hindcast it shows a time in the past.
 
-Leases and `run_at` of jobs follow a fourth, the database's own.
+Leases and `run_at` of jobs follow a fourth clock, that of the database.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What every part that needs the time is given."""
+    """The clock that is given to every part that needs the time."""
 
     def now(self) -> datetime:
-        """The wall clock, timezone-aware UTC."""
+        """The time of the wall clock, timezone-aware UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never go back; only differences mean anything."""
+        """Seconds that never go back. Only differences have a meaning."""
         ...
 
     async def sleep(self, delay_s: float) -> None:
@@ -45,16 +45,16 @@ class SystemClock:
 
 
 class WorldClock:
-    """The wall clock set back by a fixed offset: the time in the world that a run forecasts."""
+    """The wall clock minus a fixed offset: the time in the world of a run."""
 
     def __init__(self, clock: Clock, offset: timedelta = timedelta(0)) -> None:
         self._clock = clock
         self.offset = offset
 
     def now(self) -> datetime:
-        """What time it is in the run's world."""
+        """The time in the run's world."""
         return self._clock.now() - self.offset
 
     def wall_time(self, world_time: datetime) -> datetime:
-        """When, on the wall clock, the world reaches `world_time`."""
+        """The wall time at which the run's world reaches `world_time`."""
         return world_time + self.offset

@@ -1,7 +1,7 @@
-"""The error tree: what went wrong, whose fault it is, and whether trying again can help.
+"""The error tree: what went wrong, whose fault it is, and whether it can help to try again.
 
-Only a *miner*'s fault may lower that miner's score; a *source*'s or the *validator*'s own delays it.
-Each part of the system derives its errors from the three branches here, next to the code that raises them.
+Only a *miner*'s own fault may lower its score. A fault of a *source* or of the *validator* only delays the score. Each
+part of the system derives its errors from the three branches here, next to the code that raises them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ a thousand deep.
 
 
 class Fault(StrEnum):
-    """Who has to answer for an error."""
+    """Who is responsible for an error."""
 
     MINER = "miner"
     SOURCE = "source"
@@ -27,14 +27,14 @@ class Fault(StrEnum):
 
 
 class GaiaError(Exception):
-    """Root of every error that Gaia raises on purpose. The message names the cause and, for people, the fix."""
+    """The base of every error that Gaia raises on purpose. The message names the cause and the fix."""
 
     fault: Fault = Fault.VALIDATOR
     retryable: bool = False
 
     @property
     def code(self) -> str:
-        """The stable snake_case name under which the error is logged, counted and shown to miners."""
+        """The stable snake_case name for logs, counters and miners."""
         return code_of(type(self))
 
 
@@ -45,7 +45,7 @@ class MinerFault(GaiaError):
 
 
 class SourceFault(GaiaError):
-    """A supplier of weather data has not delivered, or has delivered something unusable."""
+    """A source of weather data has not delivered, or has delivered unusable data."""
 
     fault = Fault.SOURCE
 

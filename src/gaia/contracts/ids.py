@@ -1,4 +1,4 @@
-"""Names of things that cross process and machine borders."""
+"""The names by which processes and machines identify miners and runs."""
 
 from __future__ import annotations
 
@@ -9,20 +9,27 @@ from typing import NewType
 from gaia.contracts.errors import ValidatorFault
 
 Hotkey = NewType("Hotkey", str)
-"""A miner's or validator's ss58 address. Uids are reused by the chain; history belongs to the hotkey."""
+"""The ss58 address of a miner or validator. The chain reuses uids, so a history belongs to the hotkey."""
 
 RunId = NewType("RunId", str)
-"""Names one forecast run; the same for every validator of a subnet."""
+"""The name of a forecast run. It is the same for every validator of a subnet."""
 
 _RUN_ID = re.compile(r"sn(\d{1,5})-(\d{8}T\d{2})Z", re.ASCII)
 
 
 class MalformedRunId(ValidatorFault):
-    """A text that should name a run does not."""
+    """A text is not the name of a run."""
 
 
 def run_id_for(netuid: int, init_time: datetime) -> RunId:
-    """The run of subnet `netuid` that starts from `init_time`.
+    """The id of the run of subnet `netuid` that starts from `init_time`.
+
+    Args:
+        netuid: The subnet.
+        init_time: A whole hour UTC, timezone-aware.
+
+    Raises:
+        MalformedRunId: `init_time` is naive or not a whole hour (validator's fault).
 
     >>> run_id_for(57, datetime(2017, 1, 1, tzinfo=UTC))
     'sn57-20170101T00Z'
@@ -33,7 +40,10 @@ def run_id_for(netuid: int, init_time: datetime) -> RunId:
 
 
 def parse_run_id(text: str) -> tuple[int, datetime]:
-    """The subnet and initial time that a run's name stands for.
+    """The subnet and the initial time of a run id.
+
+    Raises:
+        MalformedRunId: The text is not a run id (validator's fault).
 
     >>> parse_run_id("sn57-20170101T00Z")
     (57, datetime.datetime(2017, 1, 1, 0, 0, tzinfo=datetime.timezone.utc))

@@ -1,6 +1,6 @@
-"""Ties a process's life to its parent's: when the parent dies by any path, the kernel sends this one a signal.
+"""Makes a process end with its parent: when the parent dies, for any reason, the kernel sends a signal to this process.
 
-The signal follows the *thread* that spawned the process, so children are spawned from main threads only.
+The signal depends on the *thread* that spawned the process, so only main threads may spawn children.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
 def die_with_parent(parent_pid: int, with_signal: signal.Signals = signal.SIGKILL) -> None:
-    """Arrange for `with_signal` at the parent's death; exits at once if `parent_pid` is already gone.
+    """Ask the kernel for `with_signal` at the parent's death. Exits at once if `parent_pid` is already gone.
 
-    The check must follow the arrangement: a parent that dies between the spawn and this call sends no signal.
+    The check must come second: if the parent dies between the spawn and this call, no signal is sent.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, int(with_signal)) != 0:

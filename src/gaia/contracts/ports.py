@@ -1,6 +1,6 @@
-"""What the core asks of the outside: computing, the chain, the miners, a key that signs.
+"""The interfaces through which the core uses the outside world: computing, the chain, the miners, a signing key.
 
-Adapters are built in one place, `gaia.validator.app.wiring`; everybody else sees these protocols.
+Adapters are built in one place, `gaia.validator.app.wiring`. All other code sees only these protocols.
 """
 
 from __future__ import annotations
@@ -19,33 +19,40 @@ from gaia.contracts.unit import ResultUnit, WorkUnit
 
 
 class Signer(Protocol):
-    """Holds a hotkey's secret and signs with it (sr25519)."""
+    """Holds the secret key of a hotkey and signs with it (sr25519)."""
 
     @property
-    def hotkey(self) -> Hotkey: ...
+    def hotkey(self) -> Hotkey:
+        """The ss58 address of the public key."""
+        ...
 
     def sign(self, message: bytes) -> bytes:
-        """64 bytes."""
+        """The signature of a message: 64 bytes. Two signatures of one message may differ."""
         ...
 
 
 class ComputeBackend(Protocol):
-    """Runs units of numerical work somewhere else. Suite: tests/contract/compute_backend_suite.py."""
+    """Runs units of numerical work outside of the event loop. Suite: tests/contract/compute_backend_suite.py."""
 
     async def run(self, unit: WorkUnit, on_progress: Callable[[Progress], None] | None = None) -> ResultUnit:
-        """Wait for the unit's result. A failed unit is a ResultUnit with an error, not an exception.
+        """Run a unit and wait for its result.
 
-        `on_progress` is called in the event loop with what the unit's handler reports, thinned out.
+        Args:
+            unit: The handler and its payload.
+            on_progress: Called in the event loop with some of the handler's progress reports.
+
+        Returns:
+            The result. A failed unit gives a ResultUnit with an error, not an exception.
         """
         ...
 
     def queue_depth(self) -> int:
-        """Units that wait for a worker."""
+        """The number of units that wait for a worker."""
         ...
 
 
 class ChainRefused(ValidatorFault):
-    """The chain would not take a transaction. `name` is the chain's own name for the reason."""
+    """The chain refused a transaction. `name` is the chain's own name for the reason."""
 
     def __init__(self, name: str, detail: str = "") -> None:
         super().__init__(f"{name}: {detail}" if detail else name)
@@ -54,21 +61,21 @@ class ChainRefused(ValidatorFault):
 
 
 class Neuron(Struct, frozen=True, kw_only=True):
-    """One registered participant of a subnet, as the metagraph shows it."""
+    """A registered participant of a subnet, as in the metagraph."""
 
     uid: int
     hotkey: Hotkey
     stake_tao: float
     validator_permit: bool
     endpoint: str | None
-    """Base URL of its HTTP server, if it has announced one."""
+    """The base URL of its HTTP server; None if it has announced none."""
     registered_block: int
     last_update_block: int
-    """When it last set weights."""
+    """The block in which it last set weights; 0: never."""
 
 
 class SubnetParameters(Struct, frozen=True, kw_only=True):
-    """The hyperparameters that a weight setter has to respect."""
+    """The hyperparameters of a subnet that a validator must respect when it sets weights."""
 
     tempo_blocks: int
     weights_rate_limit_blocks: int
@@ -84,34 +91,52 @@ class WeightRow(Struct, frozen=True, kw_only=True):
     weights: Mapping[int, int]
     """uid -> 16-bit weight, scaled so that the largest is 65535."""
     last_update_block: int
+    """The block in which they were set."""
 
 
 class ChainPort(Protocol):
-    """The subnet's chain. Suite: tests/contract/chain_suite.py."""
+    """The subnet's chain. Suite: tests/contract/chain_suite.py.
 
-    async def block(self) -> int: ...
+    Every method may raise a ValidatorFault if the chain does not answer, and ChainRefused if the subnet does not exist.
+    """
 
-    async def parameters(self, netuid: int) -> SubnetParameters: ...
+    async def block(self) -> int:
+        """The number of the current block."""
+        ...
+
+    async def parameters(self, netuid: int) -> SubnetParameters:
+        """The hyperparameters of a subnet."""
+        ...
 
     async def neurons(self, netuid: int) -> Sequence[Neuron]:
-        """Everybody registered, by uid."""
+        """All registered neurons, by uid."""
         ...
 
     async def announce_endpoint(self, netuid: int, signer: Signer, endpoint: str) -> None:
-        """Publish where a neuron's server listens."""
+        """Publish the address of a neuron's server. Raises ChainRefused if the hotkey is not registered."""
         ...
 
     async def set_weights(self, netuid: int, signer: Signer, weights: Mapping[int, int], version_key: int) -> None:
-        """Submit uid -> 16-bit weights; raises ChainRefused under the chain's own name for the reason."""
+        """Submit weights.
+
+        Args:
+            netuid: The subnet.
+            signer: The validator's key.
+            weights: uid -> 16-bit weight, 0 to 65535.
+            version_key: Must not be below the subnet's `weights_version`.
+
+        Raises:
+            ChainRefused: The chain refuses them; `name` is its own name for the reason (validator's fault).
+        """
         ...
 
     async def weights(self, netuid: int, hotkey: Hotkey) -> WeightRow | None:
-        """Read back what a validator has set; None if nothing."""
+        """The weights that a validator has on the chain; None if it has never set any."""
         ...
 
 
 class MinerAddress(Struct, frozen=True, kw_only=True):
-    """Whom to ask, and where."""
+    """A miner's hotkey and the base URL of its server."""
 
     hotkey: Hotkey
     endpoint: str
@@ -124,7 +149,7 @@ class Acknowledgement(Struct, frozen=True, kw_only=True):
 
 
 class Commitment(Struct, frozen=True, kw_only=True):
-    """A miner's binding promise, received and checked for its signature. `received_at` is the validator's clock."""
+    """A miner's binding promise. Its signature has been checked. `received_at` is by the validator's clock."""
 
     digest: bytes
     received_at: datetime
@@ -138,20 +163,30 @@ class Reveal(Struct, frozen=True, kw_only=True):
 
 
 class MinerPort(Protocol):
-    """Talks to miners. Every failure is a MinerFault (theirs) or a ValidatorFault (ours), with its reason."""
+    """Talks to miners. Every failure raises a MinerFault (theirs) or a ValidatorFault (ours), with its reason."""
 
     async def request_forecast(self, miner: MinerAddress, request: bytes) -> Acknowledgement:
-        """Send the JSON of a protocol.messages.ForecastRequest."""
+        """Send a request: the JSON of a protocol.messages.ForecastRequest."""
         ...
 
     async def fetch_commitment(self, miner: MinerAddress, run_id: RunId) -> Commitment | None:
-        """None: the miner has no commitment yet."""
+        """The miner's commitment for a run; None if it has none yet."""
         ...
 
-    async def fetch_reveal(self, miner: MinerAddress, run_id: RunId) -> Reveal: ...
+    async def fetch_reveal(self, miner: MinerAddress, run_id: RunId) -> Reveal:
+        """The miner's manifest and nonce for a run. Miners give them after the commit deadline."""
+        ...
 
     async def fetch_chunk(
         self, miner: MinerAddress, run_id: RunId, chunk: str, destination: Path, size_bytes: int
     ) -> None:
-        """Stream one chunk into `destination` (written whole or not at all); refuses any other size."""
+        """Stream one chunk into a file.
+
+        Args:
+            miner: The miner.
+            run_id: The run.
+            chunk: A key of `RunSpec.chunks`.
+            destination: The file, which is written whole or not at all.
+            size_bytes: The size by the manifest. Any other size is refused as the miner's fault.
+        """
         ...

@@ -1,7 +1,7 @@
-"""How far a long unit of work has come, told from inside it.
+"""Lets a long unit of work report its progress.
 
-A handler calls `report_progress`; who listens, if anybody, is set up around it. Outside a compute worker nobody
-listens and the call does nothing, so that the same functions serve a command at the terminal.
+A handler calls `report_progress`. Its caller may set up a listener. Outside a compute worker there is no listener and
+the call does nothing, so that commands can use the same functions.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ _NOTE_CHARS: Final = 200
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """A moment of a unit's life."""
+    """How far a unit has come."""
 
     fraction: float
     """0 to 1, as the handler estimates it."""
     note: str = ""
-    """What it is at, for people."""
+    """What the unit is doing, in words."""
 
 
 _listener: ContextVar[Callable[[Progress], None] | None] = ContextVar("progress_listener", default=None)
 
 
 def report_progress(fraction: float, note: str = "") -> None:
-    """Say how much is done; call it as often as you like, most calls cost a comparison and go no further.
+    """Report the fraction that is done. Frequent calls are cheap: most end after one comparison.
 
-    Fractions outside 0 to 1 are cut off, for rounding must not fail a unit. Threads of a handler are not heard: a new
-    thread starts in a context of its own.
+    Fractions outside 0 to 1 are cut off, because rounding must not fail a unit. Reports from other threads of a handler
+    are lost, because a new thread has a context of its own.
     """
     listener = _listener.get()
     if listener is not None:
@@ -41,7 +41,7 @@ def report_progress(fraction: float, note: str = "") -> None:
 
 @contextmanager
 def progress_to(listener: Callable[[Progress], None]) -> Iterator[None]:
-    """While entered, what this context's code reports goes to `listener`."""
+    """Within the block, the progress that is reported goes to `listener`."""
     token = _listener.set(listener)
     try:
         yield

@@ -1,6 +1,6 @@
-"""A unit of numerical work and its result: what the IO-Engine and the compute workers say to each other.
+"""A unit of numerical work and its result, as the IO-Engine and the compute workers exchange them.
 
-Big arrays never travel in a unit: it names files by path. Errors come back as data, never as pickles.
+Big arrays never travel in a unit; it names files by path. Errors come back as plain data, never as pickles.
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ from gaia.contracts.errors import Fault, GaiaError
 
 _HERE: Final = os.urandom(12).hex()
 _unit_ids: Final = map(f"{_HERE}-{{:x}}".format, itertools.count())
-"""Unique among all processes and for all time: 96 random bits of this process, and a number.
-
-Units are many and small: asking the kernel for random bits each time would cost each a system call.
-"""
+"""Unique ids: 96 random bits of this process, and a number. New random bits for each unit would take a system call."""
 
 
 class WorkUnit(Struct, frozen=True, kw_only=True):
@@ -32,18 +29,18 @@ class WorkUnit(Struct, frozen=True, kw_only=True):
     payload: Mapping[str, Any]
     unit_id: str = field(default_factory=_unit_ids.__next__)
     priority: int = 0
-    """Higher goes first."""
+    """Units of a higher priority run first."""
     timeout_s: float = 300.0
-    """From the moment a worker takes the unit; past it the worker is killed."""
+    """Counted from the moment a worker takes the unit. After it the worker is killed."""
     deadline_s: float | None = None
-    """From the moment it is submitted, all waiting and trying again included; past it nobody wants the result. Counted
-    on the monotonic clock, so that a clock that is set cannot end it."""
+    """Counted from submission, with all waiting and retries. After it the result is not wanted any more. The monotonic
+    clock counts, so a change of the wall clock has no effect."""
     max_attempts: int = 3
-    """So many workers may die on this unit before it is called poison."""
+    """When this many workers have died on the unit, it is given up as a poison unit."""
 
 
 class UnitError(Struct, frozen=True, kw_only=True):
-    """Why a unit failed, as plain data."""
+    """The reason why a unit failed, as plain data."""
 
     code: str
     message: str
@@ -53,7 +50,7 @@ class UnitError(Struct, frozen=True, kw_only=True):
 
 
 class ResultUnit(Struct, frozen=True, kw_only=True):
-    """What came of a unit: either `value` or `error`."""
+    """The result of a unit: either `value` or `error`."""
 
     unit_id: str
     handler: str
@@ -65,12 +62,12 @@ class ResultUnit(Struct, frozen=True, kw_only=True):
 
     @property
     def ok(self) -> bool:
-        """Whether the handler returned."""
+        """Whether the unit succeeded."""
         return self.error is None
 
 
 class UnitFailed(GaiaError):
-    """A unit's error as an exception, for callers who cannot go on without its value."""
+    """A unit's error as an exception, for callers that need its value."""
 
     def __init__(self, error: UnitError) -> None:
         super().__init__(error.message)
@@ -85,7 +82,11 @@ class UnitFailed(GaiaError):
 
 
 def value_of(result: ResultUnit) -> Mapping[str, Any]:
-    """The value of a successful unit; raises UnitFailed for any other."""
+    """The value of a successful unit.
+
+    Raises:
+        UnitFailed: The unit failed; fault and code are those of its error.
+    """
     if result.error is not None:
         raise UnitFailed(result.error)
     return result.value or {}

@@ -1,6 +1,7 @@
-"""What a new task must supply: durable steps, compute handlers, and how a unit that names a run is done.
+"""What a task must supply: durable steps, compute handlers, and a way to do units that name a run.
 
-A task lives in the IO-Engine and must not compute: numerics go into handlers, named by text and imported by workers.
+A task lives in the IO-Engine and must not compute. Its numerics go into handlers, which are named by text and imported
+by workers.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ class Database(Protocol):
         ...
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
-        """Borrow a connection inside a transaction: commits at the end, rolls back on an exception."""
+        """Borrow a connection in a transaction. It commits at the end, and rolls back on an exception."""
         ...
 
 
 class TaskContext(Struct, frozen=True, kw_only=True):
-    """Everything a step may use. Built once, in the wiring."""
+    """Everything that a step may use. The wiring builds it once."""
 
     netuid: int
     clock: Clock
@@ -44,13 +45,13 @@ class TaskContext(Struct, frozen=True, kw_only=True):
     miners: MinerPort
     signer: Signer
     compute: Callable[[WorkUnit], Awaitable[ResultUnit]]
-    """Runs a unit as it is."""
+    """Runs a unit unchanged, without `dispatch`."""
     data_dir: Path
     log: FilteringBoundLogger
 
 
 class TaskResult(Struct, frozen=True, kw_only=True):
-    """What a step achieved, for the log."""
+    """The outcome of a step, for the log."""
 
     event: str
     """A past-tense constant such as `forecast_verified`."""
@@ -58,27 +59,27 @@ class TaskResult(Struct, frozen=True, kw_only=True):
 
 
 class MinerScore(Struct, frozen=True, kw_only=True):
-    """What a task makes of a miner."""
+    """The score that a task gives to a miner."""
 
     hotkey: Hotkey
     score: float | None
     """0 to 1. None: not known, by no fault of the miner."""
     reason_code: str | None
-    """Why it is zero; every zero has one."""
+    """Why the score is zero. Every zero has a reason."""
     reason: str | None
 
 
 Step = Callable[[Job, TaskContext], Awaitable[TaskResult]]
-"""Does one durable job. It must finish through `ctx.queue.completing(job)`, or raise: `Later` to wait without using up
-an attempt, `Permanent` to give up, any other error to be tried again."""
+"""Does one durable job. It must finish through `ctx.queue.completing(job)`, or raise an error: `Later` to wait without
+using up an attempt, `Permanent` to give up, any other error to be tried again."""
 
 
 SET_WEIGHTS = "validator.set_weights"
-"""The kind of job that a task puts when its scores have changed; the validator itself does it."""
+"""The kind of job that a task puts when its scores have changed. The validator itself does the job."""
 
 
 def set_weights_job(task: str, run_id: str, occasion: str) -> NewJob:
-    """Have the weights set from a task's scores after a run; `occasion` tells several of one run apart."""
+    """A job that sets the weights from a task's scores after a run. `occasion` tells several jobs of one run apart."""
     return NewJob(
         kind=SET_WEIGHTS,
         key=f"{SET_WEIGHTS}:{run_id}:{occasion}",
@@ -95,20 +96,21 @@ class GaiaTask(Protocol):
 
     @property
     def steps(self) -> Mapping[str, Step]:
-        """Job kind -> what does it."""
+        """Job kind -> the step that does it."""
         ...
 
     async def due_jobs(self, ctx: TaskContext) -> Sequence[NewJob]:
-        """Jobs that the schedule wants by now. Asked every few seconds; repeats are harmless, for a key is unique."""
+        """The jobs that are due by the schedule. Called every few seconds; repeats are harmless, as keys are unique."""
         ...
 
     async def scores(self, run_id: str, conn: Connection) -> Sequence[MinerScore]:
-        """Every miner's score as it stands after a run."""
+        """The score of every miner after a run."""
         ...
 
     async def dispatch(self, unit: WorkUnit, ctx: TaskContext) -> ResultUnit | None:
-        """Do a unit that names a run as the task's own job would, its effects included.
+        """Do a unit that names a run, as the task's own job would, and write its effects.
 
-        None: the unit names no run, and is to be computed as it is.
+        Returns:
+            The result, or None if the unit names no run. The caller then computes the unit unchanged.
         """
         ...

@@ -1,6 +1,6 @@
-"""The fixed registry of compute handlers: name -> `module:function`, as text, so that naming one imports nothing.
+"""The fixed table of compute handlers: name -> `module:function`. The values are text, so the table imports nothing.
 
-A worker imports a handler on first use. Nothing outside this table can be called through a WorkUnit.
+A worker imports a handler on first use. A WorkUnit can call nothing outside this table.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ GATE_LEAD_H = 12
 
 
 def production_spec() -> RunSpec:
-    """What every miner of the real subnet is asked for."""
+    """The specification of a run on the real subnet."""
     return RunSpec(
         variables=tuple(
             VariableSpec(name=v.name, levels_hpa=PRESSURE_LEVELS_HPA if v.on_levels else ()) for v in VARIABLES.values()

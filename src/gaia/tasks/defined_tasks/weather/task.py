@@ -1,4 +1,4 @@
-"""WeatherTask: binds the steps of a run to their job kinds, and score units to runs and rows."""
+"""The weather task: connects the steps of a run with their kinds of jobs, and scores units that name a run."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class WeatherTask:
         return {kind: self._bound(step) for kind, step in _STEPS.items()}
 
     async def due_jobs(self, ctx: TaskContext) -> Sequence[NewJob]:
-        """The run that should be open by now, and the release of runs that wait for a dead job."""
+        """The job for the run that should be open by now, and jobs that release runs from dead jobs."""
         job = due_run(self._settings, ctx.netuid, ctx.world.now())
         return [*([] if job is None else [job]), *await due_releases(ctx)]
 
@@ -63,7 +63,7 @@ class WeatherTask:
         return await load_combined(conn, run_id)
 
     async def dispatch(self, unit: WorkUnit, ctx: TaskContext) -> ResultUnit | None:
-        """Score what a unit that names a run asks for, as the run's own job would, and write the scores."""
+        """Do a score unit that names a run as the run's own job would, and write the scores. None for other units."""
         if not score_forecast.names_a_run(unit):
             return None
         weather = self._weather(ctx)

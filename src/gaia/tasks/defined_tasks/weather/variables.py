@@ -1,6 +1,6 @@
-"""The one table of variables: names, units, keys in the sources, limits, and what each is worth.
+"""The table of variables: their names, units, names in files, plausible limits and weights in the score.
 
-Units are those of ERA5 (CF canonical): `z` is geopotential in m2 s-2, everywhere; GFS geopotential height (gpm) is
+Units are those of ERA5 (CF canonical). `z` is geopotential in m2 s-2 everywhere; GFS geopotential height (gpm) is
 multiplied by `STANDARD_GRAVITY` when it is decoded.
 """
 
@@ -32,12 +32,13 @@ class Variable(Struct, frozen=True, kw_only=True):
     unit: str
     on_levels: bool
     aliases: tuple[str, ...]
-    """Other names that stores use for it: ERA5 long names, WeatherBench names, common abbreviations."""
+    """Other names in use for it: ERA5 long names, WeatherBench names, common abbreviations."""
     grib_short_names: tuple[str, ...]
-    """ecCodes shortName of the same quantity in the same unit."""
+    """The ecCodes shortNames of the same quantity in the same unit."""
     plausible: tuple[float, float]
-    """No value on Earth lies outside; a forecast that does is refused."""
+    """The least and greatest possible value on Earth. A forecast with a value outside is refused."""
     component_weight: float
+    """The weight in a lead's score, shared by the variable's levels. `scoring.skill.field_weights` normalises it."""
 
 
 _TABLE = (
@@ -134,13 +135,13 @@ _TABLE = (
 )
 
 VARIABLES: Mapping[str, Variable] = MappingProxyType({v.name: v for v in _TABLE})
-"""By short name, in the order of the run specification."""
+"""Short name -> variable, in the order of the run specification."""
 
 _BY_ALIAS = {alias: v for v in _TABLE for alias in (v.name, *v.aliases)}
 
 
 def variable(name: str) -> Variable:
-    """The variable that a store calls `name`; raises UnknownVariable.
+    """The variable that a file calls `name`. Raises UnknownVariable.
 
     >>> variable("t2m").name
     '2t'

@@ -1,1 +1,1 @@
-"""The validator's side of the weather task: the steps of a run, what workers compute for them, and the records."""
+"""The validator's side of the weather task: the steps of a run, their compute handlers, and the database records."""

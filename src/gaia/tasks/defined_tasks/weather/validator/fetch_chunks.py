@@ -1,4 +1,4 @@
-"""Bring a forecast's chunks of some leads into the cache. What they hold is checked by the worker that reads them."""
+"""Fetches a forecast's chunks of some leads into the cache. The worker that reads them checks their content."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import Run, RunMine
 from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherContext, address_of
 
 _AT_ONCE = 8
-"""Chunks of one miner under way together."""
+"""The number of chunks that are fetched from one miner at the same time."""
 
 MANIFEST_NAME = "manifest.json"
 
@@ -29,7 +29,7 @@ class CacheUnwritable(ValidatorFault):
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
-    """What one miner delivered in one run."""
+    """A miner's forecast in one run."""
 
     run: Run
     miner: RunMiner
@@ -42,7 +42,7 @@ def chunk_keys(run: Run, leads_h: Collection[int]) -> list[str]:
 
 
 async def fetch_leads(weather: WeatherContext, delivery: Delivery, leads_h: Collection[int]) -> None:
-    """Fetch what is missing. Raises the MinerFault of the first chunk that cannot be had."""
+    """Fetch the missing chunks. Raises the MinerFault of the first chunk that cannot be fetched."""
     folder = Path(delivery.forecast.store_path)
     manifest = delivery.forecast.manifest
     chunks = msgspec.json.decode(manifest, type=Manifest).chunks
@@ -71,14 +71,14 @@ async def forget_leads(run: Run, folder: Path, leads_h: Collection[int]) -> None
 
 
 def _prepare(folder: Path, manifest: bytes, wanted: Mapping[str, int]) -> list[str]:
-    """Make the folders, keep the manifest beside the chunks, and say which chunks are not there yet."""
+    """Make the folders, write the manifest beside the chunks, and return the chunks that are not there yet."""
     try:
         for parent in {(folder / key).parent for key in wanted}:
             parent.mkdir(parents=True, exist_ok=True)
         _write_whole(folder / MANIFEST_NAME, manifest)
         return [key for key, size_bytes in wanted.items() if not _has_size(folder / key, size_bytes)]
     except OSError as error:
-        raise CacheUnwritable(f"{folder}: {error.strerror}; free some space, or mend its permissions") from error
+        raise CacheUnwritable(f"{folder}: {error.strerror}; free some space, or correct its permissions") from error
 
 
 def _write_whole(path: Path, content: bytes) -> None:

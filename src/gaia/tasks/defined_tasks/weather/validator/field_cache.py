@@ -1,4 +1,4 @@
-"""Decoded truth, reference and climatology: each field set is decoded once, by a worker, and found by path ever after.
+"""The cache of decoded truth, reference and climatology. A worker decodes each field set once, for all later uses.
 
 Owns the folder `<data_dir>/cache/fields`. Never reads a field itself.
 """
@@ -22,14 +22,14 @@ from gaia.tasks.defined_tasks.weather.supply.decode_payloads import DecodePayloa
 from gaia.tasks.defined_tasks.weather.validator.records.runs import Run
 
 _RETRY_SOURCE = timedelta(minutes=10)
-"""How long to wait for a source that is due and has not delivered."""
+"""How long to wait for a source that is late."""
 
 _MISSING = "missing_field"
-"""Of truth and reference: not delivered yet, however due."""
+"""For truth and reference this code means that the source is late."""
 
 
 class FieldCache:
-    """One a validator. Concurrent requests for the same field set wait for one decoding."""
+    """One for each validator. Concurrent requests for the same field set wait for a single decoding."""
 
     def __init__(self, directory: Path, compute: Callable[[WorkUnit], Awaitable[ResultUnit]]) -> None:
         self._directory = directory
@@ -37,9 +37,14 @@ class FieldCache:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def path(self, run: Run, role: SourceRole, lead_h: int, world: WorldClock) -> str | None:
-        """The flat store for a role at a lead; None if the run has no source for it, or no climatology of that time.
+        """The path of the flat store for a role at a lead.
 
-        Raises Later while the world has not come so far, or the source is late; UnitFailed when it is unusable.
+        Returns:
+            None if the run has no source for the role, or its climatology does not cover that time.
+
+        Raises:
+            Later: The data are not published yet, or the source is late.
+            UnitFailed: The source is unusable.
         """
         source = _source(run, role)
         if source is None:
@@ -62,7 +67,7 @@ class FieldCache:
             value = value_of(await self._compute(unit))
         except UnitFailed as error:
             if payload.role is SourceRole.CLIMATOLOGY and error.code == _MISSING:
-                return None  # its terms are null for this run; no waiting brings a month that is not in the file
+                return None  # its terms are null for this run; to wait does not help if a month is not in the file
             if error.fault is not Fault.SOURCE or not (error.retryable or error.code == _MISSING):
                 raise
             raise Later(world.wall_time(world.now()) + _RETRY_SOURCE, f"{error.code}: {error}") from error

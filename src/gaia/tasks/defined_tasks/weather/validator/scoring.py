@@ -1,9 +1,9 @@
-"""The compute handlers that score: stores in, numbers out. Runs in the workers.
+"""The compute handlers that score a forecast: stores in, numbers out. Runs in the compute workers.
 
-Owns the way from paths to metrics, for the validator, `gaia score` and `gaia explain` alike. Never opens a
-network or a database connection, and never scores a field that was not read through a checked store.
+Owns the way from paths to metrics. Never opens a network or database connection, and never scores a field that was not
+read through a checked store.
 
-`handle_day1_scoring` is public: its path, its call and the keys that it returns stay.
+`handle_day1_scoring` is public: its import path, its arguments and the keys of its result do not change.
 """
 
 from __future__ import annotations
@@ -53,18 +53,33 @@ def handle_day1_scoring(
     *,
     reference_path: str | Path | None = None,
 ) -> dict[str, float | bool | None]:
-    """Score a forecast of +12 h against the GFS analysis. Paths of stores: flat, Zarr v2 or v3, NetCDF, GRIB.
+    """Score a forecast at +12 h against the GFS analysis: the metrics of each field, and the day-1 gate.
 
-    A store may hold a single point and have no time axis, and may use any known name for a variable. Scored
-    are the fields that forecast and analysis share. Returns, for each of them (`2t`, `z500` ...),
-    `day1_rmse_2t`, `day1_bias_2t`, `day1_mae_2t`, `day1_mse_2t` in the variable's unit (squared); with a
-    climatology also `day1_acc_2t` and `day1_skill_clim_2t`, with a reference forecast `day1_skill_ref_2t`. A
-    metric that cannot be had has no key: a `clim_path` that does not exist leaves out those that need it.
-    Then `day1_score`, `day1_passed` and `day1_clone_of_reference`, None where the gate or the clone check is
-    not applicable.
+    A store may be flat, Zarr 2 or 3, NetCDF or GRIB. It may hold a single point, have no time axis, and use any known
+    name for a variable. The fields that forecast and analysis share are scored, by `metrics.metrics_of` and
+    `skill.gate` with the default policy.
 
-    Raises StoreMissing for a forecast or analysis that does not exist, MissingField if they share no field,
-    GridMismatch, NonFiniteForecast, NoFiniteTruth.
+    Args:
+        miner_path: The forecast. From a store with several leads, +12 h is read.
+        gfs_path: The analysis, on the same grid. A point that is NaN or infinite here, or in a baseline, is left out.
+        clim_path: The climatology, on the same grid. Without it (None, or a path that does not exist) ACC and skill
+            against climatology are left out.
+        reference_path: The operational forecast, on the same grid. Without it skill against the reference, the gate
+            and the clone check are left out.
+
+    Returns:
+        For each field (`2t`, `z500` ...): `day1_rmse_2t`, `day1_bias_2t` and `day1_mae_2t` in the variable's unit,
+        `day1_mse_2t` in the unit squared; with a climatology `day1_acc_2t` and `day1_skill_clim_2t`; with a reference
+        `day1_skill_ref_2t`. A metric that is not available has no key. Also `day1_score` (0 to 1) and
+        `day1_passed`, None if the gate is not applicable, and `day1_clone_of_reference`, None without a reference.
+
+    Raises:
+        NonFiniteForecast: The forecast is NaN or infinite at a point that counts (miner's fault).
+        NoFiniteTruth: No point of a field counts (source's fault).
+        MissingField: Forecast and analysis share no field, or a store lacks +12 h (source's fault).
+        UnusableStore, IrregularGrid: A store cannot be read (source's fault).
+        StoreMissing: The forecast or the analysis does not exist (operator's fault).
+        GridMismatch: The stores lie on different points (validator's fault).
     """
     forecast, truth = (open_store(path, lead_h=DAY1_LEAD_H) for path in (miner_path, gfs_path))
     fields = tuple(f for f in truth.fields() if f in set(forecast.fields()))
@@ -86,7 +101,7 @@ def handle_day1_scoring(
 
 
 def handle_day1_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """`weather.score.day1`: Day1Payload -> Day1Result. Scores the gate fields; in a run without any, all."""
+    """`weather.score.day1`: Day1Payload -> Day1Result. Scores the gate fields, or all fields if the run has none."""
     request = msgspec.convert(payload, Day1Payload)
     fields = request.spec.fields()
     result = _day1(
@@ -99,7 +114,20 @@ def handle_day1_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def handle_era5_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """`weather.score.era5`: Era5Payload -> Era5Result. Scores every field of the run at one lead."""
+    """`weather.score.era5`: Era5Payload -> Era5Result. Scores every field of the run at one lead against ERA5.
+
+    Args:
+        payload: An `Era5Payload` as plain data: the paths of the stores, the run's specification, the lead, the policy.
+
+    Returns:
+        An `Era5Result` as plain data: bias, MAE and RMSE of each field in its unit, ACC, skills and component scores
+        (None: not available), and the lead score, 0 to 1.
+
+    Raises:
+        MinerFault: A chunk is missing, damaged, not finite or implausible.
+        SourceFault: The truth lacks a field, or has no finite value in one.
+        ValidatorFault: Our own files are damaged, or a grid differs.
+    """
     request = msgspec.convert(payload, Era5Payload)
     baselines = _baselines(request)
     moments = score_fields(forecast=_forecast(request), baselines=baselines, fields=request.spec.fields())
@@ -125,18 +153,30 @@ def handle_era5_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def score_fields(*, forecast: FieldStore, baselines: Baselines, fields: Iterable[FieldId]) -> dict[FieldId, Moments]:
-    """The moments of each field, in the order of `fields`; on one grid, in the table's units.
+    """The moments of each field.
 
-    A field that the climatology or the reference lacks is scored without it; one that forecast or truth lacks
-    raises MissingField. Other errors are those of `field_moments`, naming the field, and GridMismatch.
+    Args:
+        forecast: The forecast of one instant, in the table's units.
+        baselines: Truth, climatology and reference of the same instant and grid. A field that the climatology or the
+            reference lacks is scored without it.
+        fields: The fields to score.
+
+    Returns:
+        Field -> moments, in the order of `fields`.
+
+    Raises:
+        MissingField: Forecast or truth lacks a field (source's fault).
+        GridMismatch: The forecast lies on other points (validator's fault).
+        GaiaError: The errors of `field_moments`, naming the field; those of a forecast's chunks.
     """
     baselines.require_same_grid(forecast, "forecast")
     return {field: _field_moments(field, forecast, baselines) for field in fields}
 
 
 def _field_moments(field: FieldId, forecast: FieldStore, baselines: Baselines) -> Moments:
-    """Of one field. A miner's is checked in the pass that scores it, which finds out that a value is implausible;
-    which one, and in which chunk, a second look finds.
+    """The moments of one field. A miner's field is checked for plausible values in the same pass.
+
+    If that pass fails, a second one finds the bad value and names its chunk.
     """
     own = forecast if isinstance(forecast, LeadFields) else None
     values = forecast.read(field) if own is None else own.decode(field)
@@ -145,7 +185,7 @@ def _field_moments(field: FieldId, forecast: FieldStore, baselines: Baselines) -
         return baselines.yardstick(field).moments(values, limits)
     except GaiaError as error:
         if own is not None:
-            own.check(field, values)  # a forecast's own fault comes before any other
+            own.check(field, values)  # a fault of the forecast is reported before any other
         if isinstance(error, (NonFiniteForecast, NoFiniteTruth, GridMismatch, BadField)):
             raise type(error)(f"field {field}: {error}") from error
         raise

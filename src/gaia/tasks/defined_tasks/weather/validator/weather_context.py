@@ -1,4 +1,4 @@
-"""What every step of the weather task is given: the core's context, the task's settings, the decoded fields."""
+"""The context of every step of the weather task: the core's context, the task's settings, the decoded fields."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import Run, RunMine
 
 
 class UnsafeName(ValidatorFault):
-    """A name from outside would have become part of a path."""
+    """A name from outside is not safe as part of a path."""
 
 
 class WeatherContext(Struct, frozen=True, kw_only=True):
-    """Built once, by the task."""
+    """The context of a step. The task builds it."""
 
     core: TaskContext
     settings: WeatherSettings
     fields: FieldCache
 
     def world(self, run: Run) -> WorldClock:
-        """The clock of a run's world."""
+        """The clock that shows the time in the run's world."""
         return WorldClock(self.core.clock, run.world_offset)
 
     def forecast_path(self, run_id: str, hotkey: str) -> Path:
-        """Where the chunks of a forecast are kept while they are needed."""
+        """The folder that caches the chunks of a forecast."""
         if not (hotkey.isascii() and hotkey.isalnum()):
             raise UnsafeName(f"hotkey {hotkey[:80]!r} is not an ss58 address")
         return self.core.data_dir / "cache" / "forecasts" / run_id / hotkey
@@ -47,7 +47,7 @@ class NoEndpoint(MinerFault):
 
 
 def address_of(miner: RunMiner) -> MinerAddress:
-    """Whom to ask, and where; raises NoEndpoint."""
+    """The address at which a miner can be asked. Raises NoEndpoint."""
     if miner.endpoint is None:
         raise NoEndpoint("no address is announced on the chain for this hotkey")
     return MinerAddress(hotkey=miner.hotkey, endpoint=miner.endpoint)

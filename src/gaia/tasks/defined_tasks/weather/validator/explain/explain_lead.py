@@ -1,7 +1,8 @@
-"""One lead, and the day-1 gate, from the metrics that are stored of each field: pure, with the functions of `scoring`.
+"""Recomputes the score of a lead, and the day-1 gate, from the stored metrics of each field. Pure.
 
-Owns the way back from stored metrics to what the scoring functions take. The gate's metrics are stored in full; a
-lead's in single precision, so a value made of them may differ by what that rounding makes of it, and by no more.
+Owns the conversion of stored metrics into the arguments of the scoring functions. The gate's metrics are stored in full
+precision. Those of a lead are stored in single precision, so a recomputed value may differ by the effect of that
+rounding, and by no more.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ from gaia.tasks.defined_tasks.weather.validator.records.results import StoredGat
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES
 
 _SINGLE = 2.0**-24
-"""Relative: so far the nearest float32 is away at most (IEEE 754, binary32, round to nearest)."""
+"""The greatest relative error of rounding to float32 (IEEE 754, binary32, round to nearest)."""
 
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """The metrics of one field that are kept."""
+    """The metrics of one field that are stored."""
 
     rmse: float
     mae: float
@@ -49,7 +50,9 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     skill_ref: float | None
 
     def metrics(self) -> ComponentMetrics:
-        """As scoring takes them: the baselines' errors follow from the skills. The truth's eddies are not kept."""
+        """The arguments of the scoring functions. The baselines' errors follow from the skills; `truth_eddy` is not
+        stored.
+        """
         return ComponentMetrics(
             bias=self.bias,
             mae=self.mae,
@@ -67,7 +70,10 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explain_gate(stored: StoredGate, spec: RunSpec, policy: ScoringPolicy | None) -> tuple[Gate, list[Check]]:
-    """The gate's sum, and whether verdict and score follow from its metrics; without a policy only what is stored."""
+    """The gate's calculation, and checks that score and verdict follow from its metrics.
+
+    Without a policy it shows only what is stored.
+    """
     kept = {f: _gate_metrics(stored, f) for f in (policy.gate_fields(spec.fields()) if policy else spec.fields())}
     found = {f: metrics for f, metrics in kept.items() if metrics is not None}
     redone = gate([metrics.metrics() for metrics in found.values()], policy) if policy else None
@@ -106,7 +112,7 @@ def explain_gate(stored: StoredGate, spec: RunSpec, policy: ScoringPolicy | None
 
 
 def explain_lead(stored: StoredLead, policy: ScoringPolicy | None) -> tuple[LeadShare, list[Check]]:
-    """The fields of a lead and what each adds; without a policy only what is stored."""
+    """The fields of a lead, and what each contributes. Without a policy it shows only what is stored."""
     fields = [FieldId(name, level or None) for name, level in zip(stored.variable, stored.level_hpa, strict=True)]
     kept = [_metrics_at(stored, index) for index in range(len(fields))]
     digest = hashlib.sha256(msgspec.json.encode(fields)).hexdigest()
@@ -114,7 +120,7 @@ def explain_lead(stored: StoredLead, policy: ScoringPolicy | None) -> tuple[Lead
     score: float | None = None
     if policy is not None:
         score = lead_score(fields, stored.component, policy)
-        # A mean of components, each rounded by at most `_SINGLE` of itself and none negative, is off by no more.
+        # Each component is rounded by at most `_SINGLE` of itself, and none is negative: so is their mean.
         allowed = _SINGLE * 1.001 * abs(score)
         checks += [_component_check(stored, f, i, kept[i], policy) for i, f in enumerate(fields) if _is_known(kept[i])]
         checks.append(checked(f"the lead score at +{stored.lead_h} h", stored.lead_score, score, allowed))
@@ -162,8 +168,10 @@ def _component_check(stored: StoredLead, f: FieldId, index: int, kept: _Stored, 
 
 
 def _slack(kept: _Stored, policy: ScoringPolicy) -> float:
-    """By how much a component may differ because its metrics were rounded to single precision when they were stored:
-    by what a nudge of that size to each of them does, and twice that for what the nudges do to one another.
+    """How much a component may differ because its metrics were stored in single precision.
+
+    Each metric is changed by the rounding error in turn, and the changes of the component are added. Twice that sum
+    covers the combined effects.
     """
     middle = component_score(kept.metrics(), policy) or 0.0
     slack = 0.0
@@ -175,7 +183,7 @@ def _slack(kept: _Stored, policy: ScoringPolicy) -> float:
 
 
 def _is_known(kept: _Stored) -> bool:
-    """Whether a component follows from what is kept; the fallback's does not, for the truth's eddies are not."""
+    """Whether a component follows from the stored metrics. The fallback's does not, as `truth_eddy` is not stored."""
     return not (kept.skill_clim is None and kept.skill_ref is None and kept.acc is None)
 
 
@@ -208,7 +216,7 @@ def _baseline(rmse: float, skill: float | None) -> float | None:
     """RMSE_x, of skill = 1 - (RMSE / RMSE_x)^2. None without a skill."""
     if skill is None:
         return None
-    # Of a forecast that is perfect to the last digit kept, only that the baseline's error is far larger is known.
+    # If the forecast is perfect to the last stored digit, the baseline's error is only known to be far larger.
     return rmse / math.sqrt(1.0 - skill) if skill < 1.0 and rmse > 0.0 else max(rmse, 1.0) * 1e6
 
 

@@ -1,7 +1,7 @@
-"""Explain a miner's score by making it once more, from what is stored, with the functions that made it.
+"""Explains a miner's score: computes it again from the stored metrics, with the functions that computed it first.
 
-Owns the assembly. Never has a formula of its own, never reads a forecast's fields, and changes nothing. It imports the
-scoring functions and with them numpy: for commands, not for the IO-Engine.
+Owns the assembly. Has no formula of its own, never reads a forecast's fields, and changes nothing. It imports the
+scoring functions and therefore numpy, so it is for commands and not for the IO-Engine.
 """
 
 from __future__ import annotations
@@ -51,43 +51,43 @@ from gaia.tasks.defined_tasks.weather.variables import VARIABLES
 
 _NAMED_AT_MOST = 12
 _COMBINED_WITHIN = timedelta(seconds=10)
-"""A combination is dated by its beginning, and reads one run after the other, each as it is then."""
+"""How long a combination may take. Its date is that of its beginning, but it reads the runs one after the other."""
 
 
 class MinerUnknown(ConfigurationError):
-    """Nobody of this hotkey or uid is in the run."""
+    """No miner with this hotkey or uid is in the run."""
 
 
 class NothingToExplain(ValidatorFault):
-    """Nothing of this miner has been scored yet, and it has not been put out."""
+    """The miner has neither a score nor a failure in this run yet."""
 
 
 class _Notes(msgspec.Struct, kw_only=True):
-    """What was found out on the way."""
+    """The checks, and the notes on what could not be recomputed, collected while the explanation is made."""
 
     checks: list[Check] = msgspec.field(default_factory=list)
     not_recomputed: list[str] = msgspec.field(default_factory=list)
     without_baselines_h: list[int] = msgspec.field(default_factory=list)
     of_other_policies: dict[str, list[str]] = msgspec.field(default_factory=dict)
-    """Policy digest -> what was made under it."""
+    """Policy digest -> the values that were made under it."""
 
     def can_redo(self, what: str, policy_digest: str, policy: ScoringPolicy) -> bool:
-        """Whether something stored was made under `policy`; noted if not."""
+        """Whether a stored value was made under `policy`. If not, this is noted."""
         if policy_digest == policy.digest():
             return True
         self.of_other_policies.setdefault(policy_digest, []).append(what)
         return False
 
     def reasons(self, policy: ScoringPolicy) -> tuple[str, ...]:
-        """Why some of it was not recomputed."""
+        """Why some values were not recomputed."""
         others = (
-            f"{', '.join(what)}: made under the policy {digest[:12]}, and this program's is version {policy.version}, "
-            f"{policy.digest()[:12]}; ask the release that made it"
+            f"{', '.join(what)}: made under the policy {digest[:12]}, but this program has version {policy.version}, "
+            f"{policy.digest()[:12]}; use the release that made it"
             for digest, what in self.of_other_policies.items()
         )
         fallen_back = (
             f"the components at +{', +'.join(map(str, self.without_baselines_h))} h: without climatology and reference "
-            "they rest on how much weather the truth holds, which is not kept; `gaia score` makes them from the files",
+            "they depend on the truth's variability, which is not stored; `gaia score` computes them from the files",
         )
         return (*self.not_recomputed, *others, *(fallen_back if self.without_baselines_h else ()))
 
@@ -95,10 +95,18 @@ class _Notes(msgspec.Struct, kw_only=True):
 async def explain(
     conn: Connection, run_id: str, miner_name: str, policy: ScoringPolicy = DEFAULT_POLICY
 ) -> Explanation:
-    """Everything that made the score of a miner, its hotkey or uid given, in a run; read in one snapshot if `conn`
-    is in one.
+    """Everything that led to a miner's score in a run.
 
-    Raises RunUnknown, MinerUnknown, NothingToExplain.
+    Args:
+        conn: If it is in a repeatable-read transaction, all is read in one snapshot.
+        run_id: Such as `sn57-20170101T00Z`.
+        miner_name: The miner's hotkey or uid.
+        policy: Values made under another policy are shown as stored, and not recomputed.
+
+    Raises:
+        RunUnknown: There is no such run.
+        MinerUnknown: The run has no such miner.
+        NothingToExplain: The miner has neither a score nor a failure yet.
     """
     run = await load_run(conn, run_id)
     miner = _find(await load_miners(conn, run_id), run_id, miner_name)
@@ -140,11 +148,11 @@ def _find(miners: Sequence[RunMiner], run_id: str, name: str) -> RunMiner:
         if name in (miner.hotkey, str(miner.uid)):
             return miner
     if not miners:
-        raise MinerUnknown(f"nobody was asked in the run {run_id}: the subnet had no miner when it was opened")
+        raise MinerUnknown(f"the run {run_id} has no miners: the subnet had none when the run was opened")
     there = "".join(f"\n  uid {miner.uid}  {miner.hotkey}" for miner in miners[:_NAMED_AT_MOST])
     more = len(miners) - _NAMED_AT_MOST
     rest = f"\n  and {more} more: `gaia leaderboard {run_id}` lists them" if more > 0 else ""
-    raise MinerUnknown(f"{name!r} is no hotkey or uid of the run {run_id}; there are{there}{rest}")
+    raise MinerUnknown(f"{name!r} is not a hotkey or uid of the run {run_id}; its miners are{there}{rest}")
 
 
 def _refuse_unscored(run: Run, miner: RunMiner) -> None:
@@ -158,13 +166,13 @@ def _refuse_unscored(run: Run, miner: RunMiner) -> None:
     }.get(miner.state, "the truth of the first lead")
     raise NothingToExplain(
         f"uid {miner.uid} has no score in the run {run.run_id} yet: it is {miner.state}, and the validator waits for "
-        f"{waits_for}. Ask again later; `gaia runs` shows how far the run has come"
-        + (f". Last trouble: {miner.reason}" if miner.reason else "")
+        f"{waits_for}. Ask again later; `gaia runs` shows the progress of the run"
+        + (f". Last error: {miner.reason}" if miner.reason else "")
     )
 
 
 def _failed_at(miner: RunMiner, forecast: Forecast | None) -> str:
-    """The step that comes after the last one of which something is stored."""
+    """The step in which the miner failed: the one after the last step that left something in the database."""
     if miner.reason_code == GATE_FAILED:
         return "at the day-1 gate"
     if miner.reason_code in (CLONE_OF_REFERENCE, CLONE_OF_MINER):
@@ -172,7 +180,7 @@ def _failed_at(miner: RunMiner, forecast: Forecast | None) -> str:
     if miner.commitment is None:
         return "before it had committed to a forecast"
     if forecast is None:
-        return "when its manifest was fetched and held against its commitment"
+        return "when its manifest was fetched and compared with its commitment"
     if forecast.verified_at is None:
         return "when the first chunks of its forecast were verified"
     return "when further chunks of its forecast were fetched, to be scored or compared"
@@ -253,14 +261,14 @@ def _clone_checks(found: CloneFound, lead_h: int, run: Run, policy: ScoringPolic
 
 
 async def _window(conn: Connection, run: Run, miner: RunMiner, policy: ScoringPolicy, notes: _Notes) -> Window | None:
-    """The score over the window as stored, and once more of what was known when it was made."""
+    """The stored score over the window, and the same recomputed from what was known at that time."""
     stored = await results.stored_score(conn, run.run_id, miner.hotkey)
     if stored is None:
         return None
     outcomes: Sequence[RunOutcome] = ()
     found: HotkeyScore | None = None
     if run.state is RunState.VOID:
-        notes.not_recomputed.append(f"the score: the run is void now, {run.void_reason}")
+        notes.not_recomputed.append(f"the score: the run has become void, {run.void_reason}")
     elif notes.can_redo("the score over the window", stored.policy_digest, policy):
         outcomes = await load_outcomes(conn, run, policy, now=stored.combined_at, known_by=stored.combined_at)
         scores = await asyncio.to_thread(window_scores, outcomes, policy)
@@ -295,8 +303,8 @@ async def _check_window(
         notes.checks += checks
         return
     notes.not_recomputed.append(
-        f"the score over the window: {meanwhile} rows of its runs, scores or failures, were written while it was "
-        "combined, and it may have seen them or not; the next combination settles it"
+        f"the score over the window: {meanwhile} scores or failures of its runs were written while it was computed, "
+        "and it is not known whether it used them; the next combination uses all of them"
     )
 
 

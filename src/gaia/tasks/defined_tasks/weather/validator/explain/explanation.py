@@ -1,7 +1,7 @@
-"""Why a miner has the score that it has: the shapes in which `gaia explain` says so.
+"""The structs in which `gaia explain` reports why a miner has its score.
 
-Owns only data, every number unrounded. What was stored stands beside what the scoring functions make of it now; None
-where it cannot be recomputed, with the reason in `Explanation.not_recomputed`.
+Owns only data; every number is unrounded. A stored value stands beside the value that the scoring functions give now.
+That one is None if it cannot be recomputed; `Explanation.not_recomputed` then has the reason.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from gaia.protocol.run_spec import GridSpec
 from gaia.tasks.defined_tasks.weather.policy.policy import TermWeights
 
 ROUNDING = 1e-12
-"""Relative: by so much the same sum may differ on another processor."""
+"""The relative difference that the same sum may have on another processor."""
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """One stored value and the same recomputed."""
+    """A stored value and the recomputed one."""
 
     what: str
     stored: float | str | None
     recomputed: float | str | None
     allowed: float = 0.0
-    """By so much, absolutely, they may differ; texts may not."""
+    """The greatest absolute difference that counts as equal. Texts must be equal."""
     agrees: bool
 
 
 def checked(what: str, stored: float | None, recomputed: float | None, allowed: float | None = None) -> Check:
-    """Two numbers; without `allowed` they may differ by `ROUNDING`. None agrees with None alone, NaN with nothing."""
+    """Compare two numbers. Without `allowed` they may differ by `ROUNDING`. None equals only None, NaN nothing."""
     if stored is None or recomputed is None:
         agrees = stored is recomputed
         return Check(what=what, stored=stored, recomputed=recomputed, agrees=agrees)
@@ -41,12 +41,12 @@ def checked(what: str, stored: float | None, recomputed: float | None, allowed: 
 
 
 def identical(what: str, stored: str | None, recomputed: str | None) -> Check:
-    """Two texts, such as digests."""
+    """Compare two texts, such as digests."""
     return Check(what=what, stored=stored, recomputed=recomputed, agrees=stored == recomputed)
 
 
 class FieldShare(Struct, frozen=True, kw_only=True):
-    """One field of a lead: its metrics as stored, in single precision, and what it adds to the lead score."""
+    """One field of a lead: its metrics as stored (single precision), and its contribution to the lead score."""
 
     field: str
     unit: str
@@ -61,9 +61,9 @@ class FieldShare(Struct, frozen=True, kw_only=True):
     component: float | None
     component_recomputed: float | None
     field_weight: float | None
-    """Its share of the lead, all fields together 1."""
+    """Its share of the lead; all fields together have 1."""
     contribution: float | None
-    """Weight x component, over the weights of the fields that have one; these sum to the lead score."""
+    """Weight x component, divided by the weights of all fields with a component. These sum to the lead score."""
 
 
 class LeadShare(Struct, frozen=True, kw_only=True):
@@ -74,19 +74,19 @@ class LeadShare(Struct, frozen=True, kw_only=True):
     lead_score: float
     lead_score_recomputed: float | None
     terms: TermWeights | None
-    """What the terms of a component weigh."""
+    """The weights of the terms of a component."""
     fields: tuple[FieldShare, ...]
     field_set_digest: str
     policy_digest: str
     truth: str
-    """Digest of the content that it was scored against; so are the next two."""
+    """The digest of the truth's content; the next two are those of the baselines."""
     climatology: str | None
     reference: str | None
     scored_at: datetime
 
 
 class GateField(Struct, frozen=True, kw_only=True):
-    """What one field says at the gate."""
+    """The metrics of one field at the gate."""
 
     field: str
     acc: float | None
@@ -94,8 +94,9 @@ class GateField(Struct, frozen=True, kw_only=True):
 
 
 class Gate(Struct, frozen=True, kw_only=True):
-    """The day-1 gate: skill_ref_share x mean_skill + acc_share x mean_acc >= minimum. The first three of these are the
-    policy's, and None if the verdict was made under another one.
+    """The day-1 gate: skill_ref_share x mean_skill + acc_share x mean_acc >= minimum.
+
+    Both shares and the minimum are the policy's. They are None if the verdict was made under another policy.
     """
 
     lead_h: int | None
@@ -119,47 +120,47 @@ class Gate(Struct, frozen=True, kw_only=True):
 
 
 class CloneField(Struct, frozen=True, kw_only=True):
-    """How far apart two forecasts are in one field."""
+    """The difference of two forecasts in one field."""
 
     field: str
     unit: str
-    """Of the distance: the variable's, squared."""
+    """The unit of the difference: the variable's unit, squared."""
     mean_squared_difference: float
     threshold: float
     is_near: bool
 
 
 class CloneEvidence(Struct, frozen=True, kw_only=True):
-    """A lead at which the forecast was found to be another one."""
+    """A lead at which the forecast was found to be a copy."""
 
     lead_h: int
     original: Hotkey | None
-    """Who committed to it earlier; None: it is the operational reference."""
+    """The miner who committed to the original; None: the original is the operational reference."""
     fields: tuple[CloneField, ...]
     agreement: float
-    """So large a share of the fields must be nearer than the threshold."""
+    """The share of fields that must be nearer than their threshold."""
     is_found_besides: bool
-    """The miner was out already, for another reason."""
+    """Whether the miner had already failed for another reason."""
 
 
 class WindowLead(Struct, frozen=True, kw_only=True):
-    """How the miner stands at one lead over the window."""
+    """The miner's score at one lead over the window."""
 
     lead_h: int
     lead_weight: float
     standing: float
     run_count: int
-    """Runs that it is the mean of; 0: nothing is known, and it is the unknown's quantile."""
+    """The number of runs behind it. 0: nothing is known, and it is the quantile for unknown leads."""
     contribution: float
-    """Lead weight x standing over the sum of the lead weights; these sum to the score."""
+    """Lead weight x standing, divided by the sum of the lead weights. These sum to the score."""
 
 
 class Window(Struct, frozen=True, kw_only=True):
-    """The score that followed from the run, and how."""
+    """The score over the window that ends with this run, and its calculation."""
 
     combined_at: datetime
     run_ids: tuple[RunId, ...]
-    """The runs that were looked at, newest first. Void ones are not among them."""
+    """The runs of the window, newest first, without void ones."""
     leads: tuple[WindowLead, ...]
     score: float | None
     score_recomputed: float | None
@@ -169,23 +170,23 @@ class Window(Struct, frozen=True, kw_only=True):
 
 
 class Identities(Struct, frozen=True, kw_only=True):
-    """All that it takes to check and to repeat a score."""
+    """Everything that is needed to check and repeat a score."""
 
     program_policy_version: int
     program_policy_digest: str
     run_policy_digest: str
-    """Of the policy in force when the run was opened."""
+    """The digest of the policy in force when the run was opened."""
     spec_digest: str
     grid: GridSpec
     fields: tuple[str, ...]
     commitment: str | None
-    """Hexadecimal, as received before the deadline."""
+    """The commitment received before the deadline, in hexadecimal."""
     manifest_digest: str | None
-    """sha256 of the frozen manifest, hexadecimal."""
+    """sha256 of the frozen manifest, in hexadecimal."""
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
-    """All of it, of one miner in one run."""
+    """The whole explanation for one miner in one run."""
 
     run_id: RunId
     init_time: datetime
@@ -196,7 +197,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     uid: int
     miner_state: str
     failed_at: str | None
-    """In words, the step at which it was put out."""
+    """The step in which the miner failed, in words."""
     reason_code: str | None
     reason: str | None
     fault: Fault | None
@@ -204,10 +205,10 @@ class Explanation(Struct, frozen=True, kw_only=True):
     gate: Gate | None
     clones: tuple[CloneEvidence, ...]
     scored_lead_h: tuple[int, ...]
-    """Every lead that the run scores, the sooner or the later."""
+    """Every lead that the run scores, now or later."""
     leads: tuple[LeadShare, ...]
     window: Window | None
     identities: Identities
     checks: tuple[Check, ...]
     not_recomputed: tuple[str, ...]
-    """What could not be recomputed, and why."""
+    """The values that could not be recomputed, and why."""

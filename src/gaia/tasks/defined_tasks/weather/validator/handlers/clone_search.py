@@ -1,8 +1,9 @@
-"""The compute handler `weather.clones`: which forecasts of a run are, at one lead, an earlier one or the reference.
+"""The compute handler `weather.clones`: finds the forecasts of a run that copy an earlier one or the reference.
 
-Owns the search: small sketches, whose distance never exceeds the true one, and a full comparison only of what they do
-not tell apart. Never decides who was first: the forecasts come in that order. Its work is bounded whatever the miners
-hand in: a copy is compared no further, and no forecast in full with more than eight others.
+It compares the forecasts at one lead. First it compares small sketches, whose distance never exceeds the true one. Only
+pairs whose sketches are alike are compared in full. The caller gives the forecasts in the order of commitment, which
+decides who is the original. The work is bounded whatever the miners hand in: a copy is compared no further, and no
+forecast is compared in full with more than eight others.
 """
 
 from __future__ import annotations
@@ -38,14 +39,18 @@ from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import (
 )
 
 _IN_FULL = 8
-"""With so many others, the likest first, a forecast is compared in full. At 0.25 degrees that takes 75 ms if fields do
-not compress and differ in the last ones only; 256 forecasts that are all alike in outline would be 33,000 comparisons,
-40 minutes, for whoever wants to keep us busy, and the unit is killed after ten.
+"""A forecast is compared in full with at most this many others, the most similar first.
+
+At 0.25 degrees one comparison takes up to 75 ms. 256 forecasts with similar sketches would need 33,000 comparisons, or
+40 minutes. An attacker could hand these in to keep the validator busy, and the unit is killed after ten minutes.
 """
 
 
 def handle_clones_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """ClonesPayload -> ClonesResult. Forecasts that their miners broke are left out; raises what our own files do."""
+    """ClonesPayload -> ClonesResult. Leaves out forecasts that are broken by their miner's fault.
+
+    Raises the errors of our own files.
+    """
     request = msgspec.convert(payload, ClonesPayload)
     search = _Search.of(request)
     if search.fields:
@@ -66,18 +71,18 @@ def handle_clones_unit(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Original:
-    """A forecast, or the reference (`hotkey` None), that the later ones are compared with."""
+    """A forecast that later ones are compared with. The reference has the `hotkey` None."""
 
     hotkey: Hotkey | None
     open: Callable[[], FieldStore]
-    """Anew each time: an open forecast holds its manifest and a buffer, up to 5 MB, and there may be 256 of them."""
+    """Opens the forecast again each time: an open one takes up to 5 MB, and there may be 256 of them."""
     sketches: NDArray[np.float64]
     """(field, block)."""
 
 
 @dataclass(kw_only=True)
 class _Search:
-    """What is known after some forecasts, in the order of commitment."""
+    """The state of the search after some of the forecasts, in the order of commitment."""
 
     fields: tuple[FieldId, ...]
     lead_h: int
@@ -92,7 +97,7 @@ class _Search:
 
     @classmethod
     def of(cls, request: ClonesPayload) -> _Search:
-        """Before the first forecast: only the reference is there, with the fields that it shares."""
+        """The search before the first forecast. The reference is the only original."""
         spec = request.spec
         fields = request.policy.gate_fields(spec.fields())
         grid = Grid.of(*coordinates(spec.grid))
@@ -116,7 +121,7 @@ class _Search:
         return search
 
     def add(self, forecast: ForecastRef, request: ClonesPayload) -> None:
-        """Compare one more forecast with the originals; if it is none of them it becomes one."""
+        """Compare one more forecast with the originals. If it copies none of them, it becomes an original."""
         try:
             mine = self._sketched(forecast.hotkey, partial(_open, forecast, request))
         except GaiaError as error:
@@ -131,7 +136,7 @@ class _Search:
             self.clones.append(found)
 
     def _sketched(self, hotkey: Hotkey | None, open_it: Callable[[], FieldStore]) -> _Original:
-        """Read each field once, and keep its sketch; of a field that the store lacks nothing is known."""
+        """Read each field once and keep its sketch. A field that the store lacks has a sketch of NaN."""
         store = open_it()
         unknown = np.full(self.blocks.areas.size, np.nan)
         held = set(store.fields())
@@ -139,7 +144,7 @@ class _Search:
         return _Original(hotkey=hotkey, open=open_it, sketches=np.stack(sketches))
 
     def _clone(self, hotkey: Hotkey, mine: _Original) -> CloneFound | None:
-        """The reference, or else the likest original, if this forecast is one of them; with the evidence."""
+        """The evidence that this forecast copies the reference, or else the most similar original. None: no copy."""
         alike = self._alike(mine)
         self.uncompared += len(alike[_IN_FULL:])
         store = mine.open()
@@ -157,9 +162,9 @@ class _Search:
         return None
 
     def _alike(self, mine: _Original) -> list[_Original]:
-        """The originals that the sketches do not tell apart from this forecast, the likest first.
+        """The originals whose sketches are too similar to this forecast's to rule out a copy, the most similar first.
 
-        Before them all the reference, so that no crowd of decoys can crowd it out of those that are compared in full.
+        The reference comes before all others, so that many decoys cannot displace it from the full comparisons.
         """
         alike: list[tuple[bool, float, _Original]] = []
         for other in self.originals:
@@ -173,8 +178,9 @@ class _Search:
     def _differences(
         self, mine: FieldStore, other: FieldStore, read: dict[FieldId, Field]
     ) -> dict[FieldId, float] | None:
-        """The full distances of all fields that both hold and that tell whose they are; None as soon as the forecasts
-        cannot be one any more.
+        """The full distances of all fields that both hold and that have not faded to the climatology.
+
+        None as soon as the two forecasts can no longer count as one.
         """
         shared = [f for f in self.fields if f in set(other.fields())]
         mse = dict.fromkeys(shared, 0.0)
@@ -187,7 +193,7 @@ class _Search:
         return {f: found for f, found in mse.items() if math.isfinite(found)} or None
 
     def _has_faded(self, f: FieldId, mine: Field) -> bool:
-        """Whether this forecast's field is the climatology's; no, where there is none."""
+        """Whether this forecast's field has faded to the climatology. False if the run has no climatology of it."""
         if self.climatology is None or f not in set(self.climatology.fields()):
             return False
         from_climatology = distance(mine, self.climatology.read(f), self.area_weights)

@@ -1,7 +1,7 @@
-"""What the forecasts of one instant are scored against: truth, climatology and reference, opened once for all of them.
+"""Truth, climatology and reference of one instant, opened once for all forecasts of that instant.
 
-Owns the instants that a worker keeps open. Keeps only stores of our own, which never change once published, and looks
-before every use whether the files are still the same; what is deleted stays readable, and on disk, until the next look.
+Owns the instants that a worker keeps open. It keeps only our own stores, which never change after publication. Before
+every use it checks that the files are still the same. A deleted store stays readable, and on disk, until that check.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from gaia.tasks.defined_tasks.weather.scoring.moments import Field, Yardstick
 from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import ScoredAgainst
 
 _KEPT = 2
-"""Units of two instants come mixed where one is being finished. Of each, a worker maps three stores of 0.3 GB."""
+"""Around the change from one instant to the next, units of both arrive mixed. For each, a worker maps 3 x 0.3 GB."""
 
 
 class Baselines:
     """The stores of one instant, on one grid and in the table's units, and a yardstick for every field.
 
-    Raises GridMismatch. `of` gives those of our own stores.
+    Raises GridMismatch. `of` opens stores by path and keeps them for the next call.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Baselines:
 
     @classmethod
     def of(cls, truth: str, climatology: str | None, reference: str | None, weighting: AreaWeighting) -> Baselines:
-        """Those at these paths, kept for the next call; raises what opening a store does, and GridMismatch."""
+        """The baselines at these paths, kept for the next call. Raises GridMismatch and the errors of `open_store`."""
         wanted = _Wanted(truth=truth, climatology=climatology, reference=reference, weighting=weighting)
         for other, (_, at_opening) in list(_kept.items()):
             if other.stamps() != at_opening:
@@ -82,9 +82,10 @@ class Baselines:
         self._grid.require_same(Grid.of(store.latitude, store.longitude), f"the {what} {store.name}")
 
     def yardstick(self, field: FieldId) -> Yardstick:
-        """Of a field, without what climatology or reference lack. Raises MissingField for the truth, NoFiniteTruth.
+        """The yardstick of a field. It goes without climatology or reference if that store lacks the field.
 
-        Kept where it costs no memory; a field of another store is read into it: all those of a lead come to gigabytes.
+        It is kept only if all stores are memory-mapped. Otherwise it holds the fields in memory, and those of a whole
+        lead would take gigabytes. Raises NoFiniteTruth, and MissingField if the truth lacks the field.
         """
         yardstick = self._yardsticks.get(field)
         if yardstick is None:
@@ -100,7 +101,7 @@ class Baselines:
 
 
 class _Wanted(Struct, frozen=True, kw_only=True):
-    """Which baselines."""
+    """The paths and the weighting that identify kept baselines."""
 
     truth: str
     climatology: str | None
@@ -108,7 +109,7 @@ class _Wanted(Struct, frozen=True, kw_only=True):
     weighting: AreaWeighting
 
     def stamps(self) -> tuple[StoreStamp | None, ...] | None:
-        """By which a change of the files is seen; None if they are not all our own."""
+        """The stamps that change when a file changes; None if not all stores are our own."""
         try:
             return tuple(
                 None if path is None else stamp_of(path) for path in (self.truth, self.climatology, self.reference)

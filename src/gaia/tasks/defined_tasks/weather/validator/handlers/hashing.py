@@ -1,7 +1,7 @@
-"""Integrity of files and forecasts: the compute handlers `weather.hash.compute` and `weather.verify`.
+"""Checks the integrity of files and forecasts: the compute handlers `weather.hash.compute` and `weather.verify`.
 
-They digest, decode and check; they never score, never write, and never reach outside the folder that they are
-given. A bad forecast raises the MinerFault that says why.
+They digest, decode and check. They never score, never write, and never reach outside the given folder. A bad forecast
+raises the MinerFault that says why.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PIECE_BYTES: Final = 1 << 20
 
 
 class WrongForecast(ValidatorFault):
-    """The frozen manifest at a path belongs to another run or miner than the unit names."""
+    """The frozen manifest at a path does not belong to the run or miner that the unit names."""
 
 
 class FileUnreadable(ValidatorFault):
@@ -52,7 +52,7 @@ def handle_hash_compute(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def handle_verify(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """VerifyPayload -> VerifyResult. Raises what ForecastReader.open and read_chunk do, and WrongForecast."""
+    """VerifyPayload -> VerifyResult. Raises WrongForecast, and the errors of ForecastReader.open and read_chunk."""
     request = msgspec.convert(payload, VerifyPayload)
     reader = ForecastReader.open(
         Path(request.forecast_path), spec=request.spec, manifest_digest=request.manifest_digest
@@ -68,7 +68,7 @@ def handle_verify(payload: Mapping[str, Any]) -> dict[str, Any]:
 def _verify(reader: ForecastReader, lead_h: tuple[int, ...] | None) -> VerifyResult:
     wanted = set(reader.spec.lead_h if lead_h is None else lead_h)
     for lead in wanted:
-        reader.at_lead(lead)  # refuses a lead that is not the run's, which would otherwise verify nothing
+        reader.at_lead(lead)  # raises for a lead that the run does not have; otherwise nothing would be verified
     values = np.empty(reader.spec.grid.shape, dtype=np.float32)
     ranges: dict[str, ValueRange] = {}
     chunk_count = encoded_bytes = 0

@@ -1,6 +1,6 @@
-"""What the score handlers are given and what they return, as both sides of the channel see it.
+"""The payloads and results of the score handlers.
 
-Owns only shapes of data. Never imports numpy: the IO-Engine builds these payloads and reads these results.
+Owns only data. Never imports numpy, because the IO-Engine builds these payloads and reads these results.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class _ScorePayload(Struct, frozen=True, kw_only=True):
     policy: ScoringPolicy
     lead_h: int
     forecast_path: str
-    """Folder of the forecast: manifest.json and the chunks that were fetched."""
+    """The folder of the forecast, with manifest.json and the fetched chunks."""
     manifest_digest: str
-    """sha256 of the frozen manifest, hexadecimal."""
+    """sha256 of the frozen manifest, in hexadecimal."""
     truth_path: str
-    """Flat field store of the one valid time; so are the next two."""
+    """A flat store of the valid time. The next two paths are also flat stores."""
     climatology_path: str | None = None
     reference_path: str | None = None
 
@@ -39,7 +39,7 @@ class Era5Payload(_ScorePayload, frozen=True, kw_only=True):
 
 
 class ForecastRef(Struct, frozen=True, kw_only=True):
-    """A frozen forecast on disk, and whose it is."""
+    """A frozen forecast on disk, and its miner."""
 
     hotkey: Hotkey
     path: str
@@ -47,28 +47,28 @@ class ForecastRef(Struct, frozen=True, kw_only=True):
 
 
 class ClonesPayload(Struct, frozen=True, kw_only=True):
-    """`weather.clones`: the forecasts of a run with one another and with the reference, at one lead."""
+    """`weather.clones`: compare the forecasts of a run with each other and with the reference, at one lead."""
 
     run_id: RunId
     spec: RunSpec
     policy: ScoringPolicy
     lead_h: int
     forecasts: tuple[ForecastRef, ...]
-    """In the order of commitment: of forecasts that are one, the first is the original."""
+    """In the order of commitment. Of several equal forecasts the first is the original."""
     reference_path: str | None = None
     climatology_path: str | None = None
-    """Of the lead's time. Fields that have faded to it tell nobody apart; None: no field is taken to have."""
+    """The climatology of the valid time. Fields that have faded to it are no evidence. None: all fields are."""
 
 
 class ScoredAgainst(Struct, frozen=True, kw_only=True):
-    """What a score was made from beside the forecast: with policy digest and fields, all that it takes to repeat it.
+    """The data that a forecast was scored against. With the policy digest and the fields a score can be repeated.
 
-    Contents, not places: the digest of a decoded field store, or `path:` and its place for a file that was read as it
-    lies. None: there was none, and its terms are null.
+    A store is named by the digest of its content. A file that was read in place is named by `path:` and its path. None:
+    there was none, and its terms are null.
     """
 
     grid: GridSpec
-    """The resolution at which it was scored."""
+    """The grid on which it was scored."""
     truth: str
     climatology: str | None = None
     reference: str | None = None
@@ -78,7 +78,7 @@ class Day1Result(Struct, frozen=True, kw_only=True):
     """The gate's verdict on one forecast."""
 
     metrics: Mapping[str, float]
-    """As handle_day1_scoring names them: `day1_rmse_2t`, `day1_acc_z500` ..."""
+    """By the keys of handle_day1_scoring: `day1_rmse_2t`, `day1_acc_z500` ..."""
     score: float | None
     passed: bool | None
     """None: not applicable."""
@@ -110,26 +110,26 @@ class Era5Result(Struct, frozen=True, kw_only=True):
 
 
 class CloneFound(Struct, frozen=True, kw_only=True):
-    """A forecast that is another one, with the evidence: the mappings go by gate field, as in `z500`."""
+    """A forecast that is a copy, with the evidence. The keys of both mappings are gate fields, such as `z500`."""
 
     hotkey: Hotkey
     original: Hotkey | None
-    """Who committed to it earlier; None: it is the operational reference."""
+    """The miner who committed to the original; None: the original is the operational reference."""
     mse: Mapping[str, float]
     """The mean squared difference, in the variable's unit squared."""
     threshold: Mapping[str, float]
-    """Nearer than that at this lead counts."""
+    """Below this difference, at this lead, a field counts as equal."""
 
 
 class ClonesResult(Struct, frozen=True, kw_only=True):
-    """Whose forecast is another's, at one lead."""
+    """The copies among the forecasts at one lead."""
 
     lead_h: int
     clones: tuple[CloneFound, ...]
     unreadable: Mapping[Hotkey, str]
-    """Forecasts that could not be read, with the code of the miner's fault; they were left out."""
+    """Forecasts that were left out because they could not be read, with the code of the miner's fault."""
     uncompared: int
-    """Pairs alike in outline that were not compared in full, because closer ones were."""
+    """The number of pairs with similar sketches that were not compared in full, because closer pairs were."""
     not_applicable: str | None
     """Why nothing was compared."""
     policy_digest: str

@@ -1,6 +1,6 @@
-"""What the units `weather.hash.compute`, `weather.verify` and `weather.picture` take and give.
+"""The payloads and results of the units `weather.hash.compute`, `weather.verify` and `weather.picture`.
 
-The IO-Engine builds these and reads the answers, so this module never imports numpy or anything that does.
+The IO-Engine builds the payloads and reads the results, so this module never imports numpy, even indirectly.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from gaia.protocol.run_spec import FieldId, RunSpec
 
 
 class HashPayload(Struct, frozen=True, kw_only=True):
-    """Files to digest: names relative to one folder, "/"-separated."""
+    """The files to digest: names relative to one folder, separated by "/"."""
 
     folder: str
     files: tuple[str, ...]
 
 
 class FileDigest(Struct, frozen=True, kw_only=True):
-    """What identifies a file's content."""
+    """The size and digest of a file."""
 
     size_bytes: int
     blake3: str
@@ -42,11 +42,11 @@ class VerifyPayload(Struct, frozen=True, kw_only=True):
     manifest_digest: str
     """sha256 of the canonical manifest, hexadecimal, as frozen in the database."""
     lead_h: tuple[int, ...] | None = None
-    """Only these leads; None: all that the run commits."""
+    """Only these leads; None: all committed leads of the run."""
 
 
 class VariableRange(Struct, frozen=True, kw_only=True):
-    """The least and greatest value that a forecast holds of one variable, all levels and leads together."""
+    """The least and greatest value of one variable of a forecast, over all its levels and leads."""
 
     variable: str
     unit: str
@@ -55,7 +55,7 @@ class VariableRange(Struct, frozen=True, kw_only=True):
 
 
 class VerifyResult(Struct, frozen=True, kw_only=True):
-    """A verified forecast: every chunk was there, digested as committed, decoded, finite and plausible."""
+    """The result for a good forecast: every chunk was there, had the committed digest and only plausible values."""
 
     chunk_count: int
     encoded_bytes: int
@@ -63,13 +63,13 @@ class VerifyResult(Struct, frozen=True, kw_only=True):
 
 
 class PicturePayload(Struct, frozen=True, kw_only=True):
-    """One field of a forecast to be drawn beside the truth."""
+    """A field of a forecast that is to be drawn beside the truth."""
 
     title: str
     run_id: RunId
     hotkey: Hotkey
     label: str
-    """Whose forecast it is, for people: the model's name, the miner's rank."""
+    """The owner of the forecast in words: the model's name, the miner's rank."""
     forecast_path: str
     manifest_digest: str
     spec: RunSpec
@@ -78,9 +78,9 @@ class PicturePayload(Struct, frozen=True, kw_only=True):
     truth_path: str
     """A flat store of the valid time."""
     climatology_path: str | None
-    """A flat store on the same grid: the caption then also gives the anomaly correlation."""
+    """A flat store on the same grid. With it the caption also gives the anomaly correlation."""
     destination: str
-    """The PNG to write; replaced whole if it exists."""
+    """The path of the PNG. An existing file is replaced as a whole."""
 
 
 class PictureResult(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""How a field is shown to people: its name, the unit that meteorologists read it in, its colours.
+"""The way a field is displayed: its name, the unit that meteorologists use, its colours.
 
 Display only. Scores and stores keep the units of the variable table.
 """
@@ -17,7 +17,7 @@ from gaia.tasks.defined_tasks.weather.variables import STANDARD_GRAVITY, variabl
 
 
 class Quantity(Struct, frozen=True, kw_only=True):
-    """A field's dress. shown = value x factor + offset; an error has no offset and may have a finer unit."""
+    """The display of a field: shown = value x factor + offset. An error has no offset and may have a finer unit."""
 
     name: str
     unit: str
@@ -62,7 +62,7 @@ _DRESS: Final = MappingProxyType(
 
 
 def quantity_of(field: FieldId) -> Quantity:
-    """How to show a field; its name carries the level.
+    """The display of a field. Its name contains the level.
 
     >>> quantity_of(FieldId("z", 500)).name
     '500 hPa geopotential height'

@@ -1,7 +1,7 @@
-"""The compute handler `weather.picture`: one field of a forecast beside the truth, and their difference.
+"""The compute handler `weather.picture`: draws one field of a forecast, the truth, and their difference.
 
-It draws and writes one PNG. It computes no score of its own: the numbers of the caption come from `scoring`.
-Fields are read through the digest-checked reader, so an altered forecast is refused here as everywhere.
+It writes one PNG. The numbers in the caption come from `scoring`. Fields are read through the digest-checked reader, so
+an altered forecast is refused here as everywhere.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ Values = NDArray[np.float64]
 
 
 class NotAMap(ValidatorFault):
-    """A field cannot be drawn: it has no extent, its truth lies on another grid or holds no value."""
+    """A field cannot be drawn: it has no extent, or its truth lies on another grid or holds no value."""
 
 
 class PictureUnwritable(ValidatorFault):
-    """The machine would not take the picture."""
+    """The picture cannot be written to disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastPicture:
-    """What is drawn, in display units."""
+    """Everything that the picture shows, in display units."""
 
     title: str
     label: str
@@ -76,7 +76,7 @@ class ForecastPicture:
 def handle_picture(payload: Mapping[str, Any]) -> dict[str, Any]:
     """PicturePayload -> PictureResult.
 
-    Raises what ForecastReader raises, MissingField, NotAMap, PictureUnwritable.
+    Raises MissingField, NotAMap, PictureUnwritable, and the errors of ForecastReader.
     """
     request = msgspec.convert(payload, PicturePayload)
     png = draw(scene_of(request))
@@ -116,7 +116,7 @@ def scene_of(request: PicturePayload) -> ForecastPicture:
 
 
 def _climatology(request: PicturePayload) -> NDArray[np.float32] | None:
-    """The climatology of the field, where there is one: many know only some of the variables."""
+    """The climatology of the field. None if there is none; many climatologies hold only some of the variables."""
     if request.climatology_path is None:
         return None
     store = open_store(request.climatology_path)
@@ -203,7 +203,7 @@ def _contours(axes: Axes, frame: MapFrame, values: Values, levels: Values, *, la
 
 
 def _graticule(axes: Axes, frame: MapFrame, ink: str) -> None:
-    """Meridians and parallels, and the map's edge."""
+    """Draw meridians, parallels and the map's edge."""
     south, north = float(frame.latitude.min()), float(frame.latitude.max())
     west, east = float(frame.longitude[0]), float(frame.longitude[-1])
     spacing = 30.0 if frame.is_global else 10.0
@@ -227,7 +227,7 @@ def _graticule(axes: Axes, frame: MapFrame, ink: str) -> None:
 
 
 def _by_latitude(axes: Axes, scene: ForecastPicture) -> None:
-    """Root mean square error along each circle of latitude."""
+    """Draw the root mean square error along each circle of latitude."""
     square = scene.error**2
     finite = np.isfinite(square)
     count = finite.sum(axis=1)
@@ -267,7 +267,7 @@ def _headings(figure: Figure, scene: ForecastPicture) -> None:
 
 
 def _levels(*fields: Values) -> Values:
-    """Round shading levels that span all fields, so that equal colours are equal values."""
+    """Round shading levels that span all fields, so that equal colours mean equal values."""
     from matplotlib.ticker import MaxNLocator
 
     low = min(float(np.nanmin(values)) for values in fields)
@@ -279,7 +279,7 @@ def _levels(*fields: Values) -> Values:
 
 
 def _error_levels(error: Values) -> Values:
-    """Round levels about 0, to the 99.5th percentile of the error's size: one bad point bleaches nothing."""
+    """Round levels about 0, up to the 99.5th percentile of the error's size, so that one bad point bleaches nothing."""
     from matplotlib.ticker import MaxNLocator
 
     reach = float(np.nanpercentile(np.abs(error), 99.5)) or 1.0
@@ -305,7 +305,7 @@ def _check_grids(forecast: FieldStore, truth: FieldStore) -> None:
 
 
 def _one_line(text: str) -> str:
-    """Text for people, some of it a miner's, without line breaks or control characters."""
+    """A text, perhaps a miner's, without line breaks and control characters."""
     return "".join(c for c in " ".join(text.split()) if c.isprintable())[:_TEXT_LIMIT]
 
 

@@ -1,8 +1,8 @@
-"""Puts a latitude-longitude field on the Equal Earth map: coordinates only, no drawing.
+"""Projects a latitude-longitude grid onto the Equal Earth map: coordinates only, no drawing.
 
-An equal-area map, so that what looks large counts as much in an area-weighted score. B. Savric, T. Patterson,
-B. Jenny, "The Equal Earth map projection", Int. J. Geogr. Inf. Sci. 33 (2019), doi
-10.1080/13658816.2018.1504949.
+The map keeps areas, so an error that looks large on it counts as much in an area-weighted score. Source: B. Savric,
+T. Patterson, B. Jenny, "The Equal Earth map projection", Int. J. Geogr. Inf. Sci. 33 (2019),
+doi:10.1080/13658816.2018.1504949.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ class MapFrame:
     """How a grid lies on the map."""
 
     central_longitude: float
-    """Degrees east; the map's middle."""
+    """The middle of the map, degrees east."""
     order: NDArray[np.intp]
-    """(nmap,) the grid's columns from west to east; one is at both edges when the grid goes round the
-    sphere."""
+    """(nmap,) the grid's columns from west to east. If the grid is global, one column is at both edges."""
     longitude: NDArray[np.float64]
     """(nmap,) degrees, relative to the central one, ascending."""
     latitude: NDArray[np.float64]
@@ -36,17 +35,17 @@ class MapFrame:
 
     @property
     def is_global(self) -> bool:
-        """Whether the map closes upon itself."""
+        """Whether the grid goes around the whole sphere."""
         return len(self.order) > len(np.unique(self.order))
 
     def coordinates(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Map x and y of every point, (nlat, nmap) each, in units of the sphere's radius."""
+        """The map x and y of every point, (nlat, nmap) each, in units of the sphere's radius."""
         x, y = equal_earth(self.latitude[:, None], self.longitude[None, :])
         return x, np.broadcast_to(y, x.shape)
 
 
 def frame_of(latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> MapFrame:
-    """Lay a regular grid (degrees) on the map. Greenwich is in the middle if it goes round the sphere.
+    """Place a regular grid (degrees) on the map. If the grid is global, Greenwich is in the middle.
 
     >>> frame = frame_of(np.array([90.0, 0.0, -90.0]), np.array([0.0, 90.0, 180.0, 270.0]))
     >>> frame.longitude.tolist(), frame.order.tolist()
@@ -65,9 +64,14 @@ def frame_of(latitude: NDArray[np.float64], longitude: NDArray[np.float64]) -> M
 
 
 def equal_earth(latitude: ArrayLike, longitude: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Map x and y, in sphere radii, of points in degrees; longitude relative to the map's middle.
+    """The map x and y of points, by the formulas of Savric et al. 2019.
 
-    The whole sphere spans x in +-2.7066 and y in +-1.3174.
+    Args:
+        latitude: Degrees north.
+        longitude: Degrees east of the middle of the map.
+
+    Returns:
+        x and y in units of the sphere's radius. The whole sphere spans x in +-2.7066 and y in +-1.3174.
     """
     theta = np.arcsin(_HALF_SQRT3 * np.sin(np.radians(np.asarray(latitude, dtype=np.float64))))
     square = theta * theta

@@ -1,1 +1,1 @@
-"""The weather task's rows: all its SQL, one file per aggregate. The steps of a run and the command line import it."""
+"""All SQL of the weather task, one file for each group of tables. The steps of a run and the command line import it."""

@@ -1,4 +1,4 @@
-"""Which leads of a run the search for clones has been through, and what it found: SQL."""
+"""SQL of the clone searches: which leads of a run have been searched, and the results."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ ON CONFLICT (run_id, lead_h) DO NOTHING RETURNING lead_h
 
 
 async def put_clone_search(conn: Connection, run_id: str, result: ClonesResult) -> bool:
-    """Write what was found at one lead; False if a search of that lead is written already, which stands."""
+    """Write the result for one lead. False: there is already a result for that lead, and it stays."""
     row = await conn.fetchval(_PUT, run_id, result.lead_h, msgspec.to_builtins(result), result.policy_digest)
     return row is not None
 
 
 async def searched_leads(conn: Connection, run_id: str) -> frozenset[int]:
-    """The leads of a run that need no further search."""
+    """The leads of a run that have been searched."""
     rows = await conn.fetch("SELECT lead_h FROM clone_search WHERE run_id = $1", run_id)
     return frozenset(row["lead_h"] for row in rows)

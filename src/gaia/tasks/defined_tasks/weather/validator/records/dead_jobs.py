@@ -1,4 +1,4 @@
-"""Dead jobs that runs still wait for: SQL and typed rows. Reads the queue's table, and never changes it."""
+"""SQL and typed rows of dead jobs that a run still waits for. Reads the queue's table, and never changes it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gaia.contracts.job import Connection
 
 
 class DeadJob(Struct, frozen=True, kw_only=True):
-    """A job that was given up while its run goes on."""
+    """A dead job whose run is still open."""
 
     job_id: int
     kind: str
     run_id: RunId
     hotkey: Hotkey | None
-    """None: it was about the whole run."""
+    """None: the job was about the whole run."""
     last_error: str | None
 
 

@@ -1,4 +1,4 @@
-"""Frozen forecasts: SQL and typed rows."""
+"""SQL and typed rows of frozen forecasts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ForecastUnknown(ValidatorFault):
 
 
 class Forecast(Struct, frozen=True, kw_only=True):
-    """One row of `forecast`: the only description of a forecast that anybody trusts."""
+    """One row of `forecast`. It is the only trusted description of a forecast."""
 
     run_id: RunId
     hotkey: Hotkey
@@ -41,7 +41,7 @@ SELECT {_COLUMNS} FROM forecast WHERE run_id = $1 AND verified_at IS NOT NULL OR
 
 
 async def freeze(conn: Connection, forecast: Forecast) -> None:
-    """Keep a manifest for ever; a second one for the same run and miner is ignored."""
+    """Store a manifest for good. A second one for the same run and miner is ignored."""
     await conn.execute(
         _FREEZE, forecast.run_id, forecast.hotkey, forecast.manifest, forecast.manifest_digest, forecast.nonce,
         forecast.frozen_at, forecast.store_path,
@@ -49,7 +49,7 @@ async def freeze(conn: Connection, forecast: Forecast) -> None:
 
 
 async def load_forecast(conn: Connection, run_id: str, hotkey: str) -> Forecast:
-    """The frozen forecast of a miner."""
+    """The frozen forecast of a miner. Raises ForecastUnknown."""
     row = await conn.fetchrow(_SELECT, run_id, hotkey)
     if row is None:
         raise ForecastUnknown(f"no forecast of {hotkey} is frozen in run {run_id}")
@@ -62,5 +62,5 @@ async def load_verified(conn: Connection, run_id: str) -> Sequence[Forecast]:
 
 
 async def mark_verified(conn: Connection, run_id: str, hotkey: str, at: datetime) -> None:
-    """The forecast's first chunks have been checked."""
+    """Note that the forecast's first chunks have been checked."""
     await conn.execute("UPDATE forecast SET verified_at = $3 WHERE run_id = $1 AND hotkey = $2", run_id, hotkey, at)

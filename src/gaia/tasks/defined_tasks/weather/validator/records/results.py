@@ -1,4 +1,5 @@
-"""What came of a run, for people and machines: leaderboard, components, progress, all that is stored of one miner.
+"""The results of a run: leaderboard, components, progress, and everything stored about one miner.
+
 Read-only SQL and typed rows.
 """
 
@@ -29,7 +30,7 @@ class LeaderboardRow(Struct, frozen=True, kw_only=True):
     score: float | None
     emission_weight: float
     status: str
-    """The miner's state in the run, see records.runs.MinerState."""
+    """The miner's state in the run (`records.runs.MinerState`)."""
     reason_code: str | None
     reason: str | None
 
@@ -50,7 +51,7 @@ class Component(Struct, frozen=True, kw_only=True):
 
 
 class MinerProgress(Struct, frozen=True, kw_only=True):
-    """How far one miner has come."""
+    """The progress of one miner in a run."""
 
     hotkey: Hotkey
     uid: int
@@ -60,7 +61,7 @@ class MinerProgress(Struct, frozen=True, kw_only=True):
 
 
 class RunSummary(Struct, frozen=True, kw_only=True):
-    """One run among others."""
+    """One run in a list of runs."""
 
     run_id: RunId
     init_time: datetime
@@ -73,7 +74,7 @@ class RunSummary(Struct, frozen=True, kw_only=True):
 
 
 class StoredGate(Struct, frozen=True, kw_only=True):
-    """One row of `gate_score`; `score` and `passed` stand in `result` as well."""
+    """One row of `gate_score`. `score` and `passed` are also in `result`."""
 
     result: Day1Result
     score: float | None
@@ -170,8 +171,9 @@ class WeightsState(Struct, frozen=True, kw_only=True):
 
 
 def published(value: float | None) -> float | None:
-    """A score, a weight or a metric as everybody is told it: further digits may differ from machine to machine, and
-    say nothing.
+    """A score, a weight or a metric with the six decimals that are published.
+
+    Further digits may differ between machines, and mean nothing.
 
     >>> published(2 / 3)
     0.666667
@@ -180,7 +182,7 @@ def published(value: float | None) -> float | None:
 
 
 async def leaderboard(conn: Connection, run_id: str) -> Sequence[LeaderboardRow]:
-    """Everybody in a run, best first; those without a score last. Scores and weights as they are `published`."""
+    """All miners of a run, the best first and those without a score last. Scores and weights are `published`."""
     return [
         LeaderboardRow(
             **{**row, "score": published(row["score"]), "emission_weight": published(row["emission_weight"])}
@@ -195,7 +197,7 @@ async def components(conn: Connection, run_id: str) -> Sequence[Component]:
 
 
 async def progress(conn: Connection, run_id: str) -> Sequence[MinerProgress]:
-    """How far everybody has come, by uid."""
+    """The progress of every miner, by uid."""
     return [MinerProgress(**dict(row)) for row in await conn.fetch(_PROGRESS, run_id)]
 
 
@@ -210,28 +212,28 @@ async def weights_state(conn: Connection, run_id: str) -> WeightsState:
 
 
 async def stored_gate(conn: Connection, run_id: str, hotkey: str) -> StoredGate | None:
-    """The gate's verdict on a miner; None: there is none."""
+    """The gate's verdict on a miner; None if there is none."""
     return _typed(await conn.fetchrow(_GATE, run_id, hotkey), StoredGate)
 
 
 async def stored_leads(conn: Connection, run_id: str, hotkey: str) -> Sequence[StoredLead]:
-    """Every lead of a miner that has been scored, the shortest first."""
+    """Every scored lead of a miner, the shortest first."""
     rows = await conn.fetch(_LEADS, run_id, hotkey)
     return [msgspec.convert(dict(row), StoredLead) for row in rows]
 
 
 async def stored_score(conn: Connection, run_id: str, hotkey: str) -> StoredScore | None:
-    """The score that followed from a run; None: it has not been combined with this miner."""
+    """The miner's score over the window that ends with a run; None if there is none yet."""
     return _typed(await conn.fetchrow(_SCORE, run_id, hotkey), StoredScore)
 
 
 async def clone_searches(conn: Connection, run_id: str) -> Sequence[ClonesResult]:
-    """What the searches for clones found, the shortest lead first."""
+    """The results of the clone searches, the shortest lead first."""
     return [msgspec.convert(row["result"], ClonesResult) for row in await conn.fetch(_CLONES, run_id)]
 
 
 async def written_between(conn: Connection, run_ids: Sequence[str], after: datetime, until: datetime) -> int:
-    """How many scores and failures of some runs were written in a time on the database's clock."""
+    """How many scores and failures of some runs were written in an interval of the database's clock."""
     count: int = await conn.fetchval(_WRITTEN, list(run_ids), after, until)
     return count
 

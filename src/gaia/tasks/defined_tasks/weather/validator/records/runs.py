@@ -1,4 +1,4 @@
-"""Runs and the miners snapshotted in them: SQL and typed rows."""
+"""SQL and typed rows of runs, and of the miners in their snapshots."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceSet
 
 
 class RunUnknown(ValidatorFault):
-    """There is no run of this name."""
+    """There is no run with this id, or no such miner in it."""
 
 
 class RunState(StrEnum):
-    """Where a run stands."""
+    """The state of a run."""
 
-    COLLECTING = "collecting"  # requests are out, commitments come in
-    SCORING = "scoring"  # forecasts are frozen one by one, verified and scored
-    SCORED = "scored"  # all that was due has been scored and combined
-    VOID = "void"  # given up: our fault until shown otherwise
+    COLLECTING = "collecting"  # requests are sent, commitments arrive
+    SCORING = "scoring"  # forecasts are frozen, verified and scored, one by one
+    SCORED = "scored"  # all due leads are scored and combined
+    VOID = "void"  # given up; presumed to be our fault
 
 
 class MinerState(StrEnum):
-    """How far a miner has come in a run."""
+    """The state of a miner in a run."""
 
     LISTED = "listed"  # in the snapshot, not yet reached
     ACKNOWLEDGED = "acknowledged"
     COMMITTED = "committed"
     FROZEN = "frozen"  # its manifest is in the database and matches the commitment
-    VERIFIED = "verified"  # the first chunks have the digests and values they should
-    SCORED = "scored"  # every due lead is scored
-    FAILED = "failed"  # out of the run, for the reason given
+    VERIFIED = "verified"  # the first chunks have the right digests and plausible values
+    SCORED = "scored"  # every lead is scored
+    FAILED = "failed"  # out of the run; the row has the reason
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ class Run(Struct, frozen=True, kw_only=True):
     finished_at: datetime | None = None
 
     def valid_time(self, lead_h: int) -> datetime:
-        """The instant that a lead forecasts."""
+        """The instant for which a lead is the forecast."""
         return self.init_time + timedelta(hours=lead_h)
 
 
@@ -126,11 +126,11 @@ WHERE run_id = $1 AND hotkey = $2 AND state <> 'failed' RETURNING hotkey
 """
 _FAILED_AFTER = "SELECT hotkey FROM run_miner WHERE run_id = $1 AND state = 'failed' AND updated_at > $2"
 _REASON_LIMIT = 500
-"""Reasons may quote a miner or a driver; PostgreSQL refuses a text with a NUL in it."""
+"""A reason may quote a miner or a driver, so it is cut to this length. (PostgreSQL also refuses a text with a NUL.)"""
 
 
 async def insert_run(conn: Connection, run: Run, neurons: Sequence[Neuron]) -> bool:
-    """Open a run with its snapshot of miners; False if it was open already."""
+    """Insert a run with its snapshot of miners. False if the run exists already."""
     row = await conn.fetchval(
         _INSERT_RUN, run.run_id, run.netuid, run.init_time, msgspec.to_builtins(run.spec), run.spec_digest,
         run.policy_digest, msgspec.to_builtins(run.sources), run.world_offset, run.opened_at, run.commit_deadline,
@@ -145,10 +145,10 @@ async def insert_run(conn: Connection, run: Run, neurons: Sequence[Neuron]) -> b
 
 
 async def load_run(conn: Connection, run_id: str, *, lock: bool = False) -> Run:
-    """A run; with `lock`, nobody else changes what follows from it until the transaction ends."""
+    """A run. With `lock` its row is locked until the transaction ends. Raises RunUnknown."""
     row = await conn.fetchrow(_LOCK_RUN if lock else _SELECT_RUN, run_id)
     if row is None:
-        raise RunUnknown(f"there is no run {run_id!r}; `gaia runs` would list those there are")
+        raise RunUnknown(f"there is no run {run_id!r}; `gaia runs` lists all runs")
     return _run(row)
 
 
@@ -159,12 +159,12 @@ async def load_window(conn: Connection, run: Run, limit: int) -> list[Run]:
 
 
 async def load_miners(conn: Connection, run_id: str) -> list[RunMiner]:
-    """The snapshot, by uid."""
+    """The miners of a run's snapshot, by uid."""
     return [_miner(row) for row in await conn.fetch(_SELECT_MINERS, run_id)]
 
 
 async def load_miner(conn: Connection, run_id: str, hotkey: str) -> RunMiner:
-    """One miner of a run; raises RunUnknown when the run has no such miner."""
+    """One miner of a run. Raises RunUnknown if the run has no such miner."""
     row = await conn.fetchrow(_SELECT_MINER, run_id, hotkey)
     if row is None:
         raise RunUnknown(f"run {run_id!r} has no miner {hotkey!r}")
@@ -174,42 +174,42 @@ async def load_miner(conn: Connection, run_id: str, hotkey: str) -> RunMiner:
 async def advance_miner(
     conn: Connection, run_id: str, hotkey: str, state: MinerState, *, after: Sequence[MinerState]
 ) -> bool:
-    """Move a miner on, clearing what was noted; False if it was in none of the states `after`."""
+    """Set a miner's state and clear its noted error. False if it was in none of the states `after`."""
     return await conn.fetchval(_ADVANCE, run_id, hotkey, state, list(after)) is not None
 
 
 async def record_commitment(conn: Connection, run_id: str, hotkey: str, digest: bytes, received_at: datetime) -> bool:
-    """Bind a miner; False if it was bound, or out, already."""
+    """Store a miner's commitment. False if the miner has already committed or failed."""
     return await conn.fetchval(_COMMIT, run_id, hotkey, digest, received_at) is not None
 
 
 async def note_trouble(conn: Connection, run_id: str, hotkey: str, error: GaiaError) -> None:
-    """Remember why the last attempt with a miner failed; it stays in the run."""
+    """Note why the last attempt with a miner failed. The miner stays in the run."""
     await conn.execute(_NOTE, run_id, hotkey, error.code, printable(str(error), _REASON_LIMIT), error.fault)
 
 
 async def fail_miner(conn: Connection, run_id: str, hotkey: str, *, code: str, reason: str, fault: Fault) -> bool:
-    """Put a miner out of a run, with the reason it will read; the first reason stands."""
+    """Fail a miner in a run, with the reason that it will read. False if it has failed already; that reason stays."""
     return await conn.fetchval(_FAIL, run_id, hotkey, code, printable(reason, _REASON_LIMIT), fault) is not None
 
 
 async def failed_after(conn: Connection, run_id: str, at: datetime) -> frozenset[Hotkey]:
-    """Who was put out of a run later than this, on the database's clock."""
+    """The miners that failed in a run after a time of the database's clock."""
     return frozenset(Hotkey(row["hotkey"]) for row in await conn.fetch(_FAILED_AFTER, run_id, at))
 
 
 async def set_polled(conn: Connection, run_id: str, at: datetime) -> None:
-    """The validator has asked for commitments."""
+    """Note when the validator last asked for commitments."""
     await conn.execute("UPDATE run SET polled_at = greatest(polled_at, $2) WHERE run_id = $1", run_id, at)
 
 
 async def set_run_state(conn: Connection, run_id: str, state: RunState, *, at: datetime | None = None) -> None:
-    """Move a run on."""
+    """Set the state of a run."""
     await conn.execute("UPDATE run SET state = $2, finished_at = $3 WHERE run_id = $1", run_id, state, at)
 
 
 async def void_run(conn: Connection, run_id: str, why: str, at: datetime) -> None:
-    """Give a run up; nobody's score changes through it."""
+    """Declare a run void: it counts for nobody."""
     await conn.execute(
         "UPDATE run SET state = 'void', void_reason = $2, finished_at = $3 WHERE run_id = $1", run_id, why, at
     )

@@ -1,4 +1,8 @@
-"""Scores: one row per (run, hotkey, lead), arrays over a field set; the gate's row; the combined score of a run."""
+"""SQL and typed rows of scores.
+
+There is one row for each (run, hotkey, lead), with arrays over a field set; one row for the gate; and one for the
+combined score.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import D
 
 
 class LeadScore(Struct, frozen=True, kw_only=True):
-    """What one miner earned at one lead of one run."""
+    """The score of one miner at one lead of one run."""
 
     run_id: RunId
     hotkey: Hotkey
@@ -52,7 +56,7 @@ SELECT s.run_id, s.hotkey, s.lead_h, s.lead_score FROM score s
 WHERE s.run_id = ANY($1::text[]) AND ($2::timestamptz IS NULL OR s.scored_at <= $2)
 ORDER BY s.run_id, s.hotkey, s.lead_h
 """
-# Of a verified miner whether every one of some leads, and the gate if there is one, has been scored.
+# Whether all the given leads of a verified miner, and the gate if there is one, are scored.
 _COMPLETE = """
   (SELECT count(*) FROM score s WHERE s.run_id = m.run_id AND s.hotkey = m.hotkey AND s.lead_h = ANY($2::smallint[]))
     = cardinality($2::smallint[])
@@ -84,7 +88,7 @@ SELECT hotkey, score, reason_code, reason FROM run_score WHERE run_id = $1 ORDER
 
 
 async def put_era5(conn: Connection, run_id: str, hotkey: str, result: Era5Result, policy_digest: str) -> None:
-    """Write one lead's scores; writing them again changes nothing."""
+    """Write the scores of one lead. A second call with the same result changes nothing."""
     field_set_id = await _field_set(conn, [FieldId(*field) for field in result.fields])
     await conn.execute(
         _PUT_SCORE, run_id, hotkey, result.lead_h, field_set_id, list(result.bias), list(result.mae),
@@ -110,35 +114,35 @@ async def load_gates(conn: Connection, run_id: str) -> Mapping[Hotkey, Day1Resul
 async def load_lead_scores(
     conn: Connection, run_ids: Sequence[str], *, known_by: datetime | None = None
 ) -> Sequence[LeadScore]:
-    """All lead scores of some runs; with `known_by`, on the database's clock, without those written later."""
+    """All lead scores of some runs. `known_by`, a time of the database's clock, leaves out later ones."""
     return [LeadScore(**dict(row)) for row in await conn.fetch(_LEAD_SCORES, list(run_ids), known_by)]
 
 
 async def mark_scored(conn: Connection, run_id: str, leads_h: Collection[int], *, has_gate: bool) -> None:
-    """Every verified miner of a run of which all these leads, and the gate, are scored, has come to its end."""
+    """Set the state SCORED for every verified miner that has all these leads, and the gate, scored."""
     await conn.execute(_MARK_SCORED, run_id, sorted(leads_h), has_gate)
 
 
 async def is_waited_for(conn: Connection, run_id: str, due_h: Collection[int], *, has_gate: bool) -> bool:
-    """Whether anybody in a run is on the way still, or not scored at a lead that is due."""
+    """Whether any miner of a run is not verified yet, or not scored at a due lead."""
     return bool(await conn.fetchval(_IS_WAITED_FOR, run_id, sorted(due_h), has_gate))
 
 
 async def put_combined(conn: Connection, run_id: str, scores: Sequence[MinerScore], policy_digest: str) -> None:
-    """Write the scores that follow from a run."""
+    """Write the combined scores of a run."""
     await conn.executemany(
         _PUT_COMBINED, [(run_id, s.hotkey, s.score, s.reason_code, s.reason, policy_digest) for s in scores]
     )
 
 
 async def newest_combined_after(conn: Connection, run_id: str) -> RunId | None:
-    """The newest run after this one that has given somebody a score; None: this one is the newest."""
+    """The newest later run that has a combined score above zero; None if there is none."""
     newest: RunId | None = await conn.fetchval(_NEWER_COMBINED, run_id)
     return newest
 
 
 async def load_combined(conn: Connection, run_id: str) -> Sequence[MinerScore]:
-    """The scores that followed from a run, best first."""
+    """The combined scores of a run, the best first."""
     rows: list[Any] = await conn.fetch(_COMBINED, run_id)
     return [MinerScore(**dict(row)) for row in rows]
 

@@ -1,6 +1,6 @@
-"""Step 3: collect the commitments until the deadline. Our receive time decides, by our clock.
+"""Step 3: collect the miners' commitments until the deadline. The time of receipt by our clock decides.
 
-A miner whose commitment we could not have received, because we were not there to ask, is *unknown*, not late.
+If the validator was not running to ask a miner for its commitment, that miner is *unknown*, not late.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherCo
 _UNCOMMITTED = (MinerState.LISTED, MinerState.ACKNOWLEDGED)
 
 _ABSENCE = timedelta(seconds=10)
-"""If we last asked longer than this before the deadline, we were away and nobody is late. Short, for a miner may commit
-in the last moment: while we restart we cannot tell who did.
+"""If we last asked longer than this before the deadline, we were away, and no miner counts as late. It is short because
+a miner may commit in the last moment, and a validator that restarts cannot tell who did.
 """
 
 _PAUSE_IN_TROUBLE = timedelta(seconds=2)
-"""Before a miner is asked again after an error that is not about it, such as a database that restarts."""
+"""The pause before a miner is asked again after an error that is not its fault, such as a restarting database."""
 
 
 async def collect_commitments(job: Job, weather: WeatherContext) -> TaskResult:
-    """Ask until the deadline; then close the list and have every committed forecast frozen."""
+    """Ask until the deadline. Then close the list, and put a freeze job for every committed forecast."""
     core = weather.core
     async with core.database.acquire() as conn:
         run = await load_run(conn, job.payload["run_id"])
@@ -56,7 +56,7 @@ async def collect_commitments(job: Job, weather: WeatherContext) -> TaskResult:
 
 
 async def _ask_all(weather: WeatherContext, run: Run, waiting: list[RunMiner], left: timedelta) -> None:
-    """Each miner at its own pace, so that one that answers slowly cannot make the others late."""
+    """Ask each miner at its own pace, so that a slow one cannot make the others late."""
     room = asyncio.Semaphore(weather.settings.miner_concurrency)
     try:
         async with asyncio.timeout(left.total_seconds()), asyncio.TaskGroup() as group:

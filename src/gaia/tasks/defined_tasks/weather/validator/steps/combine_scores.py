@@ -1,4 +1,4 @@
-"""Step 7: find the clones, apply gate and void rule, combine the window of runs into one score per hotkey."""
+"""Step 7: find clones, apply the gate and the void rule, and combine a window of runs into one score per hotkey."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ENDED = (MinerState.SCORED, MinerState.FAILED)
 
 
 async def combine_scores(job: Job, weather: WeatherContext) -> TaskResult:
-    """Write everybody's score, and have the weights set from them."""
+    """Write the score of every miner, and put the job that sets the weights."""
     core = weather.core
     run_id = job.payload["run_id"]
     async with core.database.acquire() as conn:
@@ -53,18 +53,19 @@ async def combine_scores(job: Job, weather: WeatherContext) -> TaskResult:
             return TaskResult(event="run_voided")
         await put_combined(conn, run_id, scores, weather.settings.policy.digest())
         due = due_leads(run, weather)
-        # By the miners' states and not by the clock: a lead may have become due since, and not be scored yet.
+        # The miners' states decide, not the clock: a lead may have become due in the meantime and not be scored yet.
         if all(miner.state in _ENDED for miner in await load_miners(conn, run_id)):
             await set_run_state(conn, run_id, RunState.SCORED, at=core.clock.now())
-        if any(score.score for score in scores):  # before any truth is due nothing is known, and the last weights stand
+        if any(score.score for score in scores):  # before any truth is due nothing is known, so the old weights stay
             await core.queue.put(await _what_follows(conn, run_id, job), run_job(Kind.PICTURE, run_id), conn=conn)
     return TaskResult(event="scores_combined", detail={"miners": len(scores), "leads": len(due)})
 
 
 async def _what_follows(conn: Connection, run_id: str, job: Job) -> NewJob:
-    """The weights are set from the newest run's window; a late lead of an older run is news for that one.
+    """The job that follows. Weights are always set from the window of the newest run.
 
-    On any day leads of ten or more runs fall due. An older run's window knows neither the runs nor the miners after it.
+    If an older run was combined, that is because one of its late leads was scored. Then the newest run is combined
+    again: the window of the older run knows neither the later runs nor their miners.
     """
     newest = await newest_combined_after(conn, run_id)
     if newest is not None:
@@ -82,7 +83,7 @@ async def _put_out_gated(conn: Connection, run: Run) -> None:
 
 
 async def _window(conn: Connection, weather: WeatherContext, run: Run) -> Sequence[MinerScore] | None:
-    """The scores of this run's miners after it; None if it is void."""
+    """The scores of this run's miners over the window that ends with it; None if the run is void."""
     policy = weather.settings.policy
     registered = {m.hotkey for m in await load_miners(conn, run.run_id)}
     outcomes = await load_outcomes(conn, run, policy, now=weather.core.clock.now())

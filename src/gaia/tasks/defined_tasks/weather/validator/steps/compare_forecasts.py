@@ -1,7 +1,8 @@
-"""Part of step 7: have every forecast of a run compared with the others and with the reference, at each lead once.
+"""Part of step 7: has the forecasts of a run compared with each other and with the reference, once at each lead.
 
-The gate's lead is searched before anybody is paid, each scored lead when everybody is scored there: its chunks are in
-the cache then. Who is found at one lead is out of the whole run. What was searched is written down with the verdicts.
+The gate's lead is compared before any miner is paid. A scored lead is compared when all miners are scored there,
+because its chunks are then in the cache. A miner whose forecast is a copy at one lead fails the whole run. The search
+of each lead is stored with its evidence.
 """
 
 from __future__ import annotations
@@ -41,22 +42,24 @@ CLONE_OF_REFERENCE = "clone_of_reference"
 CLONE_OF_MINER = "clone_of_miner"
 
 _COMPARE_ATTEMPTS = 9
-"""About eight minutes of asking for chunks that we no longer have, before the run is combined without their miners."""
+"""For about eight minutes we ask again for chunks that are no longer in the cache. Then the run is combined without
+their miners."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What was found at the leads that had not been searched before, and who withheld what it takes."""
+    """The results for leads that had not been searched before, and the miners that did not deliver their chunks."""
 
     results: Sequence[ClonesResult] = ()
     missing: Mapping[Hotkey, MinerFault] = field(default_factory=dict)
 
 
 async def compare_forecasts(job: Job, weather: WeatherContext, run: Run) -> Comparison:
-    """Search the leads that are due and have not been. Without a gate or a reference nothing is compared.
+    """Compare the forecasts at all leads that are due and not yet searched. Without gate or reference: at none.
 
-    Raises the MinerFault of a miner that does not deliver although scores of it are to come, for another attempt; in
-    the last ones the miner is named in `missing` instead: else a copy could escape by refusing the chunks.
+    If a miner with scores still to come does not deliver its chunks, this raises its MinerFault, so that the job is
+    tried again. In the last attempts the miner goes into `missing` instead: otherwise a copy could escape by refusing
+    its chunks.
     """
     if run.spec.gate_lead_h is None or run.sources.reference is None:
         return Comparison()
@@ -81,10 +84,10 @@ async def compare_forecasts(job: Job, weather: WeatherContext, run: Run) -> Comp
 
 
 async def put_out_found(conn: Connection, run: Run, comparison: Comparison) -> None:
-    """Copies of the reference earn nothing, nor does a copy of a forecast that was committed earlier.
+    """Fail the miners whose forecast copies the reference, or a forecast that was committed earlier.
 
-    The run is locked. Of two combinations that searched a lead at once the first stands, with its verdicts: the other
-    may have found other originals, and nobody is put out without the evidence that is kept.
+    The run is locked. If two combine jobs searched the same lead at once, the first result holds. The second may have
+    found other originals, and no miner may fail without stored evidence.
     """
     for hotkey, error in comparison.missing.items():
         await fail_miner(
@@ -102,7 +105,7 @@ async def put_out_found(conn: Connection, run: Run, comparison: Comparison) -> N
 
 
 def _reason(found: CloneFound, lead_h: int) -> str:
-    """Lead, partner, and of each field how far apart the two are."""
+    """The reason that the miner reads: the lead, the other forecast, and the difference in each field."""
     what = "the operational reference" if found.original is None else f"that of {found.original}, committed earlier"
     fields = ", ".join(f"{name} {mse:.4g} ({found.threshold[name]:.4g})" for name, mse in found.mse.items())
     return f"at +{lead_h} h the forecast is {what}; mean squared differences (and thresholds): {fields}"
@@ -111,14 +114,12 @@ def _reason(found: CloneFound, lead_h: int) -> str:
 async def _in_order_of_commitment(conn: Connection, run: Run) -> Sequence[RunMiner]:
     there = (MinerState.VERIFIED, MinerState.SCORED)
     miners = [m for m in await load_miners(conn, run.run_id) if m.state in there]
-    # Of a forecast that was put into the database by hand no commitment is known: it counts as the last.
+    # A forecast that was put into the database by hand has no commitment; it counts as the last.
     return sorted(miners, key=lambda m: (m.committed_at or run.reveal_deadline, m.uid))
 
 
 async def _scored_leads(conn: Connection, run: Run, miners: Sequence[RunMiner]) -> set[int]:
-    """The leads at which everybody is scored: of one that has fallen due since, the score jobs fetch the chunks, and
-    give the miners their time.
-    """
+    """The leads at which every miner is scored. Other due leads must wait: their score jobs still fetch chunks."""
     scored: dict[int, set[Hotkey]] = {}
     for row in await load_lead_scores(conn, [run.run_id]):
         scored.setdefault(row.lead_h, set()).add(row.hotkey)
@@ -142,10 +143,10 @@ async def _fetch_and_search(
 async def _gather(
     weather: WeatherContext, run: Run, miners: Sequence[RunMiner], lead_h: int
 ) -> tuple[Sequence[ForecastRef], Mapping[Hotkey, MinerFault]]:
-    """The forecasts to be compared, their chunks of the lead in the cache; and those who do not deliver theirs.
+    """The forecasts to compare, with their chunks of the lead in the cache; and the miners that did not deliver theirs.
 
-    They were in the cache when they were verified or scored. A miner that is gone now that all its leads are scored is
-    left out.
+    The chunks were in the cache when the forecast was verified or scored, so most need no fetching. A miner that no
+    longer answers, with all its leads scored, is left out.
     """
     room = asyncio.Semaphore(weather.settings.miner_concurrency)
     try:
@@ -184,7 +185,7 @@ async def _fetch(
 async def _search(
     weather: WeatherContext, run: Run, forecasts: Sequence[ForecastRef], lead_h: int
 ) -> ClonesResult | None:
-    """Compare forecasts at a lead with one another and the reference; None: nothing to compare."""
+    """Compare the forecasts at a lead with each other and with the reference. None: there is nothing to compare."""
     if not forecasts:
         return None
     payload = ClonesPayload(

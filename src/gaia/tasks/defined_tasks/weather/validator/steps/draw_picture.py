@@ -1,4 +1,4 @@
-"""After a run: a picture of the best forecast beside the truth, for people."""
+"""Draws, after a run, a picture of the best forecast beside the truth."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _FAVOURITE = FieldId("z", 500)
 
 
 def picture_path(data_dir: Path, run_id: str) -> Path:
-    """Where a run's picture is kept."""
+    """The path of a run's picture."""
     return data_dir / "runs" / run_id / "forecast.png"
 
 
 async def draw_picture(job: Job, weather: WeatherContext) -> TaskResult:
-    """The best miner's 500 hPa geopotential (or the first field there is) at the last scored lead up to two days."""
+    """Draw the best miner's 500 hPa geopotential (or its first field) at the last scored lead within two days."""
     core = weather.core
     async with core.database.acquire() as conn:
         run = await load_run(conn, job.payload["run_id"])

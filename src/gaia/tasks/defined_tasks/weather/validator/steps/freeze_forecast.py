@@ -1,4 +1,4 @@
-"""Step 4: fetch a miner's manifest after the deadline, hold it against the commitment, and freeze it for ever."""
+"""Step 4: fetch a miner's manifest after the deadline, compare it with the commitment, and store it for good."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PAUSE = timedelta(seconds=5)
 
 
 async def freeze_forecast(job: Job, weather: WeatherContext) -> TaskResult:
-    """Nothing that a miner says about this forecast later is trusted."""
+    """Freeze one miner's manifest. From then on, nothing that the miner says about this forecast is trusted."""
     core = weather.core
     async with core.database.acquire() as conn:
         run = await load_run(conn, job.payload["run_id"])

@@ -1,13 +1,13 @@
-"""The corridor of a run: its job kinds in order, and who puts whom into the line.
+"""The steps of a run as kinds of jobs, in order, and which step puts the job of the next one into the queue.
 
     open_run -> request_forecasts ---+
             \\-> collect_commitments -+-> freeze (each miner) -> verify -> score_day1, score_era5 (each lead)
-                                              all that is due is scored -> combine -> validator.set_weights
+                                              all due leads are scored -> combine -> validator.set_weights
                                                                                   \\-> picture
 
-A job that dies without giving up on its miner is settled by release_run, so that no run waits for ever.
+If a job dies without giving up on its miner, release_run does so, and no run waits for ever.
 
-Keys make every job unique, so that putting one twice, after a crash or from two sides, does no harm.
+Every job has a unique key, so it does no harm to put one twice, after a crash or from two steps.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Kind(StrEnum):
 _PRIORITY: Mapping[Kind, int] = MappingProxyType(
     {Kind.OPEN_RUN: 3, Kind.COLLECT: 3, Kind.REQUEST: 3, Kind.FREEZE: 2, Kind.COMBINE: 1}
 )
-"""What has a deadline goes before a backlog of thousands of score jobs, behind which miners would be asked too late."""
+"""Steps with a deadline come before a backlog of thousands of score jobs. Otherwise miners would be asked too late."""
 
 _MAX_ATTEMPTS = 12
-"""With the queue's back-off over an hour, in which a full disk or a broken line, ours or a miner's, can be mended."""
+"""With the queue's back-off these take over an hour, time to repair a full disk or a network of ours or the miner's."""
 
 
 def run_job(kind: Kind, run_id: str, *, run_at: datetime | None = None, suffix: str = "") -> NewJob:
@@ -63,7 +63,7 @@ def miner_job(
 
 
 def score_jobs(run: Run, hotkey: str, due_at: dict[int, datetime]) -> Iterable[NewJob]:
-    """The scoring of one verified forecast: `due_at` says when, on the wall clock, each lead's truth exists."""
+    """The score jobs of one verified forecast. `due_at` gives the wall time at which each lead's truth exists."""
     if run.spec.gate_lead_h is not None:
         yield miner_job(Kind.SCORE_DAY1, run.run_id, hotkey, run_at=due_at[run.spec.gate_lead_h])
     for lead_h in run.spec.scored_lead_h:

@@ -1,4 +1,4 @@
-"""Step 1: open a run. Fixes what is asked of whom until when, so that nothing later depends on the moment."""
+"""Step 1: open a run. This fixes the specification, the miners and the deadlines for all later steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind, run
 from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherContext
 
 OPENING_TIME = time(18, 5, tzinfo=UTC)
-"""The GFS of 12Z, from which miners may start, is complete by then."""
+"""By then the GFS analysis of 12Z is complete, from which miners may start."""
 
 INIT_HOUR = 12
 
@@ -24,7 +24,7 @@ INIT_HOUR = 12
 def due_run(settings: WeatherSettings, netuid: int, world_now: datetime) -> NewJob | None:
     """The run that should be open by now, if any.
 
-    A daily run is due from 18:05 to midnight UTC of its day: opened later, its miners would have too little time.
+    A daily run is due from 18:05 UTC to midnight of its day. Opened later, it would leave miners too little time.
     """
     if not settings.opens_daily or world_now.timetz() < OPENING_TIME:
         return None
@@ -33,7 +33,7 @@ def due_run(settings: WeatherSettings, netuid: int, world_now: datetime) -> NewJ
 
 
 async def open_run(job: Job, weather: WeatherContext) -> TaskResult:
-    """Write the run and its snapshot of miners, and put its first jobs into the line, all at once."""
+    """Write the run and its snapshot of miners, and put its first jobs into the queue, in one transaction."""
     core = weather.core
     run = _new_run(job.payload["run_id"], weather)
     miners = _askable(await core.chain.neurons(core.netuid), own_hotkey=core.signer.hotkey)
@@ -66,7 +66,7 @@ def _new_run(run_id: str, weather: WeatherContext) -> Run:
 
 
 def _commit_deadline(settings: WeatherSettings, init_time: datetime, now: datetime, world: WorldClock) -> datetime:
-    """One instant for all miners; for a daily run the same one for all validators, too: 20:05 UTC of its world."""
+    """The deadline for all miners. For a daily run it is the same for all validators: 20:05 UTC of the run's world."""
     if not settings.opens_daily:
         return now + settings.commit_window
     opening = datetime.combine(init_time.date(), OPENING_TIME)
@@ -74,5 +74,5 @@ def _commit_deadline(settings: WeatherSettings, init_time: datetime, now: dateti
 
 
 def _askable(neurons: Sequence[Neuron], own_hotkey: str) -> Sequence[Neuron]:
-    """Everybody but validators: those are paid for something else."""
+    """All neurons but validators, who are paid for other work."""
     return [n for n in neurons if not n.validator_permit and n.hotkey != own_hotkey]

@@ -1,4 +1,4 @@
-"""Step 2: ask every miner of the run for its forecast, until it acknowledges or the commit deadline passes."""
+"""Step 2: ask each miner of the run for its forecast, until it acknowledges or the commit deadline passes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import (
 from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherContext, address_of
 
 KEPT_FOR = timedelta(days=20)
-"""Miners serve a forecast until `init_time` plus this; in a hindcast, whose `init_time` is past, from the deadline."""
+"""Miners serve a forecast for this long after `init_time`. In a hindcast, whose `init_time` is in the past, it counts
+from the deadline."""
 
 _PAUSE = timedelta(seconds=5)
 
 
 async def request_forecasts(job: Job, weather: WeatherContext) -> TaskResult:
-    """One round over those who have not acknowledged. Asking twice is harmless: it is the same request."""
+    """Ask all miners that have not acknowledged, once each. To ask twice is harmless: it is the same request."""
     core = weather.core
     async with core.database.acquire() as conn:
         run = await load_run(conn, job.payload["run_id"])
@@ -61,7 +62,7 @@ def _request(run: Run) -> ForecastRequest:
 async def _ask_safely(
     weather: WeatherContext, run: Run, miner: RunMiner, request: bytes, room: asyncio.Semaphore
 ) -> bool:
-    """As `_ask`. In a task group one miner's error, whatever it is, would cancel the asking of all the others."""
+    """As `_ask`, but catches every error: in a task group one miner's error would cancel the requests to all others."""
     try:
         return await _ask(weather, run, miner, request, room)
     except Exception as error:  # noqa: BLE001  see above; this miner is asked again in the next round
@@ -70,7 +71,7 @@ async def _ask_safely(
 
 
 async def _ask(weather: WeatherContext, run: Run, miner: RunMiner, request: bytes, room: asyncio.Semaphore) -> bool:
-    """Whether the miner has acknowledged; the outcome is written down at once."""
+    """Ask one miner, and store the outcome. Returns whether it has acknowledged."""
     async with room:
         try:
             await weather.core.miners.request_forecast(address_of(miner), request)

@@ -1,4 +1,4 @@
-"""When is a run complete? Asked after every step that moves a miner on; the last one has the scores combined."""
+"""Decides whether a run is complete. Every step that advances a miner asks; the last one puts the combine job."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherCo
 
 
 async def combine_if_complete(conn: Connection, weather: WeatherContext, run_id: str) -> None:
-    """Put the combine job if nothing that is due is missing. Locks the run, so that one of two last steps sees it.
+    """Put the combine job if no due result is missing. Locks the run, so that one of two concurrent last steps sees it.
 
-    Called after every one of a run's thousands of score jobs: what it asks the database must stay cheap.
+    This runs after each of a run's thousands of score jobs, so its queries must stay cheap.
     """
     run = await load_run(conn, run_id, lock=True)
     if run.state is not RunState.SCORING:
@@ -38,20 +38,20 @@ async def combine_if_complete(conn: Connection, weather: WeatherContext, run_id:
 
 
 def due_leads(run: Run, weather: WeatherContext) -> set[int]:
-    """The scored leads whose truth exists in the run's world by now."""
+    """The scored leads whose truth exists by now in the run's world."""
     return leads_due_at(run, weather.core.clock.now())
 
 
 def leads_due_at(run: Run, wall_time: datetime) -> set[int]:
-    """The same at any time on the wall clock."""
+    """The scored leads whose truth exists at a time of the wall clock."""
     now = wall_time - run.world_offset
     return {lead for lead in run.spec.scored_lead_h if available_at(SourceRole.TRUTH, run.valid_time(lead)) <= now}
 
 
 async def give_up_on_miner(job: Job, weather: WeatherContext, error: GaiaError) -> TaskResult:
-    """Put the job's miner out of its run if trying again is useless; else raise the error, for another attempt.
+    """Fail the job's miner in its run if it is useless to try again. Otherwise raise the error, for another attempt.
 
-    Only its own fault makes its score zero; when the fault is ours or a source's, its score is unknown.
+    Only the miner's own fault makes its score zero. If the fault is ours or a source's, its score is unknown.
     """
     if error.fault is Fault.MINER:
         final = not error.retryable or job.attempt >= job.max_attempts
@@ -61,7 +61,7 @@ async def give_up_on_miner(job: Job, weather: WeatherContext, error: GaiaError) 
         raise error
     run_id, hotkey = job.payload["run_id"], job.payload["hotkey"]
     async with weather.core.queue.completing(job) as conn:
-        await load_run(conn, run_id, lock=True)  # before the miner's row, as everywhere: the other order could deadlock
+        await load_run(conn, run_id, lock=True)  # before the miner's row, as everywhere; another order could deadlock
         await fail_miner(conn, run_id, hotkey, code=error.code, reason=str(error), fault=error.fault)
         await combine_if_complete(conn, weather, run_id)
     return TaskResult(event="miner_failed", detail={"code": error.code, "reason": str(error), "fault": error.fault})

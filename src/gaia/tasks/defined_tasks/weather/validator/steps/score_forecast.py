@@ -1,7 +1,7 @@
-"""Step 6: score one verified forecast: at the gate's lead against the analysis, at the scored leads against the truth.
+"""Step 6: score one verified forecast. The gate's lead is scored against the analysis, other leads against the truth.
 
-There is one way: `score` resolves a unit that names a run to files and has it computed, `record` writes what came of it
-and completes the run. A durable job and `IOEngine.dispatch_and_wait` both go it.
+`score` turns a unit that names a run into one that names files, and computes it. `record` writes the scores and
+completes the run. A durable job and `IOEngine.dispatch_and_wait` both use these two functions.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ERA5_UNIT = "weather.score.era5"
 
 
 class NotScorable(ValidatorFault):
-    """A score unit asks for something that its run does not have."""
+    """A score unit asks for a lead, a gate or a truth that its run does not have."""
 
 
 class ScoreRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,13 +47,13 @@ class ScoreRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     run_id: RunId
     hotkey: Hotkey | None = None
-    """May be left out when the run has only one verified forecast."""
+    """May be left out if the run has only one verified forecast."""
     lead_h: int | None = None
-    """Of an `era5` unit; may be left out when the run scores only one lead."""
+    """For an `era5` unit. May be left out if the run scores only one lead."""
 
 
 class Scored(Struct, frozen=True, kw_only=True):
-    """A lead of a forecast that has been scored, and not yet written."""
+    """The scores of one lead of a forecast, not yet written to the database."""
 
     run_id: RunId
     lead_h: int
@@ -62,17 +62,17 @@ class Scored(Struct, frozen=True, kw_only=True):
 
 
 def names_a_run(unit: WorkUnit) -> bool:
-    """Whether a unit is a request to score a run's forecast, and not one that names files."""
+    """Whether a score unit names a run instead of files."""
     return unit.handler in (DAY1_UNIT, ERA5_UNIT) and "forecast_path" not in unit.payload
 
 
 async def score_day1(job: Job, weather: WeatherContext) -> TaskResult:
-    """The gate: a forecast below it earns nothing in this run."""
+    """Score the day-1 gate. A forecast that fails it earns nothing in this run."""
     return await _score_for(job, weather, DAY1_UNIT)
 
 
 async def score_era5(job: Job, weather: WeatherContext) -> TaskResult:
-    """One lead against the truth."""
+    """Score one lead against the truth."""
     return await _score_for(job, weather, ERA5_UNIT)
 
 
@@ -87,10 +87,10 @@ async def _score_for(job: Job, weather: WeatherContext, handler: str) -> TaskRes
 
 
 async def score(unit: WorkUnit, weather: WeatherContext) -> Scored:
-    """Score the lead that a unit asks for: find its forecast, fetch the chunks, have a worker compute.
+    """Score the lead that a unit asks for. Finds run and forecast, decodes the truth, fetches the chunks and computes.
 
-    Raises NotScorable or ForecastUnknown for a request that does not fit its run, Later while the truth is not out, and
-    whatever the computation failed with.
+    Raises NotScorable or ForecastUnknown if the request does not fit its run, Later if the truth is not published, and
+    the errors of the computation.
     """
     request = msgspec.convert(unit.payload, ScoreRequest)
     async with weather.core.database.acquire() as conn:
@@ -107,7 +107,7 @@ async def score(unit: WorkUnit, weather: WeatherContext) -> Scored:
 
 
 async def record(scored: Scored, weather: WeatherContext, conn: Connection) -> None:
-    """Write the scores, and have the run's scores combined if these were the last that it waited for."""
+    """Write the scores. If no other scores of the run are missing, also put the job that combines them."""
     payload, value = scored.payload, scored.result.value
     if isinstance(payload, Day1Payload):
         day1 = msgspec.convert(value, Day1Result)
@@ -121,7 +121,7 @@ async def record(scored: Scored, weather: WeatherContext, conn: Connection) -> N
 async def _payload(
     handler: str, run: Run, forecast: Forecast, lead_h: int, weather: WeatherContext
 ) -> Day1Payload | Era5Payload:
-    """The files of one lead; truth, reference and climatology are decoded first if need be."""
+    """The files of one lead. Decodes truth, reference and climatology if necessary."""
     world = weather.world(run)
     truth_role = SourceRole.ANALYSIS if handler == DAY1_UNIT else SourceRole.TRUTH
     truth = await weather.fields.path(run, truth_role, lead_h, world)

@@ -1,7 +1,7 @@
-"""When a job has died, its run must not wait for it for ever: the miner it was about, or the run, is let go.
+"""Keeps a run from waiting for a dead job: fails the miner that the job was about, or declares the run void.
 
-A step that fails gives up on its miner itself. It cannot when its process was killed in the last attempt, or when it
-raised what nobody thought of. A dead job is our fault, so nobody's score becomes zero of it: it is unknown.
+A failing step normally gives up on its miner itself. It cannot if its process was killed in the last attempt, or if it
+raised an unexpected error. A dead job is our fault, so the miner's score becomes unknown and not zero.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _MINER_KINDS = (Kind.FREEZE, Kind.VERIFY, Kind.SCORE_DAY1, Kind.SCORE_ERA5)
 
 
 async def due_releases(core: TaskContext) -> Sequence[NewJob]:
-    """A job for each dead one that a run waits for."""
+    """A release job for each dead job that a run waits for."""
     async with core.database.acquire() as conn:
         dead = await load_awaited(conn, miner_kinds=_MINER_KINDS, collect_kind=Kind.COLLECT)
     return [_release_job(job) for job in dead]
 
 
 async def release_run(job: Job, weather: WeatherContext) -> TaskResult:
-    """Go on without what has died."""
+    """Let the run continue without the miner of a dead job, or declare the run void."""
     core = weather.core
     run_id, hotkey, why = job.payload["run_id"], job.payload["hotkey"], job.payload["why"]
     async with core.queue.completing(job) as conn:

@@ -1,6 +1,6 @@
-"""Step 5: check the first chunks of a frozen forecast before any work is put into scoring it.
+"""Step 5: check the first chunks of a frozen forecast, before it is scored.
 
-The leads scored later are checked in the same way when they are read: nothing is ever scored unchecked.
+The leads that are scored later are checked in the same way when they are read. Nothing is scored unchecked.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from gaia.tasks.defined_tasks.weather.validator.steps.run_completion import comb
 from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherContext
 
 _SPOILT = ("chunk_digest_mismatch", "chunk_corrupt", "chunk_size_wrong", "chunk_missing")
-"""What a bad disk of ours could cause as well as a miner: believed only of freshly fetched chunks."""
+"""Faults that our own disk may have caused. The miner is blamed only if freshly fetched chunks have them too."""
 
 
 async def verify_forecast(job: Job, weather: WeatherContext) -> TaskResult:
-    """Verify the leads needed first, then let every lead be scored when its truth exists."""
+    """Verify the first lead, then put a score job for every lead, due when its truth exists."""
     core = weather.core
     async with core.database.acquire() as conn:
         run = await load_run(conn, job.payload["run_id"])
@@ -74,9 +74,10 @@ async def verify_forecast(job: Job, weather: WeatherContext) -> TaskResult:
 async def compute_on_leads(
     weather: WeatherContext, delivery: Delivery, leads_h: set[int], unit: WorkUnit
 ) -> ResultUnit:
-    """Fetch the leads and run a unit that reads them; what could be our own disk's fault is fetched and tried again.
+    """Fetch the chunks of some leads and run a unit that reads them.
 
-    The result is a success. Raises UnitFailed, or the MinerFault of a chunk that cannot be had.
+    If the unit finds a fault that our own disk may have caused, the chunks are fetched again and the unit is repeated.
+    The result is a success. Raises UnitFailed, or the MinerFault of a chunk that cannot be fetched.
     """
     await fetch_leads(weather, delivery, leads_h)
     result = await weather.core.compute(unit)

@@ -1,7 +1,8 @@
-"""What came of the runs of a window, as the database knows it: the input of `scoring.window.window_scores`.
+"""Loads the outcomes of a window's runs from the database: the input of `scoring.window.window_scores`.
 
-Owns who counts in which run and at which lead. The combination reads it as it is; `gaia explain` as it was when the run
-was combined. Never judges a forecast: who is out, and by whose fault, is written down already.
+Owns the rule which miners count in which run and at which lead. Combining uses the present state; `gaia explain` uses
+the state at the time when the run was combined. Never judges a forecast: the database says who failed, and by whose
+fault.
 """
 
 from __future__ import annotations
@@ -29,19 +30,18 @@ from gaia.tasks.defined_tasks.weather.validator.steps.run_completion import lead
 GATE_FAILED = "day1_gate_failed"
 
 _RUNS_ON_THE_WAY = 16
-"""So many daily runs are open at once: the longest lead, 10 days, and ERA5's 5 days behind. Each lead has its own
-window.
-"""
+"""How many daily runs are open at once: the longest lead is 10 days, and ERA5 comes 5 days later. They are loaded in
+addition to the window's runs, because each lead has its own window."""
 _DELIVERED_CODES = (GATE_FAILED, CLONE_OF_REFERENCE, CLONE_OF_MINER)
-"""Zeros of miners who did deliver: they do not make a run void."""
+"""The codes of miners who did deliver a forecast. They do not make a run void."""
 
 
 async def load_outcomes(
     conn: Connection, run: Run, policy: ScoringPolicy, *, now: datetime, known_by: datetime | None = None
 ) -> Sequence[RunOutcome]:
-    """This run and those before it that may count, newest first.
+    """The outcomes of this run and of the earlier runs that may count, newest first.
 
-    `now` on the wall clock decides which leads are due. `known_by` leaves out what was written later.
+    `now`, a time of the wall clock, decides which leads are due. `known_by` leaves out results that were written later.
     """
     registered = {m.hotkey: m.registered_block for m in await load_miners(conn, run.run_id)}
     before = await load_window(conn, run, policy.window.runs + _RUNS_ON_THE_WAY)
@@ -52,13 +52,13 @@ async def load_outcomes(
 async def _outcome(
     conn: Connection, run: Run, registered: Mapping[Hotkey, int], now: datetime, known_by: datetime | None
 ) -> RunOutcome:
-    """One run as the window sees it. A hotkey that has registered anew since starts with a clean sheet."""
+    """The outcome of one run. A hotkey that has registered again since then starts without a history."""
     everybody = await load_miners(conn, run.run_id)
     miners = [m for m in everybody if registered.get(m.hotkey, m.registered_block) == m.registered_block]
     still_in = await failed_after(conn, run.run_id, known_by) if known_by else frozenset()
     out = [m for m in miners if m.state is MinerState.FAILED and m.hotkey not in still_in]
     due = leads_due_at(run, now)
-    # A due lead without a score waits for us or for a source: whose own fault it is, is zeroed already.
+    # A due lead without a score waits for us or for a source. If it were the miner's fault, the miner would be zeroed.
     scores: dict[Hotkey, dict[int, float | None]] = {m.hotkey: dict.fromkeys(due) for m in miners}
     for row in await load_lead_scores(conn, [run.run_id], known_by=known_by):
         scores.setdefault(row.hotkey, {})[row.lead_h] = row.lead_score
