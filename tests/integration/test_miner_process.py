@@ -199,7 +199,7 @@ async def test_a_key_that_others_can_read_is_refused(town: Town, readable_key: N
         ({"netuid": "4"}, "SubnetNotExists"),
         ({"host": "192.0.2.1"}, "cannot listen on 192.0.2.1:0"),
         ({"data_dir": "/proc/miner"}, "cannot use the data folder /proc/miner"),
-        ({"model": "barotropic", "cheat": "swap"}, "a swapper needs a worse model"),
+        ({"model": "barotropic", "cheat": "swap"}, "a cheat that swaps forecasts needs a worse model"),
     ],
 )
 async def test_bad_settings_end_in_one_line_that_names_the_cause(

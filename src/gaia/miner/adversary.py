@@ -1,7 +1,6 @@
-"""Cheats, for the demonstration: a validator has to catch them. Only ever on the simulated chain.
+"""The cheats of the demonstration, which a validator has to catch. They run only on the simulated chain.
 
-On the real chain the first two would earn this hotkey nothing, as they do here. See `conduct` for the
-honest way.
+On the real chain, as here, they would earn the hotkey nothing. `conduct` has the honest behaviour.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _SILENCE_S = 86_400.0
 
 
 def conduct_for(cheat: Cheat | None, model: ModelChoice, hotkey: Hotkey) -> Conduct:
-    """The conduct of a miner; raises ConfigurationError where there is nothing to cheat with."""
+    """The conduct of a miner. Raises ConfigurationError if the cheat is impossible with this model."""
     match cheat:
         case None:
             return Conduct()
@@ -41,21 +40,23 @@ def conduct_for(cheat: Cheat | None, model: ModelChoice, hotkey: Hotkey) -> Cond
         case Cheat.SWAP | Cheat.SWAP_CHUNKS:
             better = ModelChoice(name=BuiltIn.BAROTROPIC, truncation=model.truncation)
             if model == msgspec.structs.replace(better, seed=model.seed):
-                raise ConfigurationError("a swapper needs a worse model to commit to: add --initial-error 0.3")
+                raise ConfigurationError(
+                    "a cheat that swaps forecasts needs a worse model to commit to: add --initial-error 0.3"
+                )
             return Swapper(hotkey, better) if cheat is Cheat.SWAP else ChunkSwapper(hotkey, better)
         case never:
             assert_never(never)
 
 
 class Silent(Conduct):
-    """Never answers: a server that hangs, as opposed to one that is gone."""
+    """Never answers. The server hangs; it does not refuse connections."""
 
     async def before_answer(self) -> None:
         await asyncio.sleep(_SILENCE_S)
 
 
 class Swapper(Conduct):
-    """Holds two forecasts, commits to one, and serves the other as if it had been that one.
+    """Makes two forecasts, commits to the worse one, and serves the better one.
 
     Both are ready before the commitment is published, so that it is certain which one is served.
     """
@@ -69,7 +70,7 @@ class Swapper(Conduct):
         await asyncio.to_thread(run.discard, folder)
         result = await compute(self._better, folder)
         if result.error is not None:
-            raise ConfigurationError(f"nothing to swap in: {result.error.message}")
+            raise ConfigurationError(f"the better forecast cannot be computed: {result.error.message}")
         write_atomically(folder / _MANIFEST_NAME, manifest_of(run.accepted.request, self._hotkey, result))
         log.warning("other_forecast_prepared", run_id=run.run_id)
 
@@ -84,7 +85,7 @@ class Swapper(Conduct):
 
 
 class ChunkSwapper(Swapper):
-    """Shows the manifest that it committed to; only the chunks are others."""
+    """Shows the committed manifest, and serves the chunks of the other forecast."""
 
     def manifest(self, run: StoredRun, committed: CommittedForecast) -> bytes:
         return committed.manifest

@@ -1,4 +1,4 @@
-"""The names of the demonstration's cheats, for the command line. What they do is in `adversary`; imports nothing."""
+"""The names of the demonstration's cheats, for the command line. `adversary` implements them. Imports nothing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from enum import StrEnum
 
 
 class Cheat(StrEnum):
-    """What a miner of the demonstration can break."""
+    """The ways in which a miner of the demonstration can cheat."""
 
     SWAP = "swap"  # reveals another manifest than the one committed to
     SWAP_CHUNKS = "swap-chunks"  # reveals the right manifest and serves other chunks
-    SILENT = "silent"  # takes connections and requests, and never answers
+    SILENT = "silent"  # accepts connections and requests, and never answers

@@ -1,7 +1,6 @@
-"""How a miner keeps its word: what it does with a finished forecast and what it serves afterwards. The
-honest way.
+"""The honest behaviour of a miner: what it does with a finished forecast, and what it serves afterwards.
 
-The demonstration's cheats (`adversary`) override these four; nothing else of the miner knows of them.
+The demonstration's cheats (`adversary`) override these four methods. No other part of the miner knows of cheats.
 """
 
 from __future__ import annotations
@@ -14,20 +13,20 @@ from gaia.miner.model_choice import ModelChoice
 from gaia.miner.run_store import CommittedForecast, StoredRun
 
 Compute = Callable[[ModelChoice, Path], Awaitable[ForecastResult]]
-"""Runs a model for the run in question, in a folder of one's choice."""
+"""Runs a model for the run, in a given folder."""
 
 
 class Conduct:
-    """Answers everybody, commits to its one forecast, and serves what it committed."""
+    """Answers every caller, commits to its one forecast, and serves that forecast."""
 
     async def before_answer(self) -> None:
-        """Called before a request is looked at."""
+        """Called before a request is read."""
 
     async def before_commitment(self, run: StoredRun, compute: Compute) -> None:
-        """Called when the forecast is ready and the commitment not yet published."""
+        """Called when the forecast is ready, before the commitment is published."""
 
     def manifest(self, run: StoredRun, committed: CommittedForecast) -> bytes:
-        """What the reveal shows."""
+        """The manifest that the reveal shows."""
         return committed.manifest
 
     def chunk(self, run: StoredRun, key: str) -> Path:

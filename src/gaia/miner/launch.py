@@ -1,6 +1,4 @@
-"""Runs a miner as a process: key, chain, signals. Owns the order of starting and stopping; serves nothing
-itself.
-"""
+"""Runs a miner as a process: loads the key, connects the chain, handles signals. `server` does the serving."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from gaia.protocol.keys import load_key_file
 
 
 class Launch(Struct, frozen=True, kw_only=True):
-    """Everything that `gaia miner` was told."""
+    """The options of `gaia miner`."""
 
     settings: MinerSettings
     key_file: Path
@@ -33,7 +31,7 @@ class Launch(Struct, frozen=True, kw_only=True):
 
 
 async def launch(told: Launch) -> None:
-    """Serve until SIGTERM or SIGINT; raises ConfigurationError and its like before anything is served."""
+    """Serve until SIGTERM or SIGINT. Raises ConfigurationError or a similar error before anything is served."""
     if told.parent_pid is not None:
         die_with_parent(told.parent_pid, signal.SIGTERM)
     if not told.chain_url.startswith(("postgresql://", "postgres://")):
@@ -42,7 +40,7 @@ async def launch(told: Launch) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     signer = load_key_file(told.key_file)
-    # the cheats need the simulated chain, and there is no other above
+    # cheats are only for the simulated chain, and the check above lets no other chain through
     conduct = conduct_for(told.cheat, told.settings.model, signer.hotkey)
     chain = await SimulatedChain.connect(told.chain_url)
     try:

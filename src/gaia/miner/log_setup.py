@@ -1,6 +1,4 @@
-"""How a miner's log is written: to standard error, one event a line. Must never log a key, a signature or a
-payload.
-"""
+"""Sets up a miner's log: to standard error, one event a line. Must never log a key, a signature or a payload."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ import structlog
 
 
 def log_to_stderr(log_format: Literal["console", "json"]) -> None:
-    """Set structlog up for this process; events below INFO are dropped."""
+    """Set structlog up for this process. Events below INFO are dropped."""
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
@@ -37,5 +35,5 @@ def log_to_stderr(log_format: Literal["console", "json"]) -> None:
 def _as_it_is(
     logger: structlog.typing.WrappedLogger, name: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """The console renderer writes tracebacks itself."""
+    """Return the event unchanged, because the console renderer writes tracebacks itself."""
     return event

@@ -1,7 +1,6 @@
-"""Which model a miner runs: its name and options, and how they become the model.
+"""The choice of a miner's model: its name and options, and how the model is built from them.
 
-The server reads and checks a choice; only the child process builds the model, so that the server never
-imports numpy.
+The server reads and checks a choice. Only the child process builds the model, so that the server never imports numpy.
 """
 
 from __future__ import annotations
@@ -29,23 +28,23 @@ class BuiltIn(StrEnum):
 
 
 class ModelChoice(Struct, frozen=True, kw_only=True):
-    """Which model to run, as it travels to the child process. The options are the barotropic model's."""
+    """The model to run, as data for the child process. All options are those of the barotropic model."""
 
     name: str
-    """A `BuiltIn`, or `package.module:factory` of one's own."""
+    """A `BuiltIn`, or `package.module:factory` for a plug-in."""
     truncation: int = 42
     """Triangular truncation, in total wavenumbers."""
     initial_error: float = 0.0
     """Root mean square error of the initial 500 hPa geopotential, as a fraction of its variability."""
     seed: int = 0
-    """Which error of that size."""
+    """The seed of the random initial error."""
 
 
 _PLUG_IN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
 
 
 def check_choice(choice: ModelChoice) -> None:
-    """Refuse what can be seen to be wrong without importing anything; raises ConfigurationError."""
+    """Raise ConfigurationError for a choice that is wrong at first sight. Imports nothing."""
     if choice.name not in set(BuiltIn) and not _PLUG_IN.fullmatch(choice.name):
         known = ", ".join(BuiltIn)
         raise ConfigurationError(f"unknown model {choice.name!r}: choose one of {known}, or package.module:factory")
@@ -58,9 +57,9 @@ def check_choice(choice: ModelChoice) -> None:
 
 
 def build_model(choice: ModelChoice, *, embedded_world: bool = False) -> ForecastModel:
-    """The chosen model, imported now; raises ConfigurationError if a plug-in cannot be found or made.
+    """Import and build the chosen model. Raises ConfigurationError if a plug-in cannot be found or built.
 
-    `embedded_world`: the analysis comes from the simulated atmosphere, whose laws differ from the Earth's.
+    `embedded_world` says that the analysis comes from the simulated atmosphere, whose laws differ from the Earth's.
     """
     check_choice(choice)
     if choice.name not in set(BuiltIn):

@@ -1,13 +1,13 @@
-"""What this miner has accepted, promised and computed, on disk: survives a crash at any instant.
+"""The miner's runs on disk: requests, commitments and forecasts. They survive a crash at any instant.
 
     <data>/lock
     <data>/runs/<run_id>/request.json       written before the acknowledgement is sent
     <data>/runs/<run_id>/forecast/          the Zarr store, renamed into place whole
-    <data>/runs/<run_id>/commitment.json    written last: from here on the forecast never changes
-    <data>/runs/<run_id>/attempt-*/         work in progress; whatever lies there at a start is debris
+    <data>/runs/<run_id>/commitment.json    written last; after it the forecast never changes
+    <data>/runs/<run_id>/attempt-*/         work in progress; deleted at the next start
 
-Owns those files. It decides nothing about time, callers or signatures. Runs are found by their name in
-memory, never by a path that somebody sent.
+Owns those files. It decides nothing about time, callers or signatures. A run is looked up by its name in memory, never
+by a path that a caller sent.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ATTEMPT_PREFIX = "attempt-"
 
 
 class NotEnoughRoom(ValidatorFault):
-    """The miner keeps as many runs as it was told to keep."""
+    """The miner already keeps as many runs as its settings allow."""
 
     retryable = True
 
@@ -48,10 +48,10 @@ class AcceptedRun(Struct, frozen=True, kw_only=True):
 
 
 class CommittedForecast(Struct, frozen=True, kw_only=True):
-    """A promise and what opens it."""
+    """A commitment, and the manifest and nonce that open it."""
 
     digest: str
-    """The commitment, hexadecimal."""
+    """The commitment, in hexadecimal."""
     nonce: str
     manifest: bytes
     """Canonical bytes."""
@@ -66,9 +66,9 @@ class StoredRun:
         self.accepted = accepted
         self.committed = committed
         self.failure: str | None = None
-        """Why there is no forecast and will be none; forgotten at a restart, which tries again."""
+        """Why there is no forecast. A restart forgets it and tries again."""
         self.chunk_keys = {key: key for key, _, _ in accepted.request.spec.chunks()}
-        """From a text to the same text of our own making."""
+        """Chunk key -> the same text from our own specification. A caller's text never becomes a path."""
 
     @property
     def run_id(self) -> RunId:
@@ -80,12 +80,12 @@ class StoredRun:
         return self._folder / _FORECAST_NAME
 
     def new_attempt(self) -> Path:
-        """A folder name nobody has used."""
+        """The path of a new folder for an attempt."""
         return self._folder / f"{_ATTEMPT_PREFIX}{secrets.token_hex(4)}"
 
     def publish(self, attempt: Path, committed: CommittedForecast) -> None:
-        """Make an attempt's store the forecast, for good."""
-        shutil.rmtree(self.forecast, ignore_errors=True)  # of a start that died before it promised
+        """Make the store of an attempt the committed forecast, for good."""
+        shutil.rmtree(self.forecast, ignore_errors=True)  # left by a process that died before it committed
         (attempt / STORE_NAME).rename(self.forecast)
         write_atomically(self._folder / _COMMITMENT_NAME, msgspec.json.encode(committed))
         self.committed = committed
@@ -96,7 +96,7 @@ class StoredRun:
 
 
 class RunStore:
-    """All runs of one miner. One process a data folder."""
+    """All runs of one miner. Only one process may use a data folder."""
 
     def __init__(self, data_dir: Path, max_runs: int) -> None:
         self._runs_dir = data_dir / "runs"
@@ -111,11 +111,11 @@ class RunStore:
             ) from error
 
     def close(self) -> None:
-        """Let another process have the folder."""
+        """Release the folder for another process."""
         self._lock.close()
 
     def get(self, run_id: str) -> StoredRun | None:
-        """The run of that name."""
+        """The run with that id; None if there is none."""
         return self._runs.get(RunId(run_id))
 
     def all(self) -> Collection[StoredRun]:
@@ -123,9 +123,9 @@ class RunStore:
         return list(self._runs.values())
 
     def accept(self, accepted: AcceptedRun) -> StoredRun:
-        """Keep a new request, durably; raises NotEnoughRoom."""
+        """Store a new request durably. Raises NotEnoughRoom."""
         if len(self._runs) >= self._max_runs:
-            raise NotEnoughRoom(f"this miner keeps {self._max_runs} runs and has that many; try later")
+            raise NotEnoughRoom(f"this miner already keeps {self._max_runs} runs, its limit; try later")
         folder = self._runs_dir / accepted.request.run_id
         folder.mkdir(exist_ok=True)
         write_atomically(folder / _REQUEST_NAME, msgspec.json.encode(accepted))
@@ -134,9 +134,7 @@ class RunStore:
         return run
 
     def forget(self, run: StoredRun) -> None:
-        """Delete a run and its forecast. The request goes first, so that a crash leaves debris and no half
-        run.
-        """
+        """Delete a run and its forecast. The request is deleted first, so that a crash leaves no half run."""
         self._runs.pop(run.run_id, None)
         folder = self._runs_dir / run.run_id
         (folder / _REQUEST_NAME).unlink(missing_ok=True)
@@ -158,7 +156,7 @@ class RunStore:
                 committed = msgspec.json.decode((folder / _COMMITMENT_NAME).read_bytes(), type=CommittedForecast)
         except (*UNDECODABLE, ValidatorFault) as error:
             raise ConfigurationError(
-                f"{folder} is damaged ({error}); move it away to go on without that run"
+                f"{folder} is damaged ({error}); move it away to start without that run"
             ) from error
         return StoredRun(folder, accepted, committed)
 

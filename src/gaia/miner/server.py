@@ -1,6 +1,6 @@
-"""A whole miner: starts, announces itself, serves, and stops without leaving anything behind.
+"""A whole miner: starts, announces itself on the chain, serves, and stops without leftovers.
 
-The only place of the miner that puts its parts together. It must not know which chain or which model it runs.
+This module puts the parts of the miner together. It does not know which chain or which model it runs.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ log = structlog.get_logger(__name__)
 
 EXPIRY_EVERY_S = 60.0
 STOP_GRACE_S = 2.0
-"""For answers under way when the server is told to stop."""
+"""The time for unfinished answers when the server stops."""
 ANNOUNCE_TIMEOUT_S = 30.0
 
 
 class MinerServer:
-    """The reference miner. `start`, then `stop` once; or `run` until an event is set."""
+    """The reference miner. Call `start` and then `stop` once, or `run`, which serves until an event is set."""
 
     def __init__(
         self,
@@ -54,15 +54,14 @@ class MinerServer:
 
     @property
     def endpoint(self) -> str:
-        """The URL that is announced; its port is known once the server has started."""
+        """The URL that is announced. Its port is known after the server has started."""
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
         return self._settings.public_url or f"http://{host}:{self._port}"
 
     async def start(self) -> None:
-        """Take the data folder and the port, resume what was accepted, and announce the endpoint on the
-        chain.
+        """Lock the data folder, open the port, resume accepted runs, and announce the endpoint on the chain.
 
-        Raises ConfigurationError for a folder or port that cannot be used, and what the chain raises.
+        Raises ConfigurationError for a folder or port that cannot be used, and the errors of the chain.
         """
         try:
             store = RunStore(self._settings.data_dir, self._settings.max_runs)
@@ -91,7 +90,7 @@ class MinerServer:
         )
 
     async def stop(self) -> None:
-        """Stop serving and computing. A forecast under way is begun again at the next start."""
+        """Stop serving and computing. An unfinished forecast is started again at the next start."""
         await self._cleanup.aclose()
         log.info("miner_stopped", hotkey=self._signer.hotkey)
 
@@ -126,13 +125,13 @@ class MinerServer:
         self._port = runner.addresses[0][1]
 
     def _resume(self, store: RunStore) -> None:
-        """Take up the runs that were acknowledged and not yet committed when the miner last stopped."""
+        """Resume the runs that were acknowledged but not yet committed when the miner last stopped."""
         for run in store.all():
             if run.committed is None:
                 self._forecaster.submit(run)
 
     async def _expire(self, store: RunStore) -> None:
-        """Delete forecasts whose reveal is over, for ever."""
+        """Delete, for ever, forecasts whose `reveal_until` has passed."""
         while True:
             for run in store.all():
                 if self._clock.now() > run.accepted.request.reveal_until:

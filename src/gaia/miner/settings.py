@@ -1,4 +1,4 @@
-"""The settings of a miner, checked. They come from the command line; nothing here reads the environment."""
+"""The settings of a miner, with their checks. They come from the command line; nothing here reads the environment."""
 
 from __future__ import annotations
 
@@ -12,29 +12,26 @@ from gaia.tasks.defined_tasks.weather.supply.catalogue import parse_source
 
 
 class MinerSettings(Struct, frozen=True, kw_only=True):
-    """Everything that a miner is told."""
+    """All settings of a miner."""
 
     netuid: int
     data_dir: Path
     model: ModelChoice
     analysis: str
-    """The source of initial states, such as `grib:/data/analysis.grib?member=0` or `archive:/data/archive`.
-    """
+    """The source of initial states, such as `grib:/data/analysis.grib?member=0` or `archive:/data/archive`."""
     climatology: str | None = None
     host: str = "127.0.0.1"
     port: int = 0
     """0: any free port."""
     public_url: str | None = None
-    """What validators are told to call, where that is not host and port: behind a proxy or a router."""
+    """The URL for validators, if it differs from host and port: behind a proxy or a router."""
     max_runs: int = 32
-    """Runs kept at once: one a day, each for 20 days, and some room."""
+    """How many runs are kept at once: one a day, each for 20 days, and some reserve."""
     max_forecast_bytes: int = 16 * 1024**3
-    """Decoded size up to which a forecast is accepted; a full run (69 fields, 40 steps, 0.25 degree) has
-    11.5e9.
-    """
+    """The largest decoded forecast that is accepted. A full run (69 fields, 40 steps, 0.25 degrees) has 11.5e9."""
 
     def check(self) -> None:
-        """Raise ConfigurationError (or its like, StoreMissing, BadSource) for what cannot work."""
+        """Raise ConfigurationError (or a kind of it: StoreMissing, BadSource) for settings that cannot work."""
         check_choice(self.model)
         parse_source(self.analysis)
         if self.climatology is not None:

@@ -1,4 +1,4 @@
-"""What validator and miner say to each other: messages, signatures, manifests.
+"""The protocol between validator and miner: messages, signatures, manifests.
 
-The validator, the miner and the tasks import this package; it imports only the contracts.
+The validator, the miner and the tasks import this package. It imports only the contracts.
 """

@@ -1,8 +1,8 @@
 """Hotkeys: sr25519 keys through `bittensor_core`, and the files that hold them.
 
-A key file is a Bittensor wallet's unencrypted hotkey file (JSON), so a real wallet's file works as it is and
-ours works in a wallet. There is no default key and no cryptography of our own; a secret is never logged or
-put into an error.
+A key file is the unencrypted hotkey file (JSON) of a Bittensor wallet. So a wallet's file works here, and a file made
+here works in a wallet. There is no default key and no cryptography of our own. A secret is never logged or put into an
+error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _KEY_FILE_LIMIT_BYTES = 16_384
 
 
 class KeyFileError(ConfigurationError):
-    """A hotkey's file is missing, unsafe, encrypted or not a key; the message names the fix."""
+    """A hotkey's file is missing, unsafe, encrypted or not a key. The message names the fix."""
 
 
 class HotkeySigner:
@@ -40,17 +40,17 @@ class HotkeySigner:
         return self._hotkey
 
     def sign(self, message: bytes) -> bytes:
-        """64 bytes. sr25519 is randomised: two signatures of one message differ, and both verify."""
+        """The signature of a message: 64 bytes. sr25519 is randomised: two signatures of one message differ."""
         return bytes(self._keypair.sign(message))
 
     @staticmethod
     def generate() -> HotkeySigner:
-        """A new key from the operating system's randomness."""
+        """A new key, made with the operating system's random numbers."""
         return HotkeySigner.from_mnemonic(bittensor_core.Keypair.generate_mnemonic())
 
     @staticmethod
     def from_mnemonic(mnemonic: str) -> HotkeySigner:
-        """The key that a phrase of 12 or 24 words stands for; raises KeyFileError for any other text."""
+        """The key of a phrase of 12 or 24 words. Raises KeyFileError for any other text."""
         try:
             return HotkeySigner(bittensor_core.Keypair.create_from_mnemonic(mnemonic))
         except ValueError:
@@ -58,7 +58,11 @@ class HotkeySigner:
 
 
 def create_key_file(path: Path) -> HotkeySigner:
-    """Make a new key and write it to `path`, readable by its owner only. Never overwrites a file."""
+    """Make a new key and write it to `path`, readable by its owner only.
+
+    Raises:
+        KeyFileError: The file exists (it is never overwritten) or cannot be written (operator's fault).
+    """
     keypair = bittensor_core.Keypair.create_from_mnemonic(bittensor_core.Keypair.generate_mnemonic())
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -77,13 +81,17 @@ def create_key_file(path: Path) -> HotkeySigner:
             file.flush()
             os.fsync(descriptor)
     except OSError as error:
-        path.unlink(missing_ok=True)  # half a key is worse than none
+        path.unlink(missing_ok=True)  # a partial key file must not stay
         raise KeyFileError(f"cannot write the key file {path}: {error.strerror}") from error
     return HotkeySigner(keypair)
 
 
 def load_key_file(path: Path) -> HotkeySigner:
-    """The key in a wallet's unencrypted hotkey file; raises KeyFileError, also if others may read it."""
+    """The key in a wallet's unencrypted hotkey file.
+
+    Raises:
+        KeyFileError: The file is missing, readable by others, encrypted, or not a key (operator's fault).
+    """
     data = _read_private_file(path)
     if bittensor_core.keyfile_data_is_encrypted(data):
         raise KeyFileError(
@@ -103,7 +111,7 @@ def load_key_file(path: Path) -> HotkeySigner:
 
 def _read_private_file(path: Path) -> bytes:
     try:
-        # non-blocking: opening a named pipe would wait for its writer for ever
+        # non-blocking, because opening a named pipe would wait for a writer
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
@@ -123,9 +131,7 @@ def _read_private_file(path: Path) -> bytes:
 
 
 def signature_is_valid(message: bytes, signature: bytes, hotkey: str) -> bool:
-    """Whether `hotkey` signed `message` with sr25519. False, never an error, for malformed keys and
-    signatures.
-    """
+    """Whether `hotkey` signed `message` with sr25519. For a malformed key or signature it is False, not an error."""
     try:
         return bool(bittensor_core.verify(message, signature, hotkey, bittensor_core.CRYPTO_SR25519))
     except ValueError:

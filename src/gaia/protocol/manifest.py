@@ -1,8 +1,8 @@
 """The manifest, which lists a forecast's chunks, and the commitment that binds a miner to it.
 
-A miner publishes only the commitment until the deadline, then opens it. Whatever is frozen has passed
-`check_manifest`. Digests of chunks are only compared here: computing them is a compute worker's business.
-Every signed or hashed byte is laid out in docs/protocol.md.
+Until the deadline a miner publishes only the commitment. Then it opens it: it shows the manifest and the nonce. Every
+frozen manifest has passed `check_manifest`. Compute workers compute the digests of chunks, not this module. The
+protocol's documentation gives the layout of every signed or hashed byte.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ COMMITMENT_DOMAIN = b"gaia/commitment/1"
 NONCE_BYTES = 32
 DIGEST_BYTES = 32
 CHUNK_OVERHEAD_BYTES = 16
-"""What Blosc adds at most, to a field that it cannot compress (BLOSC_MAX_OVERHEAD in blosc.h)."""
+"""The most that Blosc adds to a field that it cannot compress (BLOSC_MAX_OVERHEAD in blosc.h)."""
 
 _BYTES_PER_ENTRY = 256
 _BYTES_BESIDE_ENTRIES = 2_048
 
 
 class CommitmentMismatch(MinerFault):
-    """The revealed manifest and nonce are not the ones that the miner committed to."""
+    """The revealed manifest and nonce are not those that the miner committed to."""
 
 
 class ManifestMalformed(MinerFault):
-    """The manifest is not one, or not in its canonical bytes."""
+    """The bytes are not a manifest, or not its canonical bytes."""
 
 
 class ManifestOfAnother(MinerFault):
@@ -43,11 +43,11 @@ class ManifestOfAnother(MinerFault):
 
 
 class ManifestIncomplete(MinerFault):
-    """A chunk that the specification wants is missing."""
+    """The manifest lacks a chunk of the specification."""
 
 
 class ManifestOverfull(MinerFault):
-    """The manifest names a chunk that the specification does not want."""
+    """The manifest names a chunk that is not in the specification."""
 
 
 class ChunkTooLarge(MinerFault):
@@ -55,11 +55,11 @@ class ChunkTooLarge(MinerFault):
 
 
 class BadCommitmentInput(ValidatorFault):
-    """A commitment cannot be computed from these parts."""
+    """A commitment cannot be computed from these arguments."""
 
 
 class ChunkDigest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What identifies one chunk's stored (compressed) bytes."""
+    """The size and digest of a chunk's stored (compressed) bytes."""
 
     size_bytes: Annotated[int, Meta(ge=1)]
     blake3: Hex32
@@ -74,20 +74,33 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     init_time: UtcTime
     spec_digest: Hex32
     chunks: dict[str, ChunkDigest]
-    """By chunk key, as in `RunSpec.chunks`."""
+    """Chunk key of `RunSpec.chunks` -> size and digest."""
 
 
 def canonical_bytes(manifest: Manifest) -> bytes:
-    """The only bytes that stand for this manifest: JSON, keys in ascending order, no white space."""
+    """The canonical bytes of a manifest: JSON with the keys in ascending order and no white space."""
     return custom_serializer(manifest)
 
 
 def commitment_digest(run_id: RunId, hotkey: Hotkey, nonce: bytes, manifest_bytes: bytes) -> bytes:
-    """32 bytes that bind a hotkey to its forecast of a run and reveal nothing about it.
+    """The digest that binds a hotkey to its forecast of a run, and reveals nothing about the forecast.
 
-    sha256(domain || len(run_id) || run_id || len(hotkey) || hotkey || nonce || sha256(manifest)); lengths are
-    two bytes, big-endian; domain, nonce and inner digest have fixed lengths, so no two inputs share their
-    bytes. Raises BadCommitmentInput if the nonce has not 32 bytes.
+        sha256(domain || len(run_id) || run_id || len(hotkey) || hotkey || nonce || sha256(manifest))
+
+    Lengths are two bytes, big-endian. Domain, nonce and inner digest have fixed lengths, so different inputs never give
+    the same bytes.
+
+    Args:
+        run_id: The run.
+        hotkey: The miner's ss58 address.
+        nonce: 32 random bytes that the miner keeps secret until it reveals.
+        manifest_bytes: The canonical bytes of the manifest.
+
+    Returns:
+        32 bytes.
+
+    Raises:
+        BadCommitmentInput: The nonce does not have 32 bytes (validator's fault).
     """
     if len(nonce) != NONCE_BYTES:
         raise BadCommitmentInput(f"a nonce has {NONCE_BYTES} bytes, not {len(nonce)}")
@@ -99,7 +112,7 @@ def commitment_digest(run_id: RunId, hotkey: Hotkey, nonce: bytes, manifest_byte
 
 
 def max_manifest_bytes(spec: RunSpec) -> int:
-    """No honest manifest of this specification is longer."""
+    """The greatest length of a valid manifest for this specification."""
     return _BYTES_BESIDE_ENTRIES + _BYTES_PER_ENTRY * len(spec.fields()) * len(spec.lead_h)
 
 
@@ -113,10 +126,27 @@ def check_manifest(
     init_time: datetime,
     spec: RunSpec,
 ) -> Manifest:
-    """The manifest, if it is the one committed to and holds exactly what the run wants.
+    """Decode a revealed manifest, and check that it is the committed one and holds exactly the chunks of the run.
 
-    Raises a MinerFault that names the first thing wrong. The commitment is checked first: what differs from
-    it is not the miner's forecast, whatever else it is.
+    The commitment is checked before the content: bytes that do not match it are not the miner's forecast.
+
+    Args:
+        manifest_bytes: The bytes that the miner reveals.
+        nonce: The nonce that the miner reveals.
+        commitment: The digest that the miner published before the deadline.
+        run_id: The run.
+        hotkey: The miner's ss58 address.
+        init_time: The initial time of the run, timezone-aware.
+        spec: The specification of the run.
+
+    Raises:
+        ManifestMalformed: The nonce does not have 32 bytes, or the manifest is too long, not a manifest or not
+            canonical (miner's fault, like all below).
+        CommitmentMismatch: Manifest and nonce do not give the commitment.
+        ManifestOfAnother: It belongs to another run, hotkey, initial time or specification.
+        ManifestIncomplete: It lacks a chunk.
+        ManifestOverfull: It has a chunk too many.
+        ChunkTooLarge: A chunk claims more bytes than possible.
     """
     if len(manifest_bytes) > max_manifest_bytes(spec):
         raise ManifestMalformed(f"{len(manifest_bytes)} bytes are too many for {spec.digest()[:8]}'s chunks")
@@ -153,13 +183,13 @@ def _check_identity(manifest: Manifest, *, run_id: RunId, hotkey: Hotkey, init_t
 
 
 def _check_chunks(manifest: Manifest, spec: RunSpec) -> None:
-    wanted = dict.fromkeys(key for key, _, _ in spec.chunks())  # in order: the first missing one is named
+    wanted = dict.fromkeys(key for key, _, _ in spec.chunks())  # in order, so that the first missing one is named
     missing = [key for key in wanted if key not in manifest.chunks]
     if missing:
         raise ManifestIncomplete(f"chunk {missing[0]} is missing ({len(missing)} in all)")
     extra = sorted(manifest.chunks.keys() - wanted.keys())
     if extra:
-        raise ManifestOverfull(f"chunk {extra[0][:80]!r} is not wanted ({len(extra)} such in all)")
+        raise ManifestOverfull(f"chunk {extra[0][:80]!r} is not in the specification ({len(extra)} such in all)")
     limit_bytes = spec.field_bytes + CHUNK_OVERHEAD_BYTES
     for key, chunk in manifest.chunks.items():
         if chunk.size_bytes > limit_bytes:

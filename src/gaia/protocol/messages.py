@@ -1,7 +1,7 @@
-"""The messages of the protocol, as JSON, and the paths that they travel on.
+"""The messages of the protocol, as JSON, and the URL paths for them.
 
-Every message comes from a stranger: decoding refuses unknown fields, wrong types, naive times and anything
-over its size bound, and never evaluates what it reads. No HTTP here, and no hashing of forecasts.
+Every message comes from a stranger. So decoding refuses unknown fields, wrong types, naive times and messages over
+their size limit, and never evaluates anything. This module does no HTTP and hashes no forecasts.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from gaia.contracts.ids import RunId, run_id_for
 from gaia.protocol.run_spec import RunSpec
 
 FORECASTS_PATH = "/v1/forecasts"
-"""POST a ForecastRequest here."""
+"""The path for POST of a ForecastRequest."""
 
 MAX_REQUEST_BYTES = 65_536
 MAX_ANSWER_BYTES = 4_096
-"""Of everything that a miner answers except a reveal."""
+"""The limit for every answer of a miner except a reveal."""
 MAX_REVEAL_BYTES = 4_194_304
-"""A full run's manifest (2,760 chunks) takes about 0.4 MB."""
+"""The limit for a reveal. The manifest of a full run (2,760 chunks) takes about 0.4 MB."""
 MAX_FIELD_BYTES = 67_108_864
 MAX_CHUNKS = 20_000
 
@@ -37,11 +37,11 @@ ShortText = Annotated[str, Meta(max_length=128)]
 
 
 class MalformedRequest(ValidatorFault):
-    """A request's body is not a ForecastRequest that can be served."""
+    """The body of a request is not a ForecastRequest that can be served."""
 
 
 class MalformedAnswer(MinerFault):
-    """A miner's answer is not the message that was asked for."""
+    """A miner's answer is not the expected message."""
 
 
 class ForecastRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,19 +52,19 @@ class ForecastRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     init_time: UtcTime
     spec: RunSpec
     commit_deadline: UtcTime
-    """Until then only the commitment is handed out; from then on manifest, nonce and chunks."""
+    """Before it the miner gives out only the commitment; after it manifest, nonce and chunks."""
     reveal_until: UtcTime
     """The miner may delete the forecast after this."""
 
 
 class RequestAccepted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """202: the miner will try. Also the answer to a repeated request."""
+    """202: the miner will try to make the forecast. A repeated request gets the same answer."""
 
     run_id: RunId
 
 
 class CommitmentMessage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """200: the miner's binding promise, by `gaia.protocol.manifest.commitment_digest`."""
+    """200: the miner's commitment, made by `gaia.protocol.manifest.commitment_digest`."""
 
     run_id: RunId
     hotkey: ShortText
@@ -72,7 +72,7 @@ class CommitmentMessage(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class RevealMessage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """200: the promise opened."""
+    """200: the manifest and the nonce of the commitment."""
 
     manifest: str
     """The manifest's canonical bytes, as text."""
@@ -80,7 +80,7 @@ class RevealMessage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class ErrorMessage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """4xx or 5xx: why not, for people."""
+    """4xx or 5xx: the reason for a refusal, in words."""
 
     code: ShortText
     message: Annotated[str, Meta(max_length=1024)]
@@ -90,18 +90,21 @@ Answer = TypeVar("Answer", RequestAccepted, CommitmentMessage, RevealMessage, Er
 
 
 def commitment_path(run_id: RunId) -> str:
-    """GET: 200 CommitmentMessage, or 404 while there is none."""
+    """The path for GET of a commitment: 200 CommitmentMessage, or 404 while there is none."""
     return f"{FORECASTS_PATH}/{run_id}/commitment"
 
 
 def reveal_path(run_id: RunId) -> str:
-    """GET: 200 RevealMessage, or 425 before the commit deadline."""
+    """The path for GET of a reveal: 200 RevealMessage, or 425 before the commit deadline."""
     return f"{FORECASTS_PATH}/{run_id}/reveal"
 
 
 def chunk_path(run_id: RunId, chunk: str) -> str:
-    """GET: 200 and the chunk's bytes, or 425 before the commit deadline. `chunk` is a key of
-    `RunSpec.chunks`.
+    """The path for GET of a chunk: 200 and the chunk's bytes, or 425 before the commit deadline.
+
+    Args:
+        run_id: The run.
+        chunk: A key of `RunSpec.chunks`.
 
     >>> chunk_path(RunId("sn57-20170101T00Z"), "2t/c/0/0/0")
     '/v1/forecasts/sn57-20170101T00Z/chunks/2t/c/0/0/0'
@@ -110,7 +113,7 @@ def chunk_path(run_id: RunId, chunk: str) -> str:
 
 
 def custom_serializer(message: Struct) -> bytes:
-    """Canonical JSON: UTF-8, keys in ascending order, no white space, times as RFC 3339 with `Z`.
+    """A message as canonical JSON: UTF-8, keys in ascending order, no white space, times as RFC 3339 with `Z`.
 
     >>> custom_serializer(ErrorMessage(message="no", code="bad"))
     b'{"code":"bad","message":"no"}'
@@ -119,10 +122,16 @@ def custom_serializer(message: Struct) -> bytes:
 
 
 def decode_request(data: bytes) -> ForecastRequest:
-    """The request in a body; raises MalformedRequest, with a reason that may be sent back.
+    """Decode and check the body of a request.
 
-    A good one has a run id that belongs to its subnet and `init_time`, deadlines in their order, variable
-    names that are safe in a path and a forecast of bounded size: a miner can serve whatever passes.
+    A valid request has a run id that belongs to its subnet and `init_time`, its deadlines in order, variable names that
+    are safe in a path, and a forecast of bounded size.
+
+    Args:
+        data: The body, at most 65,536 bytes.
+
+    Raises:
+        MalformedRequest: The request is not valid (validator's fault). The message may be sent back.
     """
     if len(data) > MAX_REQUEST_BYTES:
         raise MalformedRequest(f"the request is larger than {MAX_REQUEST_BYTES} bytes")
@@ -140,7 +149,16 @@ def decode_request(data: bytes) -> ForecastRequest:
 
 
 def decode_answer(data: bytes, kind: type[Answer], *, max_bytes: int = MAX_ANSWER_BYTES) -> Answer:
-    """A miner's answer of the wanted kind; raises MalformedAnswer."""
+    """Decode a miner's answer.
+
+    Args:
+        data: The body.
+        kind: The type of the expected message.
+        max_bytes: The size limit.
+
+    Raises:
+        MalformedAnswer: The body is too long or not such a message (miner's fault).
+    """
     if len(data) > max_bytes:
         raise MalformedAnswer(f"the answer is larger than {max_bytes} bytes")
     try:
@@ -150,7 +168,7 @@ def decode_answer(data: bytes, kind: type[Answer], *, max_bytes: int = MAX_ANSWE
 
 
 def printable(text: str, limit: int = 200) -> str:
-    """A stranger's text, safe in a log, a database and on a page: printable ASCII, of bounded length.
+    """A stranger's text made safe for logs, databases and pages: printable ASCII, cut to `limit` characters.
 
     >>> printable("no\\x1b[31m <b>")
     'no?[31m <b>'
@@ -159,7 +177,7 @@ def printable(text: str, limit: int = 200) -> str:
 
 
 def _quoted(error: Exception) -> str:
-    return printable(str(error))  # a decoder's message repeats the names of fields that the stranger chose
+    return printable(str(error))  # a decoder's message may repeat field names that a stranger chose
 
 
 def _refuse_unservable(spec: RunSpec) -> None:

@@ -1,8 +1,8 @@
-"""The run specification: which fields of which instants on which grid a forecast must hold. It is data, so that a
-small demonstration and a full 0.25 degree, 69-field, 40-step run are the same code.
+"""The run specification: the fields, the leads and the grid that a forecast must have.
 
-A forecast is one array per variable. A surface variable has the axes (lead, latitude, longitude), one on pressure
-levels (lead, level, latitude, longitude). Each horizontal field is one chunk.
+It is data, so the same code serves a small demonstration and a full run of 69 fields, 40 steps and 0.25 degrees. A
+forecast has one array for each variable, with the axes (lead, latitude, longitude) for a surface variable and (lead,
+level, latitude, longitude) for one on pressure levels. Each horizontal field is one chunk.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class BadRunSpec(ValidatorFault):
 
 
 class GridSpec(Struct, frozen=True, kw_only=True):
-    """A regular latitude-longitude grid, exact: coordinates are computed from these numbers, never read from files.
+    """A regular latitude-longitude grid in degrees. A negative step runs southward (or westward).
 
-    Degrees; a negative step runs southward (or westward).
+    Coordinates are always computed from these numbers and never read from files, so they are exact.
     """
 
     latitude_first: float
@@ -57,7 +57,10 @@ class GridSpec(Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def global_grid(degrees: float) -> GridSpec:
-        """Both poles, north to south, 0 E eastward: 181 x 360 points for 1 degree."""
+        """The global grid of this spacing, with both poles, north to south and eastward from 0 E.
+
+        For 1 degree it has 181 x 360 points.
+        """
         return GridSpec(
             latitude_first=90.0,
             latitude_step=-float(degrees),
@@ -69,14 +72,14 @@ class GridSpec(Struct, frozen=True, kw_only=True):
 
 
 class VariableSpec(Struct, frozen=True, kw_only=True):
-    """One variable by its short name; no levels: a surface variable."""
+    """One variable, by its short name, and its levels. Without levels it is a surface variable."""
 
     name: str
     levels_hpa: tuple[int, ...] = ()
 
 
 class FieldId(Struct, frozen=True, order=True):
-    """One horizontal field: a variable, and its level where it has one."""
+    """The name of a horizontal field: a variable and its level in hPa, None for a surface variable."""
 
     variable: str
     level_hpa: int | None = None
@@ -86,14 +89,15 @@ class FieldId(Struct, frozen=True, order=True):
 
 
 class RunSpec(Struct, frozen=True, kw_only=True):
-    """What a forecast must hold, to the last byte of its layout."""
+    """The exact content and layout of a forecast."""
 
     variables: tuple[VariableSpec, ...]
     lead_h: tuple[int, ...]
-    """Hours after `init_time`, ascending: everything that is committed."""
+    """All leads that the miner commits to, in hours after `init_time`, ascending."""
     scored_lead_h: tuple[int, ...]
+    """The leads that are scored against the truth."""
     gate_lead_h: int | None
-    """The lead of the day-1 gate; None: no gate in this run."""
+    """The lead of the day-1 gate; None: the run has no gate."""
     grid: GridSpec
     dtype: Literal["<f4"] = "<f4"
     codec: Literal["blosc-zstd-3-shuffle"] = "blosc-zstd-3-shuffle"
@@ -108,11 +112,11 @@ class RunSpec(Struct, frozen=True, kw_only=True):
             raise BadRunSpec("a variable is named twice")
 
     def fields(self) -> tuple[FieldId, ...]:
-        """Every (variable, level), in the specification's order."""
+        """Every field (variable and level), in the specification's order."""
         return tuple(FieldId(v.name, level) for v in self.variables for level in (v.levels_hpa or (None,)))
 
     def chunks(self) -> Iterator[tuple[str, FieldId, int]]:
-        """Every chunk as (key, field, lead_h). Keys follow Zarr 3: array "/c/" indices.
+        """Every chunk as (key, field, lead_h). The keys are those of Zarr 3: array, "/c/", indices.
 
         >>> spec = RunSpec(variables=(VariableSpec(name="z", levels_hpa=(500,)),), lead_h=(6, 12), scored_lead_h=(12,),
         ...                gate_lead_h=None, grid=GridSpec.global_grid(3.0))
@@ -127,15 +131,15 @@ class RunSpec(Struct, frozen=True, kw_only=True):
                     yield f"{variable.name}/c/{lead_index}/{level_index}/0/0", FieldId(variable.name, level), lead_h
 
     def shape_of(self, variable: VariableSpec) -> tuple[int, ...]:
-        """Shape of a variable's array."""
+        """The shape of a variable's array: (lead, latitude, longitude) or (lead, level, latitude, longitude)."""
         levels = (len(variable.levels_hpa),) if variable.levels_hpa else ()
         return (len(self.lead_h), *levels, *self.grid.shape)
 
     @property
     def field_bytes(self) -> int:
-        """Size of one decoded chunk."""
+        """The size of one decoded chunk."""
         return self.grid.shape[0] * self.grid.shape[1] * 4
 
     def digest(self) -> str:
-        """sha256 of the canonical JSON, hexadecimal."""
+        """sha256 of the canonical JSON, in hexadecimal."""
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()

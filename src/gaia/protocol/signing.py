@@ -1,9 +1,9 @@
-"""Signed HTTP: the `btauth/1` headers of the Bittensor SDK, and responses bound to their request.
+"""Signatures for HTTP: the `btauth/1` headers of the Bittensor SDK, and responses that are bound to their request.
 
-Any request can show "sent by hotkey X, to hotkey Y, with exactly this body, just now". A response is signed
-in the same scheme over the identity of the request that it answers, so neither an old answer nor another's
-can be passed off. Nothing here does HTTP. Checks refuse, they never warn; errors never echo a signature or a
-payload. The layout of every signed byte is in docs/protocol.md.
+A signed request proves "hotkey X sent exactly this body to hotkey Y just now". A response is signed in the same scheme,
+over the identity of its request, so nobody can pass off an old response or that of another request. This module does no
+HTTP. Checks raise errors, they never only warn; errors never repeat a signature or a payload. The protocol's
+documentation gives the layout of every signed byte.
 """
 
 from __future__ import annotations
@@ -48,17 +48,18 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SignatureRefused(ValidatorFault):
-    """A signed message was refused. Requests come from validators; a miner's answer is blamed on it by the
-    client.
+    """A signed message was refused. It counts as a validator's fault, because requests come from validators.
+
+    For a miner's response the client turns it into a fault of the miner.
     """
 
 
 class MalformedSignature(SignatureRefused):
-    """A header of the signature is missing, repeated or not of its form."""
+    """A signature header is missing, repeated or malformed."""
 
 
 class WrongReceiver(SignatureRefused):
-    """The message is signed for another receiver, or for none."""
+    """The message is signed for another receiver, or names none."""
 
 
 class StaleRequest(SignatureRefused):
@@ -70,24 +71,24 @@ class BadSignature(SignatureRefused):
 
 
 class CallerNotPermitted(SignatureRefused):
-    """The signature is good, but its hotkey may not call."""
+    """The signature is valid, but its hotkey has no permit."""
 
 
 class ReplayedRequest(SignatureRefused):
-    """This nonce was already accepted from this hotkey."""
+    """The nonce was already accepted from this hotkey."""
 
 
 class TooManyRequests(SignatureRefused):
-    """More signed requests within the freshness window than can be remembered."""
+    """There are more fresh signed requests than the store of nonces can hold."""
 
     retryable = True
 
 
 class RequestIdentity(Struct, frozen=True, kw_only=True):
-    """What makes a signed request unlike any other. Its answer is signed over this."""
+    """Identifies a signed request. The response is signed over it."""
 
     hotkey: Hotkey
-    """Who asked."""
+    """The sender."""
     method: str
     path: str
     """The request target exactly as sent, with its query."""
@@ -95,9 +96,9 @@ class RequestIdentity(Struct, frozen=True, kw_only=True):
 
 
 class NonceStore:
-    """Remembers accepted nonces while they are fresh, so that none is accepted twice. For one event loop.
+    """Remembers accepted nonces while they are fresh, so that none is accepted twice. For use in one event loop.
 
-    Bounded in all, and per hotkey, so that one flooding key cannot shut out the others.
+    The store has a limit in all and one for each hotkey, so that one hotkey cannot shut out the others.
     """
 
     def __init__(self, *, capacity: int = 131_072, per_hotkey: int = 16_384) -> None:
@@ -110,7 +111,17 @@ class NonceStore:
         return len(self._by_age)
 
     def remember(self, hotkey: Hotkey, nonce_ns: int, *, now_ns: int) -> None:
-        """Note a nonce; raises ReplayedRequest if it is known, TooManyRequests if there is no room."""
+        """Store a nonce.
+
+        Args:
+            hotkey: The sender.
+            nonce_ns: The nonce: the sender's wall clock in nanoseconds since 1970.
+            now_ns: Our wall clock. Nonces older than 10 s are forgotten.
+
+        Raises:
+            ReplayedRequest: The nonce is known (the sender's fault).
+            TooManyRequests: The store is full.
+        """
         self._forget_stale(now_ns)
         seen = self._seen.get(hotkey, set())
         if nonce_ns in seen:
@@ -139,7 +150,10 @@ def unix_ns(instant: datetime) -> int:
 
 
 def signed_payload(*, method: str, path: str, body: bytes, nonce_ns: int, sender: str, receiver: str) -> bytes:
-    """The bytes that are signed, as in the SDK's `http_auth`: eight lines joined by newlines."""
+    """The bytes to sign, as in the SDK's `http_auth`: eight lines joined by newlines.
+
+    The lines are protocol, scheme, method, path, sha256 of the body, nonce, sender and receiver.
+    """
     body_digest = hashlib.sha256(body).hexdigest()
     lines = (_PROTOCOL, _SCHEME, method.upper(), path, body_digest, str(nonce_ns), sender, receiver)
     return "\n".join(lines).encode()
@@ -150,8 +164,16 @@ def sign_request(
 ) -> dict[str, str]:
     """The headers that authenticate a request.
 
-    `path` is the request target exactly as it goes over the wire, `nonce_ns` the sender's wall clock; every
-    request, also a repeated one, needs a nonce of its own.
+    Args:
+        signer: The sender's key.
+        method: The HTTP method.
+        path: The request target exactly as it is sent, with its query.
+        body: The raw body.
+        receiver: The hotkey that is asked.
+        nonce_ns: The sender's wall clock in nanoseconds since 1970. Every request needs another one, even a repeat.
+
+    Returns:
+        Header name -> value.
     """
     payload = signed_payload(
         method=method, path=path, body=body, nonce_ns=nonce_ns, sender=signer.hotkey, receiver=receiver
@@ -176,11 +198,24 @@ def verify_request(
     nonces: NonceStore,
     permitted: Callable[[Hotkey], bool] = lambda _: True,
 ) -> RequestIdentity:
-    """Who sent this request; raises a SignatureRefused that is safe to return to the caller.
+    """Check a request's signature, and return the identity of the request.
 
-    `body` is the raw body, `path` the raw request target. The nonce is remembered only after the signature
-    has verified and the caller is permitted, so nobody without a permitted key can fill the store.
-    `permitted` is asked after the signature: before it holds, the claimed hotkey means nothing.
+    The permit is checked after the signature, because before that the claimed hotkey proves nothing. The nonce is
+    stored last, so that only a permitted hotkey can fill the store.
+
+    Args:
+        headers: The headers of the request.
+        body: The raw body.
+        method: The HTTP method.
+        path: The raw request target.
+        self_hotkey: Our hotkey, which must be the receiver.
+        now_ns: Our wall clock. A nonce may be at most 10 s old and 2 s ahead.
+        nonces: The store of accepted nonces.
+        permitted: Whether a hotkey may call.
+
+    Raises:
+        SignatureRefused: MalformedSignature, WrongReceiver, StaleRequest, BadSignature, CallerNotPermitted,
+            ReplayedRequest or TooManyRequests (the sender's fault). The message may be sent back.
     """
     signature = _SignatureHeaders.read(headers)
     if signature.receiver != self_hotkey:
@@ -197,7 +232,18 @@ def verify_request(
 def sign_response(
     signer: Signer, request: RequestIdentity, *, status: int, body: bytes, nonce_ns: int
 ) -> dict[str, str]:
-    """The headers that authenticate the answer to `request`: signed for the asker, over its nonce."""
+    """The headers that authenticate the response to `request`. They cover its nonce, and name its sender as receiver.
+
+    Args:
+        signer: The responder's key.
+        request: The request, from `verify_request`.
+        status: The HTTP status of the response.
+        body: The raw body of the response.
+        nonce_ns: The responder's wall clock in nanoseconds since 1970.
+
+    Returns:
+        Header name -> value.
+    """
     return sign_request(
         signer,
         method=RESPONSE_METHOD,
@@ -211,10 +257,20 @@ def sign_response(
 def verify_response(
     headers: Mapping[str, str], body: bytes, *, request: RequestIdentity, status: int, responder: Hotkey
 ) -> None:
-    """Check that `responder` gave this answer to this request; raises SignatureRefused.
+    """Check that `responder` gave this response to this request.
 
-    No clock is asked: the answer covers our own fresh nonce, so it cannot be older than the request, and a
-    miner is not blamed for clocks that disagree.
+    Clocks do not matter: the response covers the request's own fresh nonce, so it cannot be older than the request. A
+    miner is therefore not blamed for clocks that differ.
+
+    Args:
+        headers: The headers of the response.
+        body: The raw body of the response.
+        request: The identity of our request.
+        status: The HTTP status of the response.
+        responder: The hotkey that must have signed.
+
+    Raises:
+        SignatureRefused: MalformedSignature, BadSignature or WrongReceiver.
     """
     signature = _SignatureHeaders.read(headers)
     if signature.hotkey != responder:
@@ -229,7 +285,7 @@ def _response_path(request: RequestIdentity, status: int) -> str:
 
 
 class _SignatureHeaders(Struct, frozen=True, kw_only=True):
-    """The headers, of good form but not yet verified."""
+    """The signature headers, well-formed but not yet verified."""
 
     hotkey: Hotkey
     receiver: str
@@ -267,9 +323,7 @@ class _SignatureHeaders(Struct, frozen=True, kw_only=True):
 
 
 def _only_once(items: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The signature's headers by lower-case name. A repeated one could be read differently by a proxy:
-    refused.
-    """
+    """The signature headers by lower-case name. A repeated one is refused, because a proxy could choose another."""
     found: dict[str, str] = {}
     for name, value in items:
         lowered = name.lower()

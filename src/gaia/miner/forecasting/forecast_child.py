@@ -1,5 +1,4 @@
-"""Computes one forecast and writes it: the process that `forecast_process` starts. No network, no keys, no
-promises.
+"""The process that computes and writes one forecast. `forecast_process` starts it. It has no network and no keys.
 
 python -m gaia.miner.forecasting.forecast_child FOLDER PARENT_PID
 """
@@ -44,27 +43,27 @@ from gaia.tasks.defined_tasks.weather.supply.decode_payloads import DecodePayloa
 
 
 class AnalysisNotThere(SourceFault):
-    """The initial state is not, or not yet, in its source."""
+    """The source does not hold the initial state, or not yet."""
 
     retryable = True
 
 
 class Inputs:
-    """The fields that a model starts from, decoded on demand into a folder of this attempt."""
+    """The inputs of a model, decoded on demand into a folder of this attempt."""
 
     def __init__(self, spec: RunSpec, folder: Path) -> None:
         self._spec = spec
         self._folder = folder
 
     def analysis(self, source: str, init_time: datetime) -> FieldStore:
-        """The initial state, with every field of the run; raises AnalysisNotThere, WrongGrid and their like."""
+        """The initial state, with every field of the run. Raises AnalysisNotThere, WrongGrid and similar errors."""
         try:
             return self._decoded(parse_source(source), SourceRole.ANALYSIS, init_time)
         except (MissingField, StoreMissing) as error:
             raise AnalysisNotThere(str(error)) from error
 
     def climatology(self, source: str) -> Climatology:
-        """The climatology by valid time."""
+        """A function that gives the climatology of a valid time."""
         reference = parse_source(source)
 
         def at(valid_time: datetime) -> FieldStore | None:
@@ -82,7 +81,7 @@ class Inputs:
 
 
 def write_forecast(job: ForecastJob, folder: Path) -> dict[str, ChunkDigest]:
-    """Run the model and write its forecast to `folder`/store; the digest of each chunk by its key."""
+    """Run the model and write its forecast to `folder`/store. Returns the digest of each chunk by its key."""
     inputs = Inputs(job.spec, folder / INPUTS_NAME)
     model = build_model(job.model, embedded_world=parse_source(job.analysis).format == "archive")
     analysis = inputs.analysis(job.analysis, job.init_time)
@@ -96,9 +95,9 @@ def write_forecast(job: ForecastJob, folder: Path) -> dict[str, ChunkDigest]:
 
 
 def _sync(store: Path) -> None:
-    """Have every file of a store on the disk before anybody is promised that it is there.
+    """Force every file of a store to the disk, before the forecast is committed.
 
-    Several at a time, because filesystems commit concurrent fsyncs together.
+    Several files at a time, because file systems commit concurrent fsyncs together.
     """
     with ThreadPoolExecutor(max_workers=8) as threads:
         for _ in threads.map(_sync_one, [store, *store.rglob("*")]):
@@ -114,7 +113,7 @@ def _sync_one(path: Path) -> None:
 
 
 def attempt(folder: Path) -> ForecastResult:
-    """Do the job in `folder`, and write down what came of it."""
+    """Do the job in `folder`, and write its result."""
     started = time.monotonic()
     try:
         job = msgspec.json.decode((folder / JOB_NAME).read_bytes(), type=ForecastJob)
@@ -137,7 +136,7 @@ def _described(error: Exception) -> UnitError:
 
 
 def _peak_rss_bytes() -> int:
-    """From VmHWM, not from getrusage: its ru_maxrss is inherited from the parent through exec (getrusage(2))."""
+    """The peak memory, from VmHWM. getrusage would not do: its ru_maxrss is inherited from the parent through exec."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024

@@ -1,9 +1,8 @@
-"""What the server asks of the process that computes a forecast, and what comes back: data in two files of
-one folder.
+"""The job and the result of the process that computes a forecast: data in two files of one folder.
 
-The folder belongs to one attempt. The server writes `job.json`; the child writes the store and
-`result.json`, in this order, so that a result always speaks of a whole store. Must import no numerics: the
-server reads it.
+The folder belongs to one attempt. The server writes `job.json`. The child writes first the store and then
+`result.json`, so a result always belongs to a complete store. Must import no numerics, because the server imports this
+module.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ class ForecastJob(Struct, frozen=True, kw_only=True):
 
     model: ModelChoice
     analysis: str
-    """Where the initial state comes from, such as `grib:/data/analysis.grib`."""
+    """The source of the initial state, such as `grib:/data/analysis.grib`."""
     climatology: str | None
     spec: RunSpec
     init_time: datetime
 
 
 class ForecastResult(Struct, frozen=True, kw_only=True):
-    """What came of it: digests by chunk key, or an error."""
+    """The result of a job: the digests by chunk key, or an error."""
 
     chunks: dict[str, ChunkDigest] = {}
     error: UnitError | None = None
@@ -47,7 +46,7 @@ class ForecastResult(Struct, frozen=True, kw_only=True):
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Publish a small file whole or not at all, durable when this returns."""
+    """Write a small file whole or not at all. It is on the disk when this returns."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
         with temporary.open("wb") as file:

@@ -1,9 +1,9 @@
-"""Runs one forecast in a child process, from outside. Must never run numerics itself.
+"""Runs one forecast in a child process, and never runs numerics in the server's own process.
 
-A process, not a thread: a model may hold the interpreter lock for seconds (loading a neural network does),
-crash in native code, or keep gigabytes; none of that may delay or end the server, whose commitment has a
-deadline. The process also costs nothing between two runs, which are a day apart, and can be stopped at any
-point by killing it.
+It is a process and not a thread, because a model may hold the interpreter lock for seconds (as when it loads a neural
+network), crash in native code, or use gigabytes. None of this may delay or stop the server, whose commitment has a
+deadline. Between two runs, which are a day apart, the process does not exist and costs nothing. It can be killed at any
+point.
 """
 
 from __future__ import annotations
@@ -21,14 +21,12 @@ from gaia.contracts.unit import UnitError
 from gaia.miner.forecasting.forecast_job import JOB_NAME, RESULT_NAME, ForecastJob, ForecastResult, write_atomically
 
 EXIT_TIMEOUT_S = 10.0
-"""For a killed process to be gone: the kernel's business, not the model's."""
+"""How long the kernel may take to remove a killed process."""
 _RESULT_LIMIT_BYTES = 64 << 20
 
 
 async def compute(job: ForecastJob, folder: Path, timeout_s: float) -> ForecastResult:
-    """Run `job` in an empty `folder`; always comes back with a result, which may be an error, and no child
-    left.
-    """
+    """Run `job` in an empty `folder`. Always returns a result, which may be an error, and leaves no child process."""
     await asyncio.to_thread(_prepare, job, folder)
     child = await asyncio.create_subprocess_exec(
         sys.executable,

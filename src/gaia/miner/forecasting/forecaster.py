@@ -1,6 +1,6 @@
-"""Works through the accepted runs: computes one forecast at a time, commits to it, in the background.
+"""Computes the forecasts of accepted runs in the background, one at a time, and commits to them.
 
-Owns the moment of commitment. It never changes a committed forecast and never commits after the deadline.
+Owns the moment of commitment. Never changes a committed forecast, and never commits after the deadline.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ log = structlog.get_logger(__name__)
 
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 300.0
-"""Between attempts, doubled each time: an analysis that is not published yet comes within minutes or hours.
-"""
+"""The pause between attempts doubles up to this. A late analysis is published within minutes or hours."""
 
 
 def manifest_of(request: ForecastRequest, hotkey: Hotkey, result: ForecastResult) -> bytes:
@@ -47,14 +46,14 @@ def manifest_of(request: ForecastRequest, hotkey: Hotkey, result: ForecastResult
 
 
 def promise(request: ForecastRequest, hotkey: Hotkey, manifest: bytes, now: datetime) -> CommittedForecast:
-    """A commitment to `manifest` under a fresh nonce from the operating system's randomness."""
+    """A commitment to `manifest`, with a new nonce from the operating system's random numbers."""
     nonce = os.urandom(NONCE_BYTES)
     digest = commitment_digest(request.run_id, hotkey, nonce, manifest)
     return CommittedForecast(digest=digest.hex(), nonce=nonce.hex(), manifest=manifest, committed_at=now)
 
 
 class Forecaster:
-    """Looks after every run until it is committed or lost. Models run one at a time: two would make both late."""
+    """Handles every run until it is committed or lost. Models run one at a time, because two could both be late."""
 
     def __init__(self, settings: MinerSettings, hotkey: Hotkey, conduct: Conduct, clock: Clock) -> None:
         self._settings = settings
@@ -65,14 +64,14 @@ class Forecaster:
         self._computing = asyncio.Lock()
 
     def submit(self, run: StoredRun) -> None:
-        """Have a run forecast; raises NotEnoughRoom."""
+        """Queue a run for its forecast. Raises NotEnoughRoom."""
         try:
             self._submitted.put_nowait(run)
         except asyncio.QueueFull:
             raise NotEnoughRoom("too many forecasts wait to be computed; try later") from None
 
     async def work(self) -> None:
-        """Take up the runs that are submitted, for ever. There are never more than the run store keeps."""
+        """Handle submitted runs, for ever. There are never more of them than the run store keeps."""
         async with asyncio.TaskGroup() as runs:
             while True:
                 runs.create_task(self._look_after(await self._submitted.get()))
@@ -85,7 +84,7 @@ class Forecaster:
             run.failure = "the miner failed; its log says why"
 
     async def _forecast(self, run: StoredRun) -> None:
-        """Try until the forecast is committed, cannot be made, or the deadline has passed."""
+        """Try until the forecast is committed, or cannot be made, or the deadline has passed."""
         pause_s = FIRST_PAUSE_S
         while (left_s := self._left_s(run)) > 0:
             async with self._computing:

@@ -1,4 +1,4 @@
-"""The state to which a forecast falls back: a climatology where there is one. Reads only; knows no model."""
+"""The background of a forecast: the climatology, or a stand-in for it. Only reads; knows no model."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from gaia.protocol.run_spec import FieldId
 
 
 def zonal_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean of each latitude row, on every point of the row; (latitude, longitude), accumulated in float64."""
+    """The mean of each latitude row at every point of the row, (latitude, longitude). It is summed in float64."""
     means = values.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
     return np.broadcast_to(means, values.shape)
 
 
 class Background:
-    """What is usual for a field at a valid time.
+    """The usual value of a field at a valid time.
 
-    With a climatology it is that; a field (or a season) that the climatology lacks is taken to stay as it
-    is now. Without any climatology it is the zonal mean of the initial state, the poor man's climatology:
-    it knows the season and the latitude but no weather, and no mountains either.
+    With a climatology it is the climatology's value. If that lacks the field or the season, it is the initial state.
+    Without a climatology it is the zonal mean of the initial state, which has the season and the latitude but no
+    weather, and no mountains either.
     """
 
     def __init__(self, climatology: Climatology | None) -> None:
         self._climatology = climatology
 
     def at(self, field: FieldId, valid_time: datetime, initial: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(latitude, longitude), where `initial` is the same field of the initial state."""
+        """The background, (latitude, longitude). `initial` is the same field of the initial state."""
         if self._climatology is None:
             return zonal_mean(initial)
         store = self._climatology(valid_time)

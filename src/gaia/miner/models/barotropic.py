@@ -1,4 +1,4 @@
-"""The barotropic models of `gaia.simulation`, started from an analysis. Owns no physics of its own."""
+"""Runs the barotropic models of `gaia.simulation` from an analysis. Owns no physics of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Z500 = FieldId("z", 500)
 
 
 class Barotropic:
-    """For the real atmosphere: z at 500 hPa by the barotropic vorticity equation; every other field persists."""
+    """For the real atmosphere: forecasts z at 500 hPa by the barotropic vorticity equation; other fields persist."""
 
     def __init__(self, truncation: int, initial_error: float, seed: int) -> None:
         self._truncation = truncation
@@ -25,7 +25,7 @@ class Barotropic:
     def forecast(
         self, analysis: FieldStore, climatology: Climatology | None, spec: RunSpec, init_time: datetime
     ) -> Iterator[ForecastField]:
-        """One integration for all leads. Raises UnresolvedGrid where the grid is too coarse."""
+        """One integration gives all leads. Raises UnresolvedGrid if the grid is too coarse."""
         for field in spec.fields():
             initial = analysis.read(field)
             if field != Z500:
@@ -44,9 +44,9 @@ class Barotropic:
 
 
 class EmbeddedBarotropic:
-    """For the embedded world: its own laws at a truncation, from an imperfect initial state (twin experiment).
+    """For the embedded world: its own laws at some truncation, from an imperfect initial state (a twin experiment).
 
-    Every field of that world follows from one flow, which is recovered from the 500 hPa geopotential.
+    All fields of that world follow from one flow, which is recovered from the 500 hPa geopotential.
     """
 
     def __init__(self, truncation: int, initial_error: float, seed: int) -> None:
@@ -57,7 +57,7 @@ class EmbeddedBarotropic:
     def forecast(
         self, analysis: FieldStore, climatology: Climatology | None, spec: RunSpec, init_time: datetime
     ) -> Iterator[ForecastField]:
-        """One integration for all leads and fields. Raises BadTwinExperiment, UnresolvedGrid, UnknownField."""
+        """One integration gives all leads and fields. Raises BadTwinExperiment, UnresolvedGrid, UnknownField."""
         fields = spec.fields()
         by_lead = forecast_charts(
             analysis.read(Z500),

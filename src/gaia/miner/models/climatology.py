@@ -1,6 +1,4 @@
-"""The usual weather of the season, whatever the weather now. It must not depend on the analysis where it
-need not.
-"""
+"""Forecasts the climatology. The analysis is used only where the climatology has no value."""
 
 from __future__ import annotations
 

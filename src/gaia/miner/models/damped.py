@@ -1,6 +1,4 @@
-"""Damped persistence: today's anomaly, fading. The best forecast that knows no dynamics. Reads nothing but
-its input.
-"""
+"""Damped persistence: the anomaly of the initial state, which decays with the lead time. Uses only its input."""
 
 from __future__ import annotations
 
@@ -16,14 +14,14 @@ from gaia.protocol.run_spec import RunSpec
 from gaia.tasks.defined_tasks.weather.files.store.field_store import FieldStore
 
 E_FOLDING_H = 72.0
-"""Hours in which an anomaly fades to 1/e: three days, about the decorrelation time of pressure in middle
-latitudes.
-"""
+"""An anomaly decays to 1/e in three days, about the decorrelation time of pressure in middle latitudes."""
 
 
 def damping_factor(lead_h: float) -> float:
-    """Share of the initial anomaly that is left: exp(-lead / `E_FOLDING_H`), the forecast of a first-order
-    autoregressive process (Wilks, Statistical Methods in the Atmospheric Sciences, section on AR(1)).
+    """The share of the initial anomaly that is left: exp(-lead / `E_FOLDING_H`).
+
+    It is the forecast of a first-order autoregressive process (Wilks, Statistical Methods in the Atmospheric Sciences,
+    section on AR(1)).
 
     >>> round(damping_factor(72.0), 6)
     0.367879
@@ -37,7 +35,7 @@ class DampedPersistence:
     def forecast(
         self, analysis: FieldStore, climatology: Climatology | None, spec: RunSpec, init_time: datetime
     ) -> Iterator[ForecastField]:
-        """The fading anomaly on the background of each lead of `spec`."""
+        """The decaying anomaly on top of the background, at each lead of `spec`."""
         background = Background(climatology)
         for field in spec.fields():
             initial = analysis.read(field)

@@ -1,6 +1,4 @@
-"""Tomorrow is as today. The baseline that everything else must beat. It must never look at anything but the
-analysis.
-"""
+"""Persistence: the weather stays as it is. The simplest baseline. Uses nothing but the analysis."""
 
 from __future__ import annotations
 

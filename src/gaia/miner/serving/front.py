@@ -1,8 +1,7 @@
-"""The miner's HTTP face: who asks, whether they may, what they get. Every message to a verified caller
-is signed.
+"""The miner's HTTP routes: they check who asks and whether they may, and answer.
 
-Owns the routes. It computes nothing and decides nothing about time (`terms`); it blocks the event loop for
-no longer than a signature takes.
+Answers to a verified caller are signed. `terms` decides what may be given out when. This module computes nothing, and
+blocks the event loop no longer than a signature takes.
 """
 
 from __future__ import annotations
@@ -52,11 +51,11 @@ BODY_TIMEOUT_S = 10.0
 _JSON = "application/json"
 
 Answerer = Callable[[web.Request, bytes], Awaitable["Answer | Path"]]
-"""Gives a message, to be signed, or a file of bytes whose digest a signed manifest already vouches for."""
+"""Gives a message that is to be signed, or a file. The signed manifest already has the digest of that file."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """What a route gives back, before it is signed."""
+    """The answer of a route, before it is signed."""
 
     status: int
     body: bytes
@@ -115,7 +114,7 @@ class Front:
         return handle
 
     async def _caller(self, request: web.Request, body: bytes) -> RequestIdentity:
-        """Who asks; raises SignatureRefused and its kind, PermitsUnknown."""
+        """The identity of the request. Raises SignatureRefused, PermitsUnknown."""
 
         def verified() -> RequestIdentity:
             return verify_request(
@@ -139,10 +138,10 @@ class Front:
         try:
             return await answerer(request, body)
         except GaiaError as error:
-            declined = log.debug if error.retryable else log.info  # validators poll: "not yet" is no news
+            declined = log.debug if error.retryable else log.info  # validators poll, so "not yet" is not worth a line
             declined("request_declined", path=printable(request.path), code=error.code, reason=str(error))
             return _refusal(error)
-        except Exception:  # a process boundary: whatever it is, the caller gets an answer
+        except Exception:  # a process boundary: the caller gets an answer in any case
             log.exception("request_failed", path=printable(request.path))
             return Answer(status=500, body=custom_serializer(ErrorMessage(code="miner_failed", message="our fault")))
 

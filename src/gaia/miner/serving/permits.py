@@ -1,6 +1,4 @@
-"""Who may ask this miner: the validators with a permit, as the chain last said. Must never let anybody in
-by default.
-"""
+"""The list of who may ask this miner: the validators with a permit on the chain. Without the chain nobody may ask."""
 
 from __future__ import annotations
 
@@ -17,15 +15,14 @@ log = structlog.get_logger(__name__)
 
 REFRESH_EVERY_S = 60.0
 LOOK_AGAIN_GAP_S = 5.0
-"""A stranger makes us look at the chain again, in case it has just been given a permit; at most this often.
-"""
+"""An unknown caller may have just got a permit, so the chain is asked again, but at most this often."""
 STALE_AFTER_S = 3600.0
-"""A list older than this is no list: about 300 blocks, in which permits change hands."""
+"""An older list is not used. In this time, about 300 blocks, permits may change."""
 CHAIN_TIMEOUT_S = 10.0
 
 
 class PermitsUnknown(ValidatorFault):
-    """The chain has not answered for too long; nobody can be told from anybody."""
+    """The chain has not answered for too long, so it is not known who has a permit."""
 
     retryable = True
 
@@ -43,9 +40,7 @@ class PermitList:
         self._asking = asyncio.Lock()
 
     def allows(self, hotkey: Hotkey) -> bool:
-        """Whether `hotkey` has a permit, by the list as it is; raises PermitsUnknown if that is out of
-        date.
-        """
+        """Whether `hotkey` has a permit, by the present list. Raises PermitsUnknown if the list is out of date."""
         known_at = self._known_at
         if known_at is None or self._clock.monotonic() - known_at > STALE_AFTER_S:
             raise PermitsUnknown(
@@ -54,13 +49,13 @@ class PermitList:
         return hotkey in self._permitted
 
     async def look_again(self) -> None:
-        """Somebody was refused who may be new: ask the chain, unless that was done a moment ago."""
+        """Ask the chain again, unless that was done a moment ago. The caller may have a new permit."""
         async with self._asking:
             if self._asked_at is None or self._clock.monotonic() - self._asked_at >= LOOK_AGAIN_GAP_S:
                 await self.refresh()
 
     async def keep_fresh(self) -> None:
-        """Ask the chain again and again, for ever; keeps the old list while the chain does not answer."""
+        """Ask the chain at intervals, for ever. While the chain does not answer, the old list stays."""
         while True:
             await self._clock.sleep(REFRESH_EVERY_S)
             try:
@@ -69,7 +64,7 @@ class PermitList:
                 log.warning("permit_refresh_failed", error=f"{type(error).__name__}: {error}")
 
     async def refresh(self) -> None:
-        """Ask the chain now; on failure raises what the adapter raised, and the old list stays."""
+        """Ask the chain now. On failure the old list stays, and the adapter's error is raised."""
         self._asked_at = self._clock.monotonic()
         async with asyncio.timeout(CHAIN_TIMEOUT_S):
             neurons = await self._chain.neurons(self._netuid)

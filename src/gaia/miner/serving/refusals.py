@@ -1,6 +1,7 @@
-"""Why this miner does not give what it is asked for, and the HTTP status that says so. Refusals are
-answers, not faults of the miner; their messages are read by a stranger and name nothing but what that
-stranger sent or may know.
+"""The refusals of the miner, and the HTTP status of each.
+
+A refusal is an answer, not a fault of the miner. A stranger reads its message, so it contains only what the stranger
+sent or may know.
 """
 
 from __future__ import annotations
@@ -20,21 +21,19 @@ class UnknownRun(ValidatorFault):
 
 
 class NoCommitment(ValidatorFault):
-    """There is no commitment: not yet, or there will be none; the message says which."""
+    """There is no commitment yet, or there will be none. The message says which."""
 
     retryable = True
 
 
 class TooEarly(ValidatorFault):
-    """The commit deadline has not passed by this miner's clock; until then a forecast is nobody's but its
-    own.
-    """
+    """By this miner's clock the commit deadline has not passed. Until then it shows its forecast to nobody."""
 
     retryable = True
 
 
 class NoLongerKept(ValidatorFault):
-    """The run's reveal is over."""
+    """The time in which the run's forecast was served is over."""
 
 
 class UnknownChunk(ValidatorFault):
@@ -42,11 +41,11 @@ class UnknownChunk(ValidatorFault):
 
 
 class ConflictingRequest(ValidatorFault):
-    """The run was already requested with other terms, and a run has one forecast."""
+    """The run was already requested with other terms. A run has only one forecast."""
 
 
 class UnservableRequest(ValidatorFault):
-    """The request is well-formed, and asks for what this miner cannot or will not compute."""
+    """The request is well-formed, but this miner cannot or will not compute the forecast."""
 
 
 STATUSES: Mapping[type[GaiaError], int] = MappingProxyType(
@@ -69,7 +68,7 @@ STATUSES: Mapping[type[GaiaError], int] = MappingProxyType(
 
 
 def status_of(error: GaiaError) -> int:
-    """The HTTP status of a refusal; 500 for an error that is none.
+    """The HTTP status of a refusal; 500 for any other error.
 
     >>> status_of(TooEarly("wait"))
     425

@@ -1,6 +1,4 @@
-"""Which requests this miner serves, and when it hands out what: the rules of the protocol in time, as pure
-functions.
-"""
+"""The rules which requests this miner serves, and when it gives out commitment and forecast. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,12 +12,12 @@ from gaia.protocol.run_spec import RunSpec
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES
 
 LONGEST_REVEAL = timedelta(days=40)
-"""Twice what the subnet asks for; nobody may make us keep a forecast for ever."""
+"""Twice what the subnet asks for. A request must not make the miner keep a forecast for ever."""
 _LEVELS_HPA = range(1, 1101)
 
 
 def check_terms(request: ForecastRequest, settings: MinerSettings, now: datetime) -> None:
-    """Refuse what this miner cannot serve; raises UnservableRequest."""
+    """Raise UnservableRequest for a request that this miner cannot serve."""
     if request.netuid != settings.netuid:
         raise UnservableRequest(f"this miner serves subnet {settings.netuid}, not {request.netuid}")
     if now >= request.commit_deadline:
@@ -30,13 +28,11 @@ def check_terms(request: ForecastRequest, settings: MinerSettings, now: datetime
 
 
 def check_spec(spec: RunSpec, max_bytes: int) -> None:
-    """Refuse unknown variables and levels (their names become folders), and sizes beyond `max_bytes`
-    decoded.
-    """
+    """Refuse unknown variables and levels, because names become folders, and more than `max_bytes` of decoded data."""
     for wanted in spec.variables:
         known = VARIABLES.get(wanted.name)
         if known is None or known.on_levels != bool(wanted.levels_hpa):
-            raise UnservableRequest(f"{wanted.name[:40]!r} is not a variable of the table, on its kind of levels")
+            raise UnservableRequest(f"{wanted.name[:40]!r} is not a known variable on that kind of levels")
         if not all(level in _LEVELS_HPA for level in wanted.levels_hpa):
             raise UnservableRequest(f"{wanted.name} is asked for at levels outside 1 to 1100 hPa")
     size_bytes = spec.field_bytes * len(spec.fields()) * len(spec.lead_h)
@@ -45,7 +41,7 @@ def check_spec(spec: RunSpec, max_bytes: int) -> None:
 
 
 def commitment_to_show(run: StoredRun, now: datetime) -> CommittedForecast:
-    """The promise, to be shown from the moment it exists; raises NoCommitment, NoLongerKept."""
+    """The commitment, which may be shown as soon as it exists. Raises NoCommitment, NoLongerKept."""
     if now > run.accepted.request.reveal_until:
         raise NoLongerKept("the reveal of this run is over")
     if run.committed is None:
@@ -54,7 +50,10 @@ def commitment_to_show(run: StoredRun, now: datetime) -> CommittedForecast:
 
 
 def forecast_to_open(run: StoredRun, now: datetime) -> CommittedForecast:
-    """The forecast, to be opened after the commit deadline by this miner's clock; raises TooEarly besides."""
+    """The forecast, which may be opened after the commit deadline by this miner's clock.
+
+    Raises TooEarly, NoCommitment, NoLongerKept.
+    """
     deadline = run.accepted.request.commit_deadline
     if now < deadline:
         raise TooEarly(f"nothing is revealed before the commit deadline {deadline.isoformat()}")
@@ -62,8 +61,9 @@ def forecast_to_open(run: StoredRun, now: datetime) -> CommittedForecast:
 
 
 def chunk_key(run: StoredRun, asked: str) -> str:
-    """Our own text for the chunk that was asked for; raises UnknownChunk. What was sent never reaches a
-    path.
+    """Our own text of the chunk key that a caller sent, so that the caller's text never becomes a path.
+
+    Raises UnknownChunk.
     """
     key = run.chunk_keys.get(asked)
     if key is None:
