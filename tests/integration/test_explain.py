@@ -321,8 +321,8 @@ async def test_a_window_of_two_runs_is_made_again_as_the_validator_combined_it(
 async def test_who_never_committed_reads_so(database: DatabasePool, run: Run) -> None:
     text = text_of(await explained(database, run, SILENT))
     assert "Score 0, because of no_commitment." in text
-    assert "put out of the run before it had committed to a forecast (no_commitment): no commitment by the" in text
-    assert "the miner's own fault: this run counts zero for it" in text
+    assert "It failed in this run before it had committed to a forecast (no_commitment): no commitment by the" in text
+    assert "the miner's own fault: the run counts zero for it" in text
 
 
 async def test_who_was_stopped_at_the_gate_reads_the_sum(database: DatabasePool) -> None:
@@ -336,9 +336,9 @@ async def test_who_was_stopped_at_the_gate_reads_the_sum(database: DatabasePool)
     found = await explained(database, run)
     assert differing(found) == []
     text = text_of(found)
-    assert "It was put out of the run at the day-1 gate" in text
+    assert "It failed in this run at the day-1 gate" in text
     assert "= 0.6 x 0.000000 + 0.4 x 0.500000 = 0.200000" in text
-    assert "At least 0.3 is asked for: failed" in text
+    assert "The minimum is 0.3: failed" in text
 
 
 async def test_a_copy_reads_whose_it_is_and_how_near(database: DatabasePool) -> None:
@@ -357,7 +357,7 @@ async def test_a_copy_reads_whose_it_is_and_how_near(database: DatabasePool) -> 
     text = text_of(explanation)
     assert "Comparison at +24 h: the forecast is that of another miner, who committed earlier" in text
     assert f"The earlier one: {GOOD}" in text
-    assert "Nearer than the threshold in 2 of 2 fields; 60% of them make two forecasts one." in text
+    assert "Nearer than the threshold in 2 of 2 fields; with 60% of them two forecasts count as one." in text
     assert "z500 120 250 (m2 s-2)2 near" in text
 
     async with database.transaction() as conn:
@@ -372,8 +372,8 @@ async def test_a_fault_of_ours_is_told_as_ours_and_is_no_zero(database: Database
     found = await explained(database, run, LOST)
     assert differing(found) == []
     text = text_of(found)
-    assert "Score unknown" in text
-    assert "the validator's fault and not the miner's: this run is unknown for it, and costs it nothing" in text
+    assert "The score is unknown" in text
+    assert "the validator's fault and not the miner's: its result in this run is unknown, and costs it nothing" in text
 
 
 async def test_forecasts_without_any_skill_have_a_zero_that_says_so(database: DatabasePool) -> None:
@@ -387,7 +387,7 @@ async def test_forecasts_without_any_skill_have_a_zero_that_says_so(database: Da
     await combined(database, run, {GOOD: 0.0, SECOND: None}, ("no_skill", reason))
     found = await explained(database, run)
     assert differing(found) == []
-    assert f"Why the score is what it is (no_skill): {reason}." in text_of(found)
+    assert f"The reason for the score (no_skill): {reason}." in text_of(found)
 
 
 async def test_without_any_baseline_it_is_said_what_a_component_rests_on(database: DatabasePool) -> None:
@@ -398,7 +398,7 @@ async def test_without_any_baseline_it_is_said_what_a_component_rests_on(databas
     found = await explained(database, run)
     assert differing(found) == []
     text = text_of(found, 24)
-    assert "component = 1 / (1 + RMSE / eddy), for want of climatology and reference" in text
+    assert "component = 1 / (1 + RMSE / eddy), without climatology and reference" in text
     assert "NOT RECOMPUTED: the components at +24 h: without climatology and reference they depend on" in text
 
 
@@ -443,7 +443,7 @@ async def test_the_command_prints_score_fields_and_pay(command: Command, run: Ru
     done = await command(run.run_id, "1", "--lead", "24")
     assert done.exit_code == 0, done.output
     assert f"Score {SCORE:.6f}, rank 1 of 3." in done.output
-    assert f"All that the fields add is {AT_24:.6f}; the lead score is {AT_24:.6f}." in done.output
+    assert f"The fields add up to {AT_24:.6f}; the lead score is {AT_24:.6f}." in done.output
     whole = SCORE**3 + OTHER**3
     assert f"= {SCORE**3:.6f} / {whole:.6f} = {SCORE**3 / whole:.6f}" in done.output
     assert max(map(len, done.output.splitlines())) <= WIDTH
@@ -464,7 +464,7 @@ async def test_the_command_s_json_is_unrounded_and_a_changed_weight_is_its_statu
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        (("1", "--lead", "13"), 1, "does not score +13 h; scored so far of this miner: 24, 36"),
+        (("1", "--lead", "13"), 1, "does not score +13 h; this miner's scored leads: 24, 36"),
         (("3", "--lead", "24"), 1, "+24 h of uid 3 has no score"),
         (("nobody",), 2, "'nobody' is not a hotkey or uid of the run"),
     ],

@@ -9,8 +9,8 @@ import typer
 from gaia.cli.exit import plain_errors
 
 
-def config(as_json: bool = typer.Option(False, "--json", help="As JSON.")) -> None:
-    """Print every setting, its value and its meaning; passwords are hidden."""
+def config(as_json: bool = typer.Option(False, "--json", help="Print JSON.")) -> None:
+    """Print every setting with its value and its meaning. Passwords are hidden."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""How a command asks the validator's database: where the settings say it is, in one snapshot, each query bounded."""
+"""Gives commands read access to the validator's database, at the address in the settings and in one snapshot."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ T = TypeVar("T")
 
 
 async def ask_database(question: Callable[[Connection], Awaitable[T]]) -> T:
-    """What `question` makes of a connection that may read, and sees one instant however much it asks.
+    """The result of `question`, which gets a read-only connection. All its queries see one snapshot.
 
-    Raises ConfigurationError where there is no validator's database, DatabaseUnavailable where nothing answers.
+    Raises ConfigurationError if the database is not a validator's, DatabaseUnavailable if it does not answer.
     """
     async with open_database() as database, database.transaction() as conn:
         await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -39,6 +39,6 @@ async def open_database() -> AsyncIterator[DatabasePool]:
     try:
         yield database
     except asyncpg.UndefinedTableError as error:
-        raise ConfigurationError("this database holds no validator's tables: start `gaia up` on it first") from error
+        raise ConfigurationError("this database has no tables of a validator: start `gaia up` on it first") from error
     finally:
         await database.close()

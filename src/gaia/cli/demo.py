@@ -14,27 +14,27 @@ from gaia.cli.exit import fail, plain_errors
 def demo(  # noqa: PLR0917  typer reads its options from here
     truth: Annotated[
         str | None,
-        typer.Option(help="Real analyses to forecast and to score against: a GRIB or NetCDF file."),
+        typer.Option(help="A GRIB or NetCDF file of real analyses, to forecast from and to score against."),
     ] = None,
-    member: Annotated[int | None, typer.Option(help="Ensemble member of --truth.")] = None,
+    member: Annotated[int | None, typer.Option(help="The ensemble member of --truth to use.")] = None,
     climatology: Annotated[str | None, typer.Option(help="A climatology for --truth.")] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option(help="An empty or new folder for everything; otherwise one below the temporary folder."),
+        typer.Option(help="A new or empty folder for all files. Default: a temporary folder."),
     ] = None,
     json_file: Annotated[
         Path | None,
         typer.Option("--json", help="Write the result to this file as JSON."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Compute workers.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="The number of compute workers.")] = 2,
     commit_window_s: Annotated[
         float | None,
         typer.Option(
-            min=2.0, max=600.0, help="Seconds that the miners have for their forecasts; otherwise as the load demands."
+            min=2.0, max=600.0, help="The seconds that miners have for their forecasts. Default: by the machine's load."
         ),
     ] = None,
 ) -> None:
-    """DemoRun one run on this machine: embedded database, validator, miners over HTTP, simulated chain."""
+    """Show one whole run on this machine: embedded database, validator, miners over HTTP, simulated chain."""
     if truth is None and (member is not None or climatology is not None):
         fail("--member and --climatology describe --truth; give it too", 2)
     with plain_errors():
@@ -50,7 +50,7 @@ def demo(  # noqa: PLR0917  typer reads its options from here
             workers=workers,
             commit_window_s=commit_window_s,
         )
-        # SIGTERM ends the play in the same orderly way as Ctrl-C.
+        # SIGTERM ends the demonstration in the same orderly way as Ctrl-C.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with TerminalView() as view:
             run_demo(options, view)

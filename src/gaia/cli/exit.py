@@ -1,4 +1,4 @@
-"""How a command ends: exit statuses, and errors as one line on stderr."""
+"""The exit statuses of a command, and its errors as one line on stderr."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import typer
 from gaia.contracts.errors import ConfigurationError, GaiaError, SourceFault
 
 FAILED = 1
-MISUSED = 2  # a setting, path or file to mend
+MISUSED = 2  # the user must correct a setting, path or file
 INTERRUPTED = 130
 
 
 def fail(message: str, status: int = FAILED) -> NoReturn:
-    """Say why, each cause on a line, and exit."""
+    """Print why, one cause a line, and exit."""
     for line in message.splitlines():
         print(f"gaia: {line}", file=sys.stderr)
     raise typer.Exit(status)
@@ -25,7 +25,7 @@ def fail(message: str, status: int = FAILED) -> NoReturn:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Errors of ours, and the system's about files, become one line and an exit status; Ctrl-C that alone."""
+    """Turn our errors, and the system's about files, into one line and an exit status. Ctrl-C gives only a status."""
     try:
         yield
     except (ConfigurationError, SourceFault) as error:

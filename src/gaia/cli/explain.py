@@ -1,4 +1,4 @@
-"""`gaia explain`: why a miner has its score, made once more from what is stored, for operators and miners."""
+"""`gaia explain`: shows why a miner has its score, recomputed from what is stored. For operators and miners."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def explain(
-    run_id: Annotated[str, typer.Argument(help="Which run, e.g. sn57-20200115T12Z.")],
-    miner: Annotated[str, typer.Argument(metavar="HOTKEY|UID", help="Whose score.")],
+    run_id: Annotated[str, typer.Argument(help="The run, such as sn57-20200115T12Z.")],
+    miner: Annotated[str, typer.Argument(metavar="HOTKEY|UID", help="The miner.")],
     lead_h: Annotated[
-        int | None, typer.Option("--lead", metavar="HOURS", help="Show every field of this lead as well.")
+        int | None, typer.Option("--lead", metavar="HOURS", help="Also show every field of this lead.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON: everything, unrounded.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, unrounded.")] = False,
 ) -> None:
-    """Explain a miner's score, recomputing it from what is stored; status 1 if anything differs."""
+    """Explain a miner's score, and recompute it from what is stored. The exit status is 1 if anything differs."""
     import msgspec
 
     from gaia.cli.explain_view import lines_of
@@ -70,8 +70,8 @@ def _no_such_lead(explained: Explained, lead_h: int, there: list[int]) -> str:
     score = explained.score
     leads = ", ".join(map(str, there)) or "none"
     if lead_h not in score.scored_lead_h:
-        return f"the run {score.run_id} does not score +{lead_h} h; scored so far of this miner: {leads}"
+        return f"the run {score.run_id} does not score +{lead_h} h; this miner's scored leads: {leads}"
     return (
-        f"+{lead_h} h of uid {score.uid} has no score: its truth is not out yet, or the miner was put out before; "
-        f"scored so far: {leads}"
+        f"+{lead_h} h of uid {score.uid} has no score: its truth is not published yet, or the miner failed before; "
+        f"scored leads: {leads}"
     )

@@ -1,6 +1,6 @@
-"""How `gaia explain` reads: an explanation in words and small tables, at most 100 columns wide.
+"""The text that `gaia explain` prints: words and small tables, at most 100 columns wide.
 
-Owns the wording and the rounding, six decimals for every published score. Never computes one.
+Owns the wording and the rounding (six decimals for every published score). Computes no score.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WIDTH = 100
 
 
 class Explained(Struct, frozen=True, kw_only=True):
-    """Score and pay, and the checks of `score.checks` that failed."""
+    """The explanations of score and pay, and the checks of `score.checks` that failed."""
 
     score: Explanation
     pay: Pay | None
@@ -35,7 +35,7 @@ class Explained(Struct, frozen=True, kw_only=True):
 
 
 def lines_of(explained: Explained, lead_h: int | None = None) -> list[str]:
-    """The whole explanation; with a lead also each of its fields. The lead must be among `score.leads`."""
+    """The whole explanation. With a lead, which must be among `score.leads`, also each field of that lead."""
     score = explained.score
     lines = [*_headline(explained), *_standing(score), *_gate(score.gate)]
     for evidence in score.clones:
@@ -56,9 +56,9 @@ def _headline(explained: Explained) -> Iterator[str]:
     if score.void_reason is not None:
         yield "No score: the run is void, and counts for nobody."
     elif window is None:
-        yield "No score has been combined with this miner yet."
+        yield "No score yet: the run has not been combined since this miner joined it."
     elif window.score is None:
-        yield "Score unknown: nothing that counts is known of this miner yet. That is not zero."
+        yield "The score is unknown: this miner has no result that counts yet. Unknown is not zero."
     elif window.score == 0.0:
         yield f"Score 0, because of {window.reason_code}."
     else:
@@ -68,7 +68,7 @@ def _headline(explained: Explained) -> Iterator[str]:
 
 
 def _standing(score: Explanation) -> Iterator[str]:
-    """What became of the run and of the miner in it."""
+    """The state of the run, and of the miner in it."""
     yield ""
     yield from _wrapped(
         f"The run started from {_time(score.init_time)} and is {score.run_state}"
@@ -77,22 +77,22 @@ def _standing(score: Explanation) -> Iterator[str]:
     if score.committed_at is not None:
         yield f"The miner committed at {_time(score.committed_at)}; the deadline was {_time(score.commit_deadline)}."
     if score.failed_at is not None:
-        yield from _wrapped(f"It was put out of the run {score.failed_at} ({score.reason_code}): {score.reason}.")
+        yield from _wrapped(f"It failed in this run {score.failed_at} ({score.reason_code}): {score.reason}.")
         yield from _wrapped(_whose(score.fault))
     else:
         yield f"It is {score.miner_state}; {len(score.leads)} of {len(score.scored_lead_h)} leads are scored."
         if score.reason is not None:
-            yield from _wrapped(f"Last trouble, which has cost it nothing so far ({score.reason_code}): {score.reason}")
+            yield from _wrapped(f"Last error, which has cost it nothing so far ({score.reason_code}): {score.reason}")
     window = score.window
     if window is not None and window.reason is not None and window.reason != score.reason:
-        yield from _wrapped(f"Why the score is what it is ({window.reason_code}): {window.reason}.")
+        yield from _wrapped(f"The reason for the score ({window.reason_code}): {window.reason}.")
 
 
 def _whose(fault: Fault | None) -> str:
     if fault is Fault.MINER:
-        return "That is the miner's own fault: this run counts zero for it, at every lead and at once."
+        return "This is the miner's own fault: the run counts zero for it, at every lead and at once."
     owner = "a source's" if fault is Fault.SOURCE else "the validator's"
-    return f"That is {owner} fault and not the miner's: this run is unknown for it, and costs it nothing."
+    return f"This is {owner} fault and not the miner's: its result in this run is unknown, and costs it nothing."
 
 
 def _gate(gate: Gate | None) -> Iterator[str]:
@@ -102,14 +102,14 @@ def _gate(gate: Gate | None) -> Iterator[str]:
     if gate.not_applicable is not None:
         yield f"  Not applicable: {gate.not_applicable}."
         return
-    verdict = "passed" if gate.passed else "failed, so that the whole run counts zero"
+    verdict = "passed" if gate.passed else "failed, so the whole run counts zero"
     if gate.minimum is None or gate.mean_skill is None or gate.mean_acc is None:
         yield f"  Score {_six(gate.score)}: {verdict}."
         return
     skill, acc = f"{gate.skill_ref_share:g}", f"{gate.acc_share:g}"
     yield f"  {skill} mean(max(0, skill ref)) + {acc} mean((ACC + 1)/2)"
     yield f"    = {skill} x {gate.mean_skill:.6f} + {acc} x {gate.mean_acc:.6f} = {_six(gate.score)}"
-    yield f"  At least {gate.minimum:g} is asked for: {verdict}."
+    yield f"  The minimum is {gate.minimum:g}: {verdict}."
     yield from _table(("field", "skill ref", "ACC"), [(f.field, _four(f.skill_ref), _four(f.acc)) for f in gate.fields])
 
 
@@ -121,10 +121,10 @@ def _clone(evidence: CloneEvidence) -> Iterator[str]:
     near = sum(field.is_near for field in evidence.fields)
     yield (
         f"  Nearer than the threshold in {near} of {len(evidence.fields)} fields; "
-        f"{evidence.agreement:.0%} of them make two forecasts one."
+        f"with {evidence.agreement:.0%} of them two forecasts count as one."
     )
     if evidence.is_found_besides:
-        yield "  It was out already when this was found: this is not why."
+        yield "  The miner had already failed when this was found, so this is not the reason."
     yield from _table(
         ("field", "mean squared difference", "threshold", "unit", ""),
         [
@@ -135,7 +135,7 @@ def _clone(evidence: CloneEvidence) -> Iterator[str]:
 
 
 def _leads(score: Explanation) -> Iterator[str]:
-    """What this run gave at each lead, beside the standing over the window that the score is the mean of."""
+    """The scores of this run at each lead, beside those over the window, of which the score is the mean."""
     own = {lead.lead_h: lead for lead in score.leads}
     leaderboard = {lead.lead_h: lead for lead in score.window.leads} if score.window else {}
     if not own and not leaderboard:
@@ -143,7 +143,7 @@ def _leads(score: Explanation) -> Iterator[str]:
     yield from _title("Leads")
     if score.window is not None and not own and not any(lead.standing for lead in leaderboard.values()):
         runs = max(lead.run_count for lead in leaderboard.values())
-        yield f"  None is scored in this run. Over the window all stand at 0 (runs that count: {runs})."
+        yield f"  No lead is scored in this run. Over the window all are 0 (runs that count: {runs})."
         return
     rows = []
     for lead_h in sorted(own.keys() | leaderboard.keys()):
@@ -166,7 +166,7 @@ def _leads(score: Explanation) -> Iterator[str]:
 
 def _sum(window: Window) -> Iterator[str]:
     yield (
-        f"  Sum of (lead weight x standing) over the sum of the lead weights = {_six(window.score_recomputed)} = score"
+        f"  Sum of (lead weight x over the window) / sum of the lead weights = {_six(window.score_recomputed)} = score"
     )
     runs = window.run_ids
     what = f"{len(runs)} runs from {runs[-1]} on" if len(runs) > 1 else "this run alone"
@@ -179,13 +179,13 @@ def _fields(lead: LeadShare) -> Iterator[str]:
     yield from _table(names, [_field_row(field) for field in lead.fields])
     yield "  clim, ref: skill against climatology and reference; base: skill beyond the reference."
     if all(field.acc is None and field.skill_clim is None and field.skill_ref is None for field in lead.fields):
-        yield "  component = 1 / (1 + RMSE / eddy), for want of climatology and reference (docs/scoring.md, 4)."
+        yield "  component = 1 / (1 + RMSE / eddy), without climatology and reference (docs/scoring.md, 4)."
     elif (terms := lead.terms) is not None:
         yield (
             f"  component = {terms.skill_clim:g} clim + {terms.skill_ref:g} base + {terms.acc:g} ACC + "
             f"{terms.closeness:g} / (1 + RMSE / RMSE_clim), each 0 to 1."
         )
-    yield f"  All that the fields add is {_six(lead.lead_score_recomputed)}; the lead score is {lead.lead_score:.6f}."
+    yield f"  The fields add up to {_six(lead.lead_score_recomputed)}; the lead score is {lead.lead_score:.6f}."
     units = dict.fromkeys(field.unit for field in lead.fields)
     by_unit = [f"{' '.join(f.field for f in lead.fields if f.unit == unit)} in {unit}" for unit in units]
     yield from _wrapped(f"RMSE, bias and MAE of {'; '.join(by_unit)}.", "  ")
@@ -204,10 +204,10 @@ def _field_row(field: FieldShare) -> tuple[str, ...]:
 def _pay(pay: Pay) -> Iterator[str]:
     yield from _title("Pay")
     if pay.weight_recomputed is None or pay.powered_sum is None:
-        yield "  Nobody has a score above zero, or the miner had left the chain: nothing follows for it."
+        yield "  No miner has a score above zero, or this miner had left the chain: it gets nothing."
     else:
         yield (
-            f"  score^{pay.sharpness:g} over the sum of all {pay.miners} miners' = {pay.powered:.6f} / "
+            f"  score^{pay.sharpness:g} / the sum over all {pay.miners} miners = {pay.powered:.6f} / "
             f"{pay.powered_sum:.6f} = {pay.weight_recomputed:.6f}"
         )
     if pay.submitted_at is not None and pay.weight_stored is not None:
@@ -255,9 +255,9 @@ def _verdict(explained: Explained) -> Iterator[str]:
         )
     agree = len(score.checks) - len(explained.differing)
     yield from _wrapped(
-        f"Recomputed with the validator's own functions: {agree} of {len(score.checks)} values agree (relative 1e-12; "
-        "where the metrics are kept in single precision, what that leaves). The metrics themselves follow from the "
-        "files alone: `gaia score`."
+        f"Recomputed with the validator's own functions: {agree} of {len(score.checks)} values agree (to 1e-12, or to "
+        "single precision where the metrics are stored so). To compute the metrics themselves from the files, use "
+        "`gaia score`."
     )
 
 
@@ -267,7 +267,7 @@ def _title(text: str) -> Iterator[str]:
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The first column to the left, the others to the right, each as wide as it must be."""
+    """A table with the first column aligned left and the others right, each as narrow as possible."""
     widths = [max(len(cell) for cell in column) for column in zip(names, *rows, strict=True)]
     gap = "  " if sum(widths) + 2 * len(widths) <= WIDTH else " "
     for row in (names, *rows):

@@ -1,4 +1,4 @@
-"""`gaia key`: make a hotkey."""
+"""`gaia key`: makes a hotkey."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import typer
 from gaia.cli.exit import plain_errors
 
 
-def key(file: Annotated[Path, typer.Argument(help="Where to write it; must not exist.")]) -> None:
-    """Make a new hotkey, readable by you only, and print its address."""
+def key(file: Annotated[Path, typer.Argument(help="The new file; it must not exist.")]) -> None:
+    """Make a new hotkey file, readable only by you, and print the address."""
     from gaia.protocol.keys import create_key_file
 
     with plain_errors():

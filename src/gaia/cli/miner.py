@@ -1,4 +1,4 @@
-"""`gaia miner`: the reference miner. Reads options, nothing more."""
+"""`gaia miner`: runs the reference miner. This file only reads the options."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from gaia.miner.cheat import Cheat
 
 
 def miner(  # noqa: PLR0917  typer reads its options from here
-    key: Annotated[Path, typer.Option(help="Hotkey file: a wallet's unencrypted hotkey, readable by you only.")],
-    chain_url: Annotated[str, typer.Option(help="The simulated chain, postgresql://...")],
-    analysis: Annotated[str, typer.Option(help="Initial states: grib:FILE[?member=N], netcdf:FILE or archive:FOLDER.")],
-    data_dir: Annotated[Path, typer.Option(help="Folder for forecasts; one miner each.")],
+    key: Annotated[Path, typer.Option(help="The hotkey file: a wallet's unencrypted hotkey, readable only by you.")],
+    chain_url: Annotated[str, typer.Option(help="The simulated chain: postgresql://...")],
+    analysis: Annotated[
+        str, typer.Option(help="The initial states: grib:FILE[?member=N], netcdf:FILE or archive:FOLDER.")
+    ],
+    data_dir: Annotated[Path, typer.Option(help="The folder for forecasts. Each miner needs its own.")],
     model: Annotated[
         str,
         typer.Option(help="persistence, climatology, damped, barotropic, or your package.module:factory."),
     ] = "barotropic",
-    netuid: Annotated[int, typer.Option(help="Subnet.")] = 57,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0: any free one.")] = 0,
+    netuid: Annotated[int, typer.Option(help="The subnet.")] = 57,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on. 0: any free port.")] = 0,
     public_url: Annotated[
-        Optional[str], typer.Option(help="What to announce on the chain, if not host and port.")  # noqa: UP045
+        Optional[str], typer.Option(help="The URL for the chain. Default: host and port.")  # noqa: UP045
     ] = None,
     climatology: Annotated[
-        Optional[str], typer.Option(help="A climatology, as --analysis; otherwise zonal means stand in.")  # noqa: UP045
+        Optional[str], typer.Option(help="A climatology, named as --analysis. Default: zonal means.")  # noqa: UP045
     ] = None,
-    truncation: Annotated[int, typer.Option(help="Barotropic: triangular truncation.")] = 42,
+    truncation: Annotated[int, typer.Option(help="Barotropic model: the triangular truncation.")] = 42,
     initial_error: Annotated[
-        float, typer.Option(help="Barotropic: error put into the initial state, 0.1 = 10 %.")
+        float, typer.Option(help="Barotropic model: an error added to the initial state. 0.1 is 10 %.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option(help="Barotropic: which error of that size.")] = 0,
-    log_format: Annotated[Literal["console", "json"], typer.Option(help="How to write the log.")] = "console",
+    seed: Annotated[int, typer.Option(help="Barotropic model: the seed of that error.")] = 0,
+    log_format: Annotated[Literal["console", "json"], typer.Option(help="The format of the log.")] = "console",
     cheat: Annotated[Optional[Cheat], typer.Option(hidden=True)] = None,  # noqa: UP045
     ppid: Annotated[Optional[int], typer.Option(hidden=True)] = None,  # noqa: UP045
 ) -> None:
-    """Forecast for the validators of a subnet: a complete miner, to run or to build yours from
-    (docs/miners.md).
-    """
+    """Run a complete miner, which forecasts for the validators of a subnet. Plug in your own model with --model."""
     from gaia.miner.launch import Launch, launch
     from gaia.miner.log_setup import log_to_stderr
     from gaia.miner.model_choice import ModelChoice

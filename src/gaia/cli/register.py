@@ -1,4 +1,4 @@
-"""`gaia register`: put a hotkey on the simulated chain, where nobody has to pay for it."""
+"""`gaia register`: registers a hotkey on the simulated chain, where that costs nothing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _STAKE_TAO = 10_000.0
 
 
 def register(
-    key: Annotated[Path, typer.Argument(help="Hotkey file, as `gaia key` makes it.")],
+    key: Annotated[Path, typer.Argument(help="The hotkey file, as made by `gaia key`.")],
     validator: Annotated[
-        bool, typer.Option("--validator", help="With stake and a permit, as a validator needs them.")
+        bool, typer.Option("--validator", help="Give it the stake and the permit that a validator needs.")
     ] = False,
 ) -> None:
-    """Register a hotkey on the simulated chain of the running validator; the first one makes the subnet."""
+    """Register a hotkey on the simulated chain of the running validator. The first call also makes the subnet."""
     with plain_errors():
         print(asyncio.run(_register(key, validator)))
 

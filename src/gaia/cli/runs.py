@@ -1,4 +1,4 @@
-"""`gaia runs` and `gaia leaderboard`: what the validator has done, read from its database."""
+"""`gaia runs` and `gaia leaderboard`: show the validator's runs and scores, read from its database."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _LAST_ERROR = "SELECT last_error FROM job WHERE key = $1"
 
 
 class NotOpened(ValidatorFault):
-    """A run was asked for and is not there."""
+    """A run was asked for, but the validator has not opened it."""
 
 
 def runs(
     open_init_time: Annotated[
         datetime | None,
-        typer.Option("--open", formats=["%Y-%m-%dT%H"], help="Open the run of this initial time (UTC) first."),
+        typer.Option("--open", formats=["%Y-%m-%dT%H"], help="First open the run with this initial time (UTC)."),
     ] = None,
-    limit: Annotated[int, typer.Option(help="How many to list.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    limit: Annotated[int, typer.Option(help="The greatest number of runs to list.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the latest runs, and what workers compute now; with --open, have the running validator open a hindcast."""
+    """List the latest runs and the units that workers compute now. With --open the validator first opens a hindcast."""
     from gaia.tasks.defined_tasks.weather.validator.records import results
 
     with plain_errors():
@@ -55,10 +55,10 @@ def runs(
 
 
 def leaderboard(
-    run_id: Annotated[str, typer.Argument(help="Which run, e.g. sn57-20200115T12Z.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    run_id: Annotated[str, typer.Argument(help="The run, such as sn57-20200115T12Z.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show who earned what in a run, and why."""
+    """Show the score and the pay of every miner in a run, with the reasons."""
     from gaia.tasks.defined_tasks.weather.validator.records import results
     from gaia.tasks.defined_tasks.weather.validator.records.runs import load_run
 
@@ -83,7 +83,7 @@ def _computing() -> Sequence[Computing]:
 
 
 async def _open(init_time: datetime) -> None:
-    """Put the job into the line, and wait until the validator has opened the run or said why not."""
+    """Put the job into the queue, and wait until the validator has opened the run or noted an error."""
     from gaia.contracts.ids import run_id_for
     from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind, run_job
     from gaia.validator.db.queue import PostgresQueue
@@ -111,7 +111,7 @@ async def _trouble(conn: Connection, run_id: str, job_key: str) -> str | None:
     except RunUnknown:
         error = await conn.fetchval(_LAST_ERROR, job_key)
         if error is None:
-            return "no validator has taken it up; is `gaia up` running?"
+            return "no validator has started it; is `gaia up` running?"
         return f"{error}; make it with `gaia register`" if "SubnetNotExists" in error else str(error)
     return None
 

@@ -1,4 +1,4 @@
-"""`gaia score`: a forecast of anybody's against the weather, from files, without a validator."""
+"""`gaia score`: scores a forecast against the weather, from files, without a validator."""
 
 from __future__ import annotations
 
@@ -18,42 +18,53 @@ if TYPE_CHECKING:
 
 _STDOUT = Path("-")
 _NO_TERMINAL = 10_000
-"""So wide that a pipe or file gets every column."""
+"""A width at which a pipe or file gets every column."""
 
 
 def score(  # noqa: PLR0917  typer reads its options from here
     forecast: Annotated[
         list[str],
         typer.Argument(
-            metavar="FORECAST", help="Zarr, NetCDF, GRIB or flat stores, starts merged; 'fc?member=0' is one member."
+            metavar="FORECAST",
+            help="Zarr, NetCDF, GRIB or flat stores. All starts are merged. 'fc?member=0' means one member.",
         ),
     ],
     truth: Annotated[
-        str, typer.Argument(metavar="TRUTH", help="Analyses at the valid times. Any file may be a pattern, 'an_*.nc'.")
+        str,
+        typer.Argument(metavar="TRUTH", help="Analyses at the valid times. Any file may be a pattern, as 'an_*.nc'."),
     ],
-    climatology: Annotated[str | None, typer.Option(help="By dayofyear and hour, by month, or one field.")] = None,
-    reference: Annotated[str | None, typer.Option(help="A forecast to compare with.")] = None,
+    climatology: Annotated[
+        str | None, typer.Option(help="A climatology by dayofyear and hour, by month, or of one field.")
+    ] = None,
+    reference: Annotated[str | None, typer.Option(help="Another forecast, to compare with.")] = None,
     extremes: Annotated[
-        str | None, typer.Option(help="Thresholds, such as the climatological 95th percentile: hits and false alarms.")
+        str | None,
+        typer.Option(help="Thresholds of extremes, such as the climatological 95th percentile. Adds hit rates."),
     ] = None,
     mask: Annotated[
-        str | None, typer.Option(help="A land-sea mask, FILE or FILE:variable: land and sea apart, too.")
+        str | None, typer.Option(help="A land-sea mask, FILE or FILE:variable. Also scores land and sea.")
     ] = None,
-    leads: Annotated[str | None, typer.Option(help="Hours, such as 24,48. Default: all that have a truth.")] = None,
-    variables: Annotated[str | None, typer.Option(help="Such as z500,wind850,2t. Default: all in both files.")] = None,
+    leads: Annotated[
+        str | None, typer.Option(help="Leads in hours, such as 24,48. Default: all that have a truth.")
+    ] = None,
+    variables: Annotated[
+        str | None, typer.Option(help="Variables, such as z500,wind850,2t. Default: all in both files.")
+    ] = None,
     region: Annotated[
         list[str] | None,
         typer.Option(
-            help="global, tropics, nh, sh, europe ..., or box:SOUTH,NORTH,WEST,EAST; with --mask also land, "
-            "tropics-sea ...; may be repeated."
+            help="global, tropics, nh, sh, europe ..., or box:SOUTH,NORTH,WEST,EAST. With --mask also land, "
+            "tropics-sea ... May be repeated."
         ),
     ] = None,
-    grid: Annotated[float | None, typer.Option(help="Regrid everything conservatively to so many degrees.")] = None,
+    grid: Annotated[
+        float | None, typer.Option(help="Regrid everything conservatively to this spacing in degrees.")
+    ] = None,
     pick_points: Annotated[
-        bool, typer.Option("--pick-points", help="Take the forecast's points out of finer grids.")
+        bool, typer.Option("--pick-points", help="Take the forecast's points from finer grids.")
     ] = False,
     persistence: Annotated[
-        bool, typer.Option("--persistence", help="Skill against the truth at the start, too.")
+        bool, typer.Option("--persistence", help="Add skill against the truth at the forecast's start.")
     ] = False,
     init_time: Annotated[str | None, typer.Option(help="When the forecast started, if its file does not say.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the scores; - for stdout.")] = None,
@@ -63,7 +74,7 @@ def score(  # noqa: PLR0917  typer reads its options from here
         Path | None, typer.Option("--png", help="Draw a scorecard against the reference (matplotlib).")
     ] = None,
 ) -> None:
-    """Score a forecast against the weather, by variable and lead, with the validator's own functions."""
+    """Score a forecast against the weather, for each variable and lead, with the validator's own functions."""
     if json_file == csv_file == _STDOUT:
         fail("only one of --json and --csv can go to stdout", MISUSED)
     if png_file is not None and reference is None and climatology is None:
@@ -105,7 +116,7 @@ def score(  # noqa: PLR0917  typer reads its options from here
 
 
 def _refuse_unwritable(*paths: Path | None) -> None:
-    """Before anything is scored, so that an hour's work does not end at a folder that is not there."""
+    """Check the paths before scoring, so that an hour of work is not lost because a folder does not exist."""
     for path in paths:
         if path is None or path == _STDOUT:
             continue
@@ -116,7 +127,7 @@ def _refuse_unwritable(*paths: Path | None) -> None:
 
 
 def _evaluate(request: Request) -> ScoreTable:
-    """With a bar on stderr, where somebody watches and it takes long enough to be seen."""
+    """Score with a progress bar on stderr, if that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,4 +1,4 @@
-"""`gaia up`: run the validator in the foreground."""
+"""`gaia up`: runs the validator in the foreground."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import typer
 
 
 def up(
-    test: Annotated[bool, typer.Option("--test", help="Hindcasts only: open runs with `gaia runs --open`.")] = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="Run hindcasts only. Open each one with `gaia runs --open`.")
+    ] = False,
 ) -> None:
     """Run the validator until Ctrl-C or SIGTERM. Settings come from the environment and .env: see `gaia config`."""
     if test:

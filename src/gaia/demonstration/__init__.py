@@ -1,1 +1,1 @@
-"""`gaia demo`: the whole validator and its miners on loopback. Imported by the command line only."""
+"""`gaia demo`: runs the whole validator and its miners on this machine. Only the command line imports this package."""

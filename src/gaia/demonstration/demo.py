@@ -1,6 +1,6 @@
-"""The house around a performance: checks what was asked for, prepares the folder, plays, and cleans up.
+"""The frame of a demonstration: checks the options, prepares the folder, runs the demonstration, and cleans up.
 
-Whatever happens, an error or Ctrl-C at any moment, no process and no socket is left when `run_demo` returns.
+When `run_demo` returns, no process and no socket is left, even after an error or Ctrl-C.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from gaia.demonstration.scenario import Scenario, real_scenario, twin_scenario
 from gaia.validator.utils.settings import Settings
 
 _WINDOW_ON_AN_IDLE_MACHINE_S = 15.0
-"""About three times as long as the slowest miner needs on two cores that have nothing else to do."""
+"""About three times as long as the slowest miner needs on two idle cores."""
 _LONGEST_WINDOW_S = 120.0
 _LEAST_FREE_BYTES = 1_000_000_000
 """PostgreSQL's write-ahead log, the forecasts of all miners and the decoded fields together take about half of it."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What was asked for on the command line."""
+    """The options of the command line."""
 
     truth: str | None
     member: int | None
     climatology: str | None
     data_dir: Path | None
-    """None: a new one below the temporary folder."""
+    """None: a new folder below the temporary folder."""
     json_file: Path | None
     workers: int
     commit_window_s: float | None
-    """None: as long as this machine, with what else it has to do, needs."""
+    """None: chosen by the load of this machine."""
 
 
 class View(Protocol):
-    """Shows the play to people."""
+    """Shows the demonstration to a user."""
 
     def opening(self, data_dir: Path) -> None: ...
 
@@ -60,9 +60,9 @@ class View(Protocol):
 
 
 def run_demo(options: Options, view: View) -> None:
-    """DemoRun it all. Raises a GaiaError that names cause and fix, or KeyboardInterrupt; leaves nothing running."""
+    """Run the demonstration, and leave nothing running. Raises KeyboardInterrupt, or a GaiaError with cause and fix."""
     _refuse_unwritable(options.json_file)
-    # A file that cannot be used is refused before anything is made.
+    # A file that cannot be used is refused before anything is created.
     real = None if options.truth is None else real_scenario(options.truth, options.member, options.climatology)
     with _folder(options.data_dir) as data_dir:
         view.opening(data_dir)
@@ -88,14 +88,17 @@ def _perform(scenario: Scenario, data_dir: Path, options: Options, view: View) -
 
 
 def commit_window_s() -> float:
-    """The more processes wait for each core, the longer; known before the run opens, for its deadline never moves."""
+    """The time for commitments. It is longer if more processes wait for each core.
+
+    It is fixed before the run opens, because the deadline of a run never changes.
+    """
     waiting_per_core = os.getloadavg()[0] / (os.cpu_count() or 1)
     return float(math.ceil(min(_LONGEST_WINDOW_S, _WINDOW_ON_AN_IDLE_MACHINE_S * (1.0 + waiting_per_core))))
 
 
 @contextmanager
 def _folder(wanted: Path | None) -> Iterator[Path]:
-    """The folder to play in. One of our own making does not outlive a Ctrl-C."""
+    """The folder of the demonstration. After Ctrl-C a temporary folder is deleted."""
     folder = prepare_folder(wanted)
     try:
         yield folder
@@ -106,7 +109,10 @@ def _folder(wanted: Path | None) -> Iterator[Path]:
 
 
 def prepare_folder(wanted: Path | None) -> Path:
-    """The folder to play in: new, or given and empty. PostgreSQL, which drops root, must be able to pass through."""
+    """The folder of the demonstration: a new one, or the given one, which must be empty.
+
+    Others may enter a new one, because PostgreSQL drops root and must be able to pass through.
+    """
     try:
         folder = Path(tempfile.mkdtemp(prefix="gaia-demo-")) if wanted is None else wanted.absolute()
         folder.mkdir(parents=True, exist_ok=True)
@@ -145,7 +151,7 @@ def _refuse_unwritable(json_file: Path | None) -> None:
 
 @contextmanager
 def _signals_restored() -> Iterator[None]:
-    """The stage ignores Ctrl-C while it ends its processes, which is bounded; afterwards it counts again."""
+    """Make Ctrl-C work again at the end. `DemoProcesses` ignores it for a bounded time, while it ends its processes."""
     try:
         yield
     finally:

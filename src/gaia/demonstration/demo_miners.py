@@ -1,4 +1,4 @@
-"""Who plays in the demonstration: the miners, good, bad and dishonest."""
+"""The miners of the demonstration: good, bad and dishonest ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class DemoMiner(Struct, frozen=True, kw_only=True):
     """One miner."""
 
     name: str
-    """What the leaderboard calls its model."""
+    """The name of its model in the leaderboard."""
     model: BuiltIn
     truncation: int = 42
     initial_error: float = 0.0
@@ -20,7 +20,7 @@ class DemoMiner(Struct, frozen=True, kw_only=True):
     cheat: Cheat | None = None
 
     def options(self) -> list[str]:
-        """Its part of the command line of `gaia miner`."""
+        """The options of `gaia miner` for this miner."""
         numbers = ["--truncation", str(self.truncation), "--initial-error", str(self.initial_error)]
         cheat = [] if self.cheat is None else ["--cheat", self.cheat.value]
         return ["--model", self.model.value, *numbers, "--seed", str(self.seed), *cheat]
@@ -35,7 +35,7 @@ TWIN_CAST = (
     DemoMiner(name="swaps after committing", model=BuiltIn.BAROTROPIC, initial_error=0.6, seed=14, cheat=Cheat.SWAP),
     DemoMiner(name="never answers", model=BuiltIn.PERSISTENCE, cheat=Cheat.SILENT),
 )
-"""For the embedded world, where the right ranking is known: the smaller the initial error, the better."""
+"""The miners in the embedded world. The right ranking is known: the smaller the initial error, the better."""
 
 REAL_CAST = (
     DemoMiner(name="barotropic", model=BuiltIn.BAROTROPIC),
@@ -45,4 +45,4 @@ REAL_CAST = (
     DemoMiner(name="swaps after committing", model=BuiltIn.PERSISTENCE, cheat=Cheat.SWAP),
     DemoMiner(name="never answers", model=BuiltIn.PERSISTENCE, cheat=Cheat.SILENT),
 )
-"""For real input."""
+"""The miners for real analyses."""

@@ -1,6 +1,6 @@
-"""The processes of the demonstration: validator and miners. Owns them all, and leaves none behind.
+"""Starts and ends the processes of the demonstration: validator and miners. Leaves none behind.
 
-Each is tied to this process by the parent-death signal, so that they end even if this one is killed.
+The parent-death signal ends each of them even if this process is killed.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _LAST_WORDS_BYTES = 4096
 
 
 class ProcessFell(ValidatorFault):
-    """A process of the demonstration has ended too early."""
+    """A process of the demonstration ended too early."""
 
 
 class DemoProcesses:
-    """Starts and ends processes; use as a context manager, from the main thread."""
+    """Starts and ends processes. Use it as a context manager, from the main thread."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
@@ -35,7 +35,7 @@ class DemoProcesses:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End everything, all at once, each in its own order; kill what does not. A second Ctrl-C changes nothing."""
+        """End all processes at the same time, and kill those that do not end. A second Ctrl-C has no effect."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         for process in self._processes.values():
@@ -49,7 +49,7 @@ class DemoProcesses:
                 process.wait()
 
     def start(self, name: str, arguments: Sequence[str], settings: Mapping[str, str]) -> None:
-        """Start a Python module of ours, its output into a log file; `settings` is all that it sees of ours."""
+        """Start one of our Python modules, with its output in a log file. It gets only `settings` as its settings."""
         with self.log_path(name).open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 [sys.executable, "-m", *arguments, "--ppid", str(os.getpid())],
@@ -57,18 +57,18 @@ class DemoProcesses:
                 stdout=log,
                 stderr=log,
                 env={**_foreign_environment(), **settings},
-                cwd=self._data_dir,  # no .env of the operator's lies there
+                cwd=self._data_dir,  # the operator's .env is not there
                 start_new_session=True,
             )
 
     def check(self) -> None:
-        """Raise ProcessFell, with its last words, if any process has ended."""
+        """Raise ProcessFell, with the last line of its log, if any process has ended."""
         for name, process in self._processes.items():
             if process.poll() is not None:
                 raise ProcessFell(f"{name} ended with status {process.returncode}: {self._last_words(name)}")
 
     def log_path(self, name: str) -> Path:
-        """Where a process writes its log."""
+        """The path of a process's log."""
         return self._log_dir / f"{name}.log"
 
     @property
@@ -78,11 +78,11 @@ class DemoProcesses:
     def _last_words(self, name: str) -> str:
         path = self.log_path(name)
         lines = path.read_bytes()[-_LAST_WORDS_BYTES:].decode(errors="replace").strip().splitlines()
-        return f"{lines[-1].removeprefix('gaia: ') if lines else 'it said nothing'} (see {path})"
+        return f"{lines[-1].removeprefix('gaia: ') if lines else 'its log is empty'} (see {path})"
 
 
 def _foreign_environment() -> dict[str, str]:
-    """This process's environment without the operator's own settings, which are for another validator."""
+    """This process's environment without the operator's settings, which are for another validator."""
     return {
         name: value for name, value in os.environ.items() if not name.startswith("GAIA_") and name != "DATABASE_URL"
     }

@@ -1,6 +1,6 @@
-"""Plays the demonstration: validator up, chain made, miners up, one run from opening to weights.
+"""Runs the demonstration: starts the validator, makes the chain, starts the miners, and follows one run to its weights.
 
-Owns the order of events and its time bounds. Everything it shows comes out of the database, as for any other viewer.
+Owns the order of events and the time limits. Everything that it shows comes from the database, as for any other viewer.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _LOOK_EVERY_S = 0.2
 
 
 class TookTooLong(ValidatorFault):
-    """Something did not happen in the time that the demonstration allows it."""
+    """Something did not happen within the demonstration's time limit."""
 
 
 class RunVoided(ValidatorFault):
-    """The run came to nothing."""
+    """The run was declared void."""
 
 
 class Playbill(Struct, frozen=True, kw_only=True):
-    """What is to be played, and how."""
+    """The scenario and the settings of one demonstration."""
 
     scenario: Scenario
     data_dir: Path
@@ -56,10 +56,10 @@ class Playbill(Struct, frozen=True, kw_only=True):
 
 
 class DemoState(Struct, frozen=True, kw_only=True):
-    """The state of the play, for whoever shows it."""
+    """The state of the demonstration at one moment, for the view."""
 
     act: str
-    """What is going on, in words."""
+    """What happens at the moment, in words."""
     run_state: str | None = None
     seconds_to_deadline: float | None = None
     miners: Sequence[results.MinerProgress] = ()
@@ -68,7 +68,7 @@ class DemoState(Struct, frozen=True, kw_only=True):
 
 
 class DemoOutcome(Struct, frozen=True, kw_only=True):
-    """What came of it."""
+    """The results of the demonstration."""
 
     run_id: str
     leaderboard: Sequence[results.LeaderboardRow]
@@ -82,7 +82,7 @@ Show = Callable[[DemoState], None]
 
 
 class DemoRun:
-    """One performance."""
+    """One run of the demonstration."""
 
     def __init__(self, playbill: Playbill, stage: DemoProcesses, clock: Clock, show: Show) -> None:
         self._bill = playbill
@@ -94,7 +94,7 @@ class DemoRun:
         self._models: dict[Hotkey, str] = {}
 
     async def perform(self) -> DemoOutcome:
-        """From an empty folder to weights on the chain. Raises a GaiaError that names what went wrong."""
+        """Run everything, from an empty folder to weights on the chain. Raises a GaiaError with the cause."""
         self._show(DemoState(act="starting the validator"))
         validator = self._create_key("validator")
         self._stage.start("validator", ["gaia.validator.validator"], self._settings())
@@ -110,7 +110,7 @@ class DemoRun:
             return await self._finale(database)
 
     async def _connect(self) -> DatabasePool:
-        """The validator's database, once it and its schema are there."""
+        """Wait for the validator's database and its schema, and connect."""
         opened: list[DatabasePool] = []
 
         async def has_schema() -> bool:
@@ -165,8 +165,8 @@ class DemoRun:
         self._show(scene)
         if run.state is RunState.VOID:
             raise RunVoided(
-                f"the run is void: {run.void_reason}; if the machine was busy, give them longer than the "
-                f"{self._bill.commit_window_s:g} s they had with --commit-window-s; "
+                f"the run is void: {run.void_reason}; if the machine was busy, give the miners more than "
+                f"{self._bill.commit_window_s:g} s with --commit-window-s; "
                 f"see {self._stage.log_path('validator')}"
             )
         return bool(scene.weights and scene.weights.read_back and scene.has_picture)

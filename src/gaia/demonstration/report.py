@@ -1,6 +1,6 @@
 """The demonstration's result as JSON, for programs.
 
-Programs rely on its keys: the README lists them. Geopotential is in m2/s2, as in the run; divide by 9.80665 for gpm.
+Programs rely on its keys, which are documented. Geopotential is in m2/s2, as in the run; divide by 9.80665 for gpm.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gaia.tasks.defined_tasks.weather.validator.records.results import Component
 
 
 def as_json(finale: DemoOutcome, init_time: datetime, spec: RunSpec) -> bytes:
-    """Everything that the demonstration found, indented. Metrics are in the units of the variable table."""
+    """All results of the demonstration, indented. Metrics are in the units of the variable table."""
     report = {
         "run_id": finale.run_id,
         "init_time": init_time,
@@ -42,7 +42,7 @@ def _row(standing: LeaderboardRow, finale: DemoOutcome) -> dict[str, Any]:
 
 
 def _component(component: Component) -> dict[str, Any]:
-    """One field's metrics at one lead."""
+    """The metrics of one field at one lead."""
     return {
         "hotkey": component.hotkey,
         "lead_h": component.lead_h,

@@ -1,4 +1,4 @@
-"""What the demonstration forecasts: the embedded world, or a file of real analyses."""
+"""The scenarios of the demonstration: the embedded world, or a file of real analyses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TWIN_SPEC = RunSpec(
 
 
 class Scenario(Struct, frozen=True, kw_only=True):
-    """A run to be played."""
+    """The run of a demonstration: its start, specification, sources and miners."""
 
     init_time: datetime
     spec: RunSpec
@@ -48,12 +48,12 @@ class Scenario(Struct, frozen=True, kw_only=True):
 
     @property
     def analysis(self) -> SourceRef:
-        """Where the miners find their initial state."""
+        """The source of the miners' initial state."""
         return self.sources.truth
 
 
 def twin_scenario(data_dir: Path) -> Scenario:
-    """Build the embedded world in `data_dir` (some seconds), or find it there."""
+    """Build the embedded world in `data_dir` (takes some seconds), or use the one that is there."""
     archive = data_dir / "world"
     build_archive(archive, TWIN_SPEC, TWIN_INIT_TIME, _WORLD_SEED)
     source = SourceRef(format="archive", path=str(archive))
@@ -66,7 +66,7 @@ def twin_scenario(data_dir: Path) -> Scenario:
 
 
 def real_scenario(truth: str, member: int | None, climatology: str | None) -> Scenario:
-    """Plan a run over everything that a file of analyses holds; raises what is wrong with the file."""
+    """Plan a run over everything that a file of analyses holds. Raises an error if the file cannot be used."""
     source = parse_source(truth)
     if member is not None:
         source = msgspec.structs.replace(source, member=member)
@@ -83,7 +83,7 @@ def real_scenario(truth: str, member: int | None, climatology: str | None) -> Sc
 
 
 def _try_climatology(source: SourceRef, valid_time: datetime, spec: RunSpec) -> None:
-    """Read one instant of it, as the scoring will; raises what is wrong with it."""
+    """Read one instant of a climatology, as scoring will. Raises an error if that is not possible."""
     with tempfile.TemporaryDirectory(prefix="gaia-") as folder:
         decode(
             DecodePayload(

@@ -1,4 +1,4 @@
-"""The demonstration in a terminal: the corridor step by step, every miner's state, the leaderboard."""
+"""Shows the demonstration in a terminal: the steps of the run, the state of every miner, the leaderboard."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _STATES_BEFORE = {
     "verify_forecast": ("listed", "acknowledged", "committed", "frozen"),
     "score_forecast": ("listed", "acknowledged", "committed", "frozen", "verified"),
 }
-"""The steps that each miner goes through, and the states of the miners that still have one before them."""
+"""Each step of a miner, and the states of the miners for which it is still to come."""
 
 _COLOURS = {"failed": "red", "scored": "green", "verified": "cyan", "frozen": "blue"}
 
 
 class TerminalView:
-    """Redraws in place on a terminal; prints each change once elsewhere. Use as a context manager."""
+    """Redraws in place on a terminal. Elsewhere it prints each change once. Use it as a context manager."""
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
@@ -90,7 +90,7 @@ def _act(scene: DemoState) -> str:
 
 
 def _waiting(step: RunStep, scene: DemoState) -> int:
-    """How much of the run has this step before it: miners, or 1 for a step that is done once."""
+    """How many miners still wait for this step; for a step that is done once, 1 until it is done."""
     if step.name == "combine_scores":
         return int(scene.run_state != "scored")
     if step.name == "set_weights":
@@ -135,7 +135,7 @@ def _miners(scene: DemoState) -> list[Table]:
 
 
 def _few(leads: list[int]) -> list[int]:
-    """So many that they fit a terminal, the last always among them."""
+    """At most five leads, so that they fit a terminal. The last one is always among them."""
     step = -(-len(leads) // 5)
     return leads[::-1][::step][::-1]
 
@@ -154,7 +154,7 @@ def _leaderboard(finale: DemoOutcome) -> Table:
 
 
 def _errors(finale: DemoOutcome) -> Table:
-    """Root-mean-square errors of the 500 hPa height, the field that everybody knows how to read; else of the first."""
+    """The root-mean-square errors of the 500 hPa height, the best-known field, or else of the first field."""
     variable, level = ("z", 500)
     if not any((c.variable, c.level) == (variable, level) for c in finale.components):
         variable, level = finale.components[0].variable, finale.components[0].level or 0

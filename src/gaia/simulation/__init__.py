@@ -1,1 +1,1 @@
-"""The embedded atmosphere: a T42 equivalent-barotropic world for demonstrations and tests. Pure NumPy, no files."""
+"""The embedded atmosphere: a simulated T42 equivalent-barotropic world for demonstrations and tests. Pure NumPy."""

@@ -1,10 +1,10 @@
 """The linear balance between geopotential and streamfunction, div(f grad psi) = lap phi, in spectral space.
 
-Owns the way from pressure charts to winds and back. Must never step anything forward in time.
+Owns the conversion between pressure charts and winds. Must never step anything forward in time.
 
-Upward it is exact. Downward it is singular at the equator, where mass says nothing of wind; the inverse is therefore
-the Tikhonov-regularised least-squares solution. Source: Eliassen & Machenhauer (1965), Tellus 17, 220-238;
-Daley (1991), Atmospheric Data Analysis, section 7.
+From streamfunction to geopotential it is exact. The inverse is singular at the equator, where the mass field does not
+determine the wind, so it is the Tikhonov-regularised least-squares solution. Sources: Eliassen & Machenhauer (1965),
+Tellus 17, 220-238; Daley (1991), Atmospheric Data Analysis, section 7.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from gaia.simulation.spectral import EARTH_ROTATION_PER_S, Coefficients, FloatAr
 
 
 class LinearBalance:
-    """Maps streamfunction coefficients at T to geopotential at T + 1, so that nothing is cut off, and back."""
+    """Maps streamfunction coefficients at T to geopotential at T + 1, so that nothing is lost, and back."""
 
     def __init__(self, truncation: int) -> None:
         self.truncation = truncation
         self._upward = _balance_matrices(truncation)
 
     def geopotential(self, streamfunction: Coefficients) -> Coefficients:
-        """phi in m2 s-2, (..., T + 2, T + 2), of psi in m2 s-1, (..., T + 1, T + 1); its global mean is 0."""
+        """phi in m2 s-2, (..., T + 2, T + 2), from psi in m2 s-1, (..., T + 1, T + 1). The global mean of phi is 0."""
         out = np.zeros((*streamfunction.shape[:-2], self.truncation + 2, self.truncation + 2), np.complex128)
         out[..., :-1, :] = per_zonal_wavenumber(self._upward, streamfunction)
         return out
@@ -32,8 +32,8 @@ class LinearBalance:
     def streamfunction(self, geopotential: Coefficients, regularisation: float) -> Coefficients:
         """psi in m2 s-1 from phi in m2 s-2 given at T + 1.
 
-        Minimises |balance(psi) - phi|^2 + regularisation (2 Omega)^2 |psi|^2. The balance is thereby trusted where
-        sin(latitude)^2 is well above `regularisation`: 0.1 stands for 18 degrees.
+        Minimises |balance(psi) - phi|^2 + regularisation (2 Omega)^2 |psi|^2. So the balance decides where
+        sin(latitude)^2 is well above `regularisation`; 0.1 corresponds to 18 degrees.
         """
         inverse = _regularised_inverse(self.truncation, regularisation)
         return per_zonal_wavenumber(inverse, geopotential[..., :-1, :])
@@ -61,7 +61,7 @@ def _balance_matrices(truncation: int) -> FloatArray:
 
 @lru_cache(maxsize=8)
 def _regularised_inverse(truncation: int, regularisation: float) -> FloatArray:
-    """(m, n, k). Coefficients that no balance reaches (n < m, and the mean) come out as 0."""
+    """(m, n, k). Coefficients that the balance does not determine (n < m, and the mean) become 0."""
     upward = _balance_matrices(truncation)
     downward = upward.transpose(0, 2, 1)
     gram = downward @ upward

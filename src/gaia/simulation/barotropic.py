@@ -2,10 +2,10 @@
 
     d/dt (lap psi - psi / L^2) = -J(psi, lap psi + f) + forcing
 
-with psi the streamfunction and L the Helmholtz length: a crude stand-in for divergence that holds back the largest
-waves, which would otherwise run westward far too fast (Cressman 1958, Mon. Wea. Rev. 86, 293-297; Wolff 1958).
-Owns the dynamics; what drives an embedded world is handed in as a `Forcing`. Must never know of grids of pressure
-levels, files or miners.
+with psi the streamfunction and L the Helmholtz length. The L term is a crude stand-in for divergence. It slows the
+largest waves, which would otherwise move westward far too fast (Cressman 1958, Mon. Wea. Rev. 86, 293-297; Wolff 1958).
+Owns the dynamics; a `Forcing` from outside drives an embedded world. Must never know of pressure levels, files or
+miners.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from gaia.simulation.spectral import (
 )
 
 _DIFFUSION_REFERENCE_DEGREE = 42 * 43
-"""n (n + 1) of T42: diffusion acts alike on a given wave whatever the truncation, so that T21 feels less of it."""
+"""n (n + 1) of T42. Diffusion acts equally on a given wave at any truncation, so T21 has less of it in all."""
 
 
 class UnstableForecast(ValidatorFault):
-    """The model blew up: its state is not finite. The initial state holds winds that are too strong for the step."""
+    """The model's state is not finite any more. The initial winds are too strong for the time step."""
 
 
 class Forcing(Protocol):
-    """What drives the flow beside its own advection."""
+    """A tendency that drives the flow, in addition to its own advection."""
 
     def vorticity_tendency(self, streamfunction: Coefficients, vorticity: Coefficients) -> Coefficients:
         """(k, m, n) in s^-2, from the state in m2 s-1 and s-1."""
@@ -46,15 +46,15 @@ class Dynamics:
 
     truncation: int = 42
     helmholtz_length_m: float | None = None
-    """None: the divergence term is left out."""
+    """None: no divergence term."""
     diffusion_h: float | None = 12.0
-    """e-folding time of the T42 limb under lap^4 diffusion; None: inviscid."""
+    """The e-folding time of the smallest waves of T42 under lap^4 diffusion; None: no diffusion."""
     step_s: float = 3600.0
-    """Classical Runge-Kutta is stable to a phase of 2.8 a step: 118 m/s at T42."""
+    """The classical Runge-Kutta scheme is stable up to a phase of 2.8 for each step: 118 m/s at T42."""
 
 
 class BarotropicModel:
-    """Steps streamfunctions (..., m, n) forward in time; several states at once advance as one batch."""
+    """Steps streamfunctions (..., m, n) forward in time. Several states are advanced together as one batch."""
 
     def __init__(self, dynamics: Dynamics, forcing: Forcing | None = None) -> None:
         truncation = dynamics.truncation
@@ -72,7 +72,7 @@ class BarotropicModel:
     def _inverse_helmholtz(self) -> FloatArray:
         length = self.dynamics.helmholtz_length_m
         operator = self._laplacian - (0.0 if length is None else 1.0 / length**2)
-        operator[0] = -np.inf  # the global mean of a streamfunction means nothing and stays as it is
+        operator[0] = -np.inf  # the global mean of a streamfunction has no meaning and does not change
         return 1.0 / operator
 
     def tendency(self, streamfunction: Coefficients) -> Coefficients:
@@ -84,13 +84,13 @@ class BarotropicModel:
         return rate * self._inverse
 
     def advance(self, streamfunction: Coefficients, duration_s: float) -> Coefficients:
-        """The state `duration_s` later, in equal steps not longer than `step_s`. Raises UnstableForecast."""
+        """The state `duration_s` later, reached in equal steps of at most `step_s`. Raises UnstableForecast."""
         state = streamfunction.reshape(-1, *streamfunction.shape[-2:])
         steps = int(np.ceil(duration_s / self.dynamics.step_s))
         if steps:
             step_s = duration_s / steps
             decay = np.exp(-self._damping_per_s * step_s)
-            with np.errstate(over="ignore", invalid="ignore"):  # a blow-up is reported below, once
+            with np.errstate(over="ignore", invalid="ignore"):  # an instability is reported below, once
                 for _ in range(steps):
                     state = self._runge_kutta(state, step_s) * decay
         if not np.isfinite(state).all():

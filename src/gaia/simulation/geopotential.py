@@ -1,9 +1,9 @@
-"""A real forecast from one chart: geopotential at 500 hPa -> streamfunction -> barotropic forecast -> geopotential.
+"""Forecasts real weather from one chart: 500 hPa geopotential -> streamfunction -> barotropic forecast -> geopotential.
 
-Owns the constants that were settled on real analyses. Must never see the truth of what it forecasts.
+Owns the constants, which were chosen with real analyses. Must never see the truth of its forecast.
 
-The model forecasts the *change* of the balanced geopotential; it is added to the given chart, so that what the model
-does not carry (the zonal heat of the tropics, waves shorter than the truncation) persists.
+The model forecasts the *change* of the balanced geopotential, which is added to the given chart. So everything that the
+model does not represent (the zonal heat of the tropics, waves shorter than the truncation) persists.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from gaia.simulation.initial_error import initial_error_field
 from gaia.simulation.spectral import FloatArray, LatLonGrid, require_resolved, with_truncation
 
 HELMHOLTZ_LENGTH_M = 2.0e6
-"""Of none, 3000, 2000 and 1500 km the best on ERA5 z500 of 2017-01-01; so was `REGULARISATION`. docs/embedded_world.md
-has the table."""
+"""Among none, 3000, 2000 and 1500 km this was the best for ERA5 z500 of 2017-01-01. `REGULARISATION` was chosen in the
+same way. docs/embedded_world.md has the table."""
 REGULARISATION = 0.1
 
 
 class BadInitialState(ValidatorFault):
-    """A chart from which no forecast can start."""
+    """No forecast can start from the chart."""
 
 
 def forecast_geopotential(
@@ -41,10 +41,23 @@ def forecast_geopotential(
 ) -> NDArray[np.float32]:
     """Barotropic forecast of the 500 hPa geopotential.
 
-    `phi` (latitude, longitude) in m2 s-2 on a global regular grid; `lead_h` ascending, hours.
-    `initial_error` disturbs the start as `gaia.simulation.initial_error` says. Returns (lead, latitude, longitude) in
-    m2 s-2. Raises BadInitialState, BadInitialError, UnresolvedGrid (the grid is too coarse for
-    `truncation`) and UnstableForecast.
+    Args:
+        phi: The initial chart, (latitude, longitude) in m2 s-2, on a global regular grid.
+        latitude_deg: (latitude,) in degrees.
+        longitude_deg: (longitude,) in degrees.
+        lead_h: The leads in hours, ascending.
+        truncation: The triangular truncation of the model.
+        initial_error: The size of a random initial error, see `initial_error.initial_error_field`.
+        seed: The seed of that error.
+
+    Returns:
+        float32 (lead, latitude, longitude) in m2 s-2.
+
+    Raises:
+        BadInitialState: The chart has another shape or is not finite, or the leads do not ascend.
+        BadInitialError: `initial_error` is out of range.
+        UnresolvedGrid: The grid is too coarse for `truncation`.
+        UnstableForecast: The initial winds are too strong.
     """
     _require_chart(phi, latitude_deg, longitude_deg, lead_h)
     require_resolved(phi.shape, truncation + 1)
@@ -66,7 +79,7 @@ def _require_chart(
     phi: NDArray[np.float32], latitude_deg: FloatArray, longitude_deg: FloatArray, lead_h: Sequence[int]
 ) -> None:
     if phi.ndim != 2 or phi.shape != (latitude_deg.size, longitude_deg.size):
-        raise BadInitialState(f"field {phi.shape} on a {latitude_deg.size} x {longitude_deg.size} grid")
+        raise BadInitialState(f"a field of shape {phi.shape} on a {latitude_deg.size} x {longitude_deg.size} grid")
     if not np.isfinite(phi).all():
         raise BadInitialState(f"{int((~np.isfinite(phi)).sum())} points of the initial chart are not finite")
     if list(lead_h) != sorted(set(lead_h)) or (lead_h and lead_h[0] < 0):

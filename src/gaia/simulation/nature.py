@@ -1,16 +1,16 @@
-"""The embedded world's weather: a turbulent barotropic flow that never repeats, the same for the same seed.
+"""The weather of the embedded world: a turbulent barotropic flow that never repeats. The same seed gives the same flow.
 
-Owns what drives it and how a truth, its climatology and forecasts of it come about. Must never draw a random number
-that does not follow from a seed, and knows nothing of charts, levels or files.
+Owns the forcing, and the way in which a truth, its climatology and forecasts are made. Every random number must follow
+from a seed. Knows nothing of charts, levels or files.
 
-Two terms drive the flow. Each is a plain function of the state, so that a forecast with the exact initial state is
-exact, and the error of any other is the atmosphere's own growth of errors:
+Two terms drive the flow. Each is a function of the state alone. So a forecast from the exact initial state is exact,
+and the error of any other forecast grows by the dynamics alone:
 
-* relaxation within `RELAXATION_DAYS` to a westerly jet in each hemisphere (the sun's work);
-* growth of synoptic waves in middle latitudes, as baroclinic instability would give, that weakens to nothing as the
-  eddies' kinetic energy nears `EDDY_ENERGY_J_KG` (eddies use up what feeds them).
+* relaxation within `RELAXATION_DAYS` to a westerly jet in each hemisphere, which stands for the sun's heating;
+* growth of synoptic waves in middle latitudes, which stands for baroclinic instability. It weakens to nothing as the
+  eddies' kinetic energy approaches `EDDY_ENERGY_J_KG`.
 
-The constants were chosen by trial, for mid-latitude variability like the Earth's: docs/embedded_world.md.
+The constants were chosen by trial, for a mid-latitude variability like the Earth's: docs/embedded_world.md.
 """
 
 from __future__ import annotations
@@ -47,25 +47,25 @@ GROWING_DEGREES = (6, 20)
 STORM_TRACK_WIDTH_DEG = 16.0
 EDDY_ENERGY_J_KG = 75.0
 _STRONGEST_DAMPING = -3.0
-"""Times GROWTH_PER_DAY: keeps a state of absurd energy within what the time step can follow."""
+"""A bound in units of GROWTH_PER_DAY, so that the time step stays stable for a state of absurd energy."""
 
 CLIMATE_TRUNCATION = 31
-"""The climatology comes from a cheaper run of the same laws: its mean agrees with T42's to 0.05 of the spread."""
+"""The climatology comes from a cheaper run of the same laws. Its mean agrees with that of T42 to 0.05 of the spread."""
 _CLIMATE_STEP_S = 5400.0
 _CLIMATE_MEMBERS = 2
 _CLIMATE_DAYS = 20
 _SPIN_UP_DAYS = 10
 _SEPARATION_DAYS = 5
 _NOISE_STREAM = 1
-"""Sets the seeds of a world's noise apart from those of initial errors."""
+"""Makes the seeds of a world's noise differ from those of initial errors."""
 
 
 class BadHours(ValidatorFault):
-    """Instants were asked for that no run forward in time can give."""
+    """The hours do not ascend from 0 or later."""
 
 
 class StormTrackForcing:
-    """The drive at one truncation."""
+    """The forcing at one truncation."""
 
     def __init__(self, truncation: int) -> None:
         self._laplacian = laplacian_eigenvalues(truncation)
@@ -81,13 +81,13 @@ class StormTrackForcing:
 
 
 def eddy_energy(streamfunction: Coefficients, vorticity: Coefficients) -> FloatArray:
-    """Mean kinetic energy in J kg-1 of zonal wavenumbers 2 and up, -psi vorticity / 2, shape (k,)."""
+    """The mean kinetic energy of zonal wavenumbers 2 and up, -psi vorticity / 2, in J kg-1, shape (k,)."""
     energy = -(streamfunction.conj() * vorticity).real[..., 2:, :]
     return np.asarray(energy.sum(axis=(-2, -1)))  # m > 0 counts twice: 2 x 1/2
 
 
 def _growth_matrices(truncation: int) -> FloatArray:
-    """Growth at GROWTH_PER_DAY of GROWING_DEGREES, seen through the storm tracks' mask; symmetric, (m, n, n)."""
+    """Growth of GROWING_DEGREES at GROWTH_PER_DAY within the mask of the storm tracks; symmetric, (m, n, n)."""
     grid = gaussian_grid(truncation)
     mask = np.exp(-(((np.abs(grid.latitude_deg) - JET_LATITUDE_DEG) / STORM_TRACK_WIDTH_DEG) ** 2))
     weighted = (grid.legendre * (mask * grid.area_weight)[:, None]).transpose(0, 2, 1)
@@ -109,7 +109,7 @@ def rest_state() -> Coefficients:
 
 
 def symmetric_part(streamfunction: Coefficients) -> Coefficients:
-    """What of a flow (m, n) is the same at every longitude and in both hemispheres: m = 0, n odd."""
+    """The part of a flow (m, n) that is equal at all longitudes and in both hemispheres: m = 0, n odd."""
     out = np.zeros_like(streamfunction)
     out[0, 1::2] = streamfunction[0, 1::2].real
     return out
@@ -117,26 +117,27 @@ def symmetric_part(streamfunction: Coefficients) -> Coefficients:
 
 @lru_cache(maxsize=4)
 def nature_model(truncation: int = TRUNCATION) -> BarotropicModel:
-    """The world's laws, as far as a truncation resolves them."""
+    """The laws of the embedded world at a truncation."""
     return BarotropicModel(Dynamics(truncation=truncation), StormTrackForcing(truncation))
 
 
 @dataclass(frozen=True, kw_only=True)
 class NatureRun:
-    """A true history and what is usual in it. Streamfunctions at T42, m2 s-1."""
+    """A truth and its climatology, as streamfunctions at T42 in m2 s-1."""
 
     states: Coefficients
-    """(time, m, n), one for each asked instant."""
+    """(time, m, n), one for each requested hour."""
     climatology: Coefficients
-    """(m, n): the long mean. The world has neither seasons nor hours: it holds for every day and hour of the year."""
+    """(m, n): the long-term mean. The world has no seasons and no daily cycle, so it holds for every day and hour."""
 
 
 def run_nature(seed: int, hours: Sequence[int]) -> NatureRun:
-    """The truth at `hours` after its start, ascending from 0 or later.
+    """The truth at `hours` after its start, which must ascend from 0 or later.
 
-    Two T31 runs from noise: spin-up, then the climatology. The first goes on at T42 for some days, so that nothing of
-    the truth's beginning is in the climatology, before the truth starts. As the drive is the same at every longitude
-    and in both hemispheres, so is the true mean; averaging over both makes short runs enough.
+    Two T31 runs start from noise. After a spin-up they give the climatology. The first run then continues at T42 for
+    some days, so that the climatology contains nothing of the truth's beginning. Then the truth starts. The forcing is
+    equal at all longitudes and in both hemispheres, and so is the true mean; to average over both makes short runs
+    sufficient.
     """
     coarse = BarotropicModel(
         Dynamics(truncation=CLIMATE_TRUNCATION, step_s=_CLIMATE_STEP_S), StormTrackForcing(CLIMATE_TRUNCATION)
@@ -165,6 +166,6 @@ def trajectory(model: BarotropicModel, state: Coefficients, hours: Sequence[int]
 
 
 def require_ascending(hours: Sequence[int]) -> None:
-    """Raises BadHours unless the hours ascend from 0 or later."""
+    """Raise BadHours unless the hours ascend from 0 or later."""
     if not hours or list(hours) != sorted(set(hours)) or hours[0] < 0:
         raise BadHours(f"hours must ascend from 0 without repeats, got {list(hours)}")

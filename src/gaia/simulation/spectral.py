@@ -1,10 +1,10 @@
-"""Spherical harmonics at triangular truncation: transforms, derivatives, and the bridge to latitude-longitude grids.
+"""Spherical harmonics at triangular truncation: transforms, derivatives, and conversion to latitude-longitude grids.
 
-Owns the mathematics of fields on the sphere and nothing of the weather. Must never read files or know of forecasts.
+Owns the mathematics of fields on the sphere, and nothing of the weather. Must never read files or know of forecasts.
 
-A real field is `f(longitude, mu) = sum over m, n of f_n^m P_n^m(mu) exp(i m longitude)`, `mu` the sine of latitude.
-Only m >= 0 is kept: coefficients are complex128 arrays of shape (..., T + 1, T + 1), indexed [m, n], zero where
-n < m. The harmonics have mean square 1 over the sphere, so that [0, 0] is the global mean and
+A real field is `f(longitude, mu) = sum over m, n of f_n^m P_n^m(mu) exp(i m longitude)`, where `mu` is the sine of
+latitude. Only m >= 0 is stored: coefficients are complex128 arrays of shape (..., T + 1, T + 1), indexed [m, n], zero
+where n < m. The harmonics have mean square 1 over the sphere. So [0, 0] is the global mean, and
 mean(f^2) = sum_n |f_n^0|^2 + 2 sum_{m>0} |f_n^m|^2.
 
 Sources: Hoskins & Simmons (1975), Q. J. R. Meteorol. Soc. 101, 637-655, for the method; Belousov (1962), Tables of
@@ -27,11 +27,11 @@ FloatArray = NDArray[np.float64]
 Coefficients = NDArray[np.complex128]
 
 _POLE_OFFSET_DEG = 1e-4
-"""Winds at a pole are taken this far (11 m) from it: there every component is finite, and the limit is reached."""
+"""Winds at a pole are computed this far (11 m) from it, where all components are finite and equal to the limit."""
 
 
 class UnresolvedGrid(ValidatorFault):
-    """A latitude-longitude grid cannot carry the asked truncation."""
+    """A latitude-longitude grid is too coarse for a truncation, or not global."""
 
 
 def epsilon(truncation: int) -> FloatArray:
@@ -44,8 +44,8 @@ def epsilon(truncation: int) -> FloatArray:
 def legendre(truncation: int, mu: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Associated Legendre functions P and (1 - mu^2) dP/dmu, each of shape (m, latitude, n).
 
-    Normalised to mean square 1 over -1..1 (for m = 0; with the factor exp(i m longitude) for every m). Three-term
-    recurrence upward in n, stable for all |mu| <= 1.
+    They are normalised to mean square 1 over -1..1 (for m = 0; with the factor exp(i m longitude) for every m). The
+    three-term recurrence goes upward in n, and is stable for all |mu| <= 1.
     """
     eps = epsilon(truncation)
     p = np.zeros((truncation + 1, mu.size, truncation + 2))
@@ -66,7 +66,7 @@ def legendre(truncation: int, mu: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def laplacian_eigenvalues(truncation: int) -> FloatArray:
-    """-n (n + 1) / a^2 in m^-2, shape (n,): multiply coefficients by it to take the Laplacian."""
+    """-n (n + 1) / a^2 in m^-2, shape (n,). Coefficients times these are the coefficients of the Laplacian."""
     n = np.arange(truncation + 1, dtype=np.float64)
     return -n * (n + 1) / EARTH_RADIUS_M**2
 
@@ -80,20 +80,20 @@ def with_truncation(coefficients: Coefficients, truncation: int) -> Coefficients
 
 
 def power_by_degree(coefficients: Coefficients) -> FloatArray:
-    """Mean square of a field in each total wavenumber n, shape (..., n); sums to the field's mean square."""
+    """The mean square of a field in each total wavenumber n, shape (..., n). The sum is the field's mean square."""
     power = np.abs(coefficients) ** 2
     power[..., 1:, :] *= 2.0
     return np.asarray(power.sum(axis=-2))
 
 
 def per_zonal_wavenumber(matrices: FloatArray, coefficients: Coefficients) -> Coefficients:
-    """A linear operator that mixes degrees only: matrices (m, k, n) on coefficients (..., m, n) give (..., m, k)."""
+    """Apply an operator that mixes only degrees: matrices (m, k, n) on coefficients (..., m, n) give (..., m, k)."""
     stacked = coefficients.reshape(-1, *coefficients.shape[-2:])
     return _project(matrices, stacked.transpose(0, 2, 1)).reshape(*coefficients.shape[:-1], matrices.shape[1])
 
 
 def _columns(coefficients: NDArray[np.complex128]) -> FloatArray:
-    """(k, m, n) as real columns (m, n, 2 k), so that a product with a real basis is one real matrix product."""
+    """Coefficients (k, m, n) as real columns (m, n, 2 k), so that a real basis needs only one real matrix product."""
     return np.ascontiguousarray(coefficients.transpose(1, 2, 0)).view(np.float64)
 
 
@@ -110,9 +110,10 @@ def _project(basis: FloatArray, fourier: NDArray[np.complex128]) -> Coefficients
 
 
 class GaussianGrid:
-    """Transforms on the grid where products of two fields are exact: 128 x 64 points for T42.
+    """Transforms on the Gaussian grid, where products of two fields are exact: 128 x 64 points for T42.
 
-    Latitudes run north to south. `gaussian_grid` keeps one per truncation, as the matrices take tens of milliseconds.
+    Latitudes run north to south. `gaussian_grid` keeps one for each truncation, because to make the matrices takes tens
+    of milliseconds.
     """
 
     def __init__(self, truncation: int) -> None:
@@ -137,13 +138,13 @@ class GaussianGrid:
         return np.arange(self.shape[1], dtype=np.float64) * (360.0 / self.shape[1])
 
     def to_grid(self, coefficients: Coefficients) -> FloatArray:
-        """(..., m, n) -> (..., latitude, longitude)."""
+        """Coefficients (..., m, n) -> field (..., latitude, longitude)."""
         stacked = coefficients.reshape(-1, *coefficients.shape[-2:])
         grid = np.fft.irfft(_synthesize(self.legendre, stacked), n=self.shape[1], axis=-1, norm="forward")
         return np.asarray(grid.reshape(*coefficients.shape[:-2], *self.shape), np.float64)
 
     def to_spectral(self, field: FloatArray) -> Coefficients:
-        """(..., latitude, longitude) -> (..., m, n); exact for fields within the truncation."""
+        """Field (..., latitude, longitude) -> coefficients (..., m, n). Exact for fields within the truncation."""
         stacked = field.reshape(-1, *self.shape)
         fourier = np.fft.rfft(stacked, axis=-1, norm="forward")[..., : self.truncation + 1]
         coefficients = _project(self._quadrature, fourier)
@@ -164,7 +165,7 @@ class GaussianGrid:
 
 
 def _fast_length(minimum: int) -> int:
-    """The least even 2^a 3^b 5^c not below `minimum`: lengths whose Fourier transforms are fast."""
+    """The least even 2^a 3^b 5^c not below `minimum`. Fourier transforms of such lengths are fast."""
     length = minimum + minimum % 2
     while True:
         rest = length
@@ -183,7 +184,7 @@ def gaussian_grid(truncation: int) -> GaussianGrid:
 
 
 def require_resolved(shape: tuple[int, int], truncation: int) -> None:
-    """Raises UnresolvedGrid unless so many latitudes and longitudes determine every harmonic of `truncation`."""
+    """Raise UnresolvedGrid unless a grid of this shape determines every harmonic of `truncation`."""
     least = (truncation + 2, 2 * truncation + 1)
     if shape[0] < least[0] or shape[1] < least[1]:
         raise UnresolvedGrid(
@@ -193,10 +194,10 @@ def require_resolved(shape: tuple[int, int], truncation: int) -> None:
 
 
 class LatLonGrid:
-    """Evaluation on, and analysis from, any global regular latitude-longitude grid, poles included."""
+    """Transforms to and from any global regular latitude-longitude grid, with or without poles."""
 
     def __init__(self, latitude_deg: FloatArray, longitude_deg: FloatArray, truncation: int) -> None:
-        """Degrees; longitudes evenly spaced around the whole circle. Raises UnresolvedGrid."""
+        """In degrees. Longitudes must be evenly spaced around the whole circle. Raises UnresolvedGrid."""
         self.truncation = truncation
         self.shape = (latitude_deg.size, longitude_deg.size)
         self._require_global_circle(longitude_deg)
@@ -215,7 +216,7 @@ class LatLonGrid:
             raise UnresolvedGrid("longitudes must be evenly spaced around the whole circle; give a global grid")
 
     def to_grid(self, coefficients: Coefficients) -> FloatArray:
-        """(..., m, n) -> (..., latitude, longitude)."""
+        """Coefficients (..., m, n) -> field (..., latitude, longitude)."""
         return self._sum(self.legendre, coefficients)
 
     def _sum(self, basis: FloatArray, coefficients: Coefficients) -> FloatArray:
@@ -225,7 +226,7 @@ class LatLonGrid:
         return np.asarray(grid.reshape(*coefficients.shape[:-2], *self.shape), np.float64)
 
     def wind(self, streamfunction: Coefficients) -> tuple[FloatArray, FloatArray]:
-        """Rotational wind (u eastward, v northward) in m s-1 of a streamfunction in m2 s-1; (..., lat, lon) each."""
+        """The rotational wind (u eastward, v northward), m s-1, of a streamfunction in m2 s-1; (..., lat, lon) each."""
         eastward, northward = self._wind_bases
         zonal = 1j * np.arange(self.truncation + 1)[:, None]
         return self._sum(eastward, streamfunction), self._sum(northward, streamfunction * zonal)
@@ -240,7 +241,10 @@ class LatLonGrid:
         return -derivative * scale, value * scale
 
     def to_spectral(self, field: FloatArray) -> Coefficients:
-        """(..., latitude, longitude) -> (..., m, n): the area-weighted least-squares fit. Raises UnresolvedGrid."""
+        """Field (..., latitude, longitude) -> coefficients (..., m, n), by an area-weighted least-squares fit.
+
+        Raises UnresolvedGrid.
+        """
         require_resolved(self.shape, self.truncation)
         stacked = np.asarray(field, np.float64).reshape(-1, *self.shape)
         coefficients = _project(self._least_squares, stacked @ self._waves)
@@ -248,9 +252,9 @@ class LatLonGrid:
 
     @cached_property
     def _least_squares(self) -> FloatArray:
-        """Normal equations per zonal wavenumber, (m, n, latitude). A pole's vanishing weight leaves them regular."""
+        """Solved normal equations of each zonal wavenumber, (m, n, latitude). A pole's zero weight does no harm."""
         weighted = (self.legendre * np.cos(np.deg2rad(self.latitude_deg))[:, None]).transpose(0, 2, 1)
         gram = weighted @ self.legendre
         n = np.arange(self.truncation + 1)
-        gram[:, n, n] += n[None, :] < n[:, None]  # rows of n < m are all zero; keep the matrices invertible
+        gram[:, n, n] += n[None, :] < n[:, None]  # rows with n < m are zero; this keeps the matrices invertible
         return np.asarray(np.linalg.solve(gram, weighted), np.float64)

@@ -1,14 +1,14 @@
-"""From one streamfunction to charts: the fixed, balanced vertical structure of the embedded world.
+"""Makes charts from one streamfunction: the fixed, balanced vertical structure of the embedded world.
 
-Owns the profiles; every field follows from the flow at 500 hPa alone. Must never step anything in time.
+Owns the profiles. Every field follows from the flow at 500 hPa alone. Must never step anything in time.
 
 * Geopotential: the US Standard Atmosphere (1976) plus F(p) x the balanced geopotential of the flow, with
   F(p) = A exp(-ln(p / 225 hPa)^2 / (2 ln 2)): 1 at 500 hPa, 1.58 at most, 0.32 at 1000 hPa, 0.31 at 50 hPa. The
   maximum, where temperature does not vary, lies between the levels that are scored.
-* Temperature: hydrostatic with it, T = -(1/R) dz / d ln p. Cold lows, warm highs below 225 hPa, the reverse above.
+* Temperature: hydrostatic, T = -(1/R) dz / d ln p. Below 225 hPa lows are cold and highs warm; above, the reverse.
 * Wind: F(p) x the rotational wind; at 10 m, 0.75 of the wind at 1000 hPa (friction).
 * Humidity: 0.7 (p / 1000 hPa)^2 of saturation (Bolton 1980, Mon. Wea. Rev. 108, eq. 10).
-* Sea-level pressure: hydrostatic from the 1000 hPa height; temperature at 2 m: that of 1000 hPa.
+* Sea-level pressure: hydrostatic from the 1000 hPa height. Temperature at 2 m: that of 1000 hPa.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _REFERENCE_HPA = 500.0
 _SURFACE_HPA = 1000.0
 _FRICTION = 0.75
 _RECOVERY_REGULARISATION = 1e-12
-"""The balanced geopotential is exact, so its inverse needs no damping beyond that of rounding."""
+"""The balanced geopotential is exact, so its inverse needs damping only against rounding."""
 
 
 class UnknownField(ValidatorFault):
@@ -54,14 +54,14 @@ def amplitude_slope(level_hpa: float) -> float:
 
 
 def standard_temperature(level_hpa: float) -> float:
-    """Kelvin; 6.5 K/km up to 11 km, constant above (to 20 km and, here, beyond)."""
+    """In kelvin: 6.5 K/km up to 11 km, constant above (in the standard to 20 km, here to the top)."""
     if level_hpa <= _TROPOPAUSE_HPA:
         return _TROPOPAUSE_K
     return float(_SURFACE_K * (level_hpa / _SEA_LEVEL_HPA) ** (GAS_CONSTANT * _LAPSE_K_M / GRAVITY))
 
 
 def standard_geopotential(level_hpa: float) -> float:
-    """m2 s-2; hydrostatic with `standard_temperature`, 0 at 1013.25 hPa."""
+    """In m2 s-2: hydrostatic with `standard_temperature`, 0 at 1013.25 hPa."""
     if level_hpa <= _TROPOPAUSE_HPA:
         above = GAS_CONSTANT * _TROPOPAUSE_K * np.log(_TROPOPAUSE_HPA / level_hpa)
         return float(GRAVITY * _TROPOPAUSE_M + above)
@@ -69,14 +69,14 @@ def standard_geopotential(level_hpa: float) -> float:
 
 
 def saturation_humidity(temperature: FloatArray, level_hpa: float) -> FloatArray:
-    """Specific humidity of saturated air in kg kg-1, from kelvin."""
+    """The specific humidity of saturated air in kg kg-1, from the temperature in kelvin."""
     celsius = temperature - 273.15
     vapour_hpa = np.minimum(6.112 * np.exp(17.67 * celsius / (celsius + 243.5)), 0.5 * level_hpa)
     return 0.622 * vapour_hpa / (level_hpa - 0.378 * vapour_hpa)
 
 
 class ChartMaker:
-    """Draws any fields of a flow on one grid."""
+    """Makes the fields of a flow on one grid."""
 
     def __init__(self, grid: GridSpec) -> None:
         self.grid = grid
@@ -88,7 +88,7 @@ class ChartMaker:
         self._balance = linear_balance(TRUNCATION)
 
     def charts(self, streamfunction: Coefficients, fields: Sequence[FieldId]) -> NDArray[np.float32]:
-        """(field, latitude, longitude) in the variable table's units, of a T42 streamfunction (m, n).
+        """The fields of a T42 streamfunction (m, n): (field, latitude, longitude) in the variable table's units.
 
         Raises UnknownField.
         """
@@ -98,9 +98,9 @@ class ChartMaker:
         return np.stack([_chart(field, flow["z"], flow["u"], flow["v"]) for field in fields]).astype(np.float32)
 
     def streamfunction(self, geopotential: NDArray[np.float32], level_hpa: int) -> Coefficients:
-        """The flow (m, n) at T42 that belongs to a chart (latitude, longitude) of geopotential, m2 s-2.
+        """The flow (m, n) at T42 of a chart (latitude, longitude) of geopotential in m2 s-2.
 
-        Exact but for the rounding of the chart. Raises UnresolvedGrid where the grid is too coarse for T43.
+        It is exact up to the rounding of the chart. Raises UnresolvedGrid if the grid is too coarse for T43.
         """
         balanced = (geopotential.astype(np.float64) - standard_geopotential(level_hpa)) / amplitude(level_hpa)
         return self._balance.streamfunction(self._spectral.to_spectral(balanced), _RECOVERY_REGULARISATION)

@@ -1,6 +1,6 @@
 """Twin experiments in the embedded world: forecasts by its own laws, from an imperfect initial state.
 
-Owns what a forecaster in that world can do. Must never read the truth beyond the initial chart it is given.
+A forecast here must never use the truth, except for the given initial chart.
 """
 
 from __future__ import annotations
@@ -19,21 +19,31 @@ from gaia.simulation.structure import ChartMaker
 
 
 class BadTwinExperiment(ValidatorFault):
-    """An experiment was asked for that the embedded world does not allow."""
+    """The embedded world does not allow this experiment."""
 
 
 def twin_forecast(
     streamfunction: Coefficients, lead_h: Sequence[int], *, truncation: int, initial_error: float, seed: int
 ) -> Coefficients:
-    """Forecast states (lead, m, n) at T42, zero beyond `truncation`; m2 s-1.
+    """Forecast states (lead, m, n) at T42 in m2 s-1, zero beyond `truncation`.
 
-    `streamfunction` (m, n) is the true state; `lead_h` ascends. `initial_error` is the root mean square error of the
-    initial 500 hPa geopotential as a fraction of its climatological standard deviation; the same seed gives the same
-    error at every truncation. Raises BadTwinExperiment, BadInitialError, BadHours, UnstableForecast.
+    Args:
+        streamfunction: The true state, (m, n) in m2 s-1.
+        lead_h: The leads in hours, ascending.
+        truncation: 1 to 42.
+        initial_error: The root mean square error of the initial 500 hPa geopotential, as a fraction of its
+            climatological standard deviation.
+        seed: The seed of that error. The same seed gives the same error at every truncation.
+
+    Raises:
+        BadTwinExperiment: The truncation is out of range.
+        BadInitialError: `initial_error` is out of range.
+        BadHours: The leads do not ascend.
+        UnstableForecast: The state became infinite.
     """
     if not 1 <= truncation <= TRUNCATION:
         raise BadTwinExperiment(
-            f"the embedded world ends at T{TRUNCATION}; truncation must be 1 to that, got {truncation}"
+            f"the truncation must be from 1 to T{TRUNCATION}, that of the embedded world; got {truncation}"
         )
     disturbed = with_truncation(streamfunction, TRUNCATION) + initial_error_field(initial_error, seed)
     states = trajectory(nature_model(truncation), with_truncation(disturbed, truncation), lead_h)
@@ -51,11 +61,11 @@ def forecast_charts(
     initial_error: float = 0.0,
     seed: int = 0,
 ) -> Iterator[NDArray[np.float32]]:
-    """Forecast `fields` from one chart of the embedded world: per lead, (field, latitude, longitude).
+    """Forecast `fields` from one chart of the embedded world. Yields (field, latitude, longitude) for each lead.
 
-    `geopotential` (latitude, longitude) in m2 s-2 at `level_hpa` on `grid`, which must resolve T43 (4 degrees or
-    finer). Values in the units of the variable table. Raises UnresolvedGrid, UnknownField and what `twin_forecast`
-    raises.
+    `geopotential` is a chart (latitude, longitude) in m2 s-2 at `level_hpa` on `grid`, which must resolve T43 (4
+    degrees or finer). Forecasts have the units of the variable table. Raises UnresolvedGrid, UnknownField, and the
+    errors of `twin_forecast`.
     """
     maker = ChartMaker(grid)
     initial = maker.streamfunction(geopotential, level_hpa)
