@@ -1,1 +1,1 @@
-"""The validator: supervisor, IO-Engine, compute workers. Imported by the command line only."""
+"""The validator: supervisor, IO-Engine, compute workers. Only the command line imports this package."""

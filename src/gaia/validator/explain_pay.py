@@ -1,6 +1,6 @@
-"""What a miner's score earns it: the weights that were set after a run, once more from the stored scores of all.
+"""Explains a miner's pay: computes the weights after a run again, from the stored scores of all miners.
 
-Owns the comparison. Never talks to the chain, and never has the curve itself: that is `weights.emission_weights`.
+Owns the comparison. Never talks to the chain. The curve itself is `weights.emission_weights`.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from gaia.validator.weights import EmissionPolicy, emission_weights
 
 
 class Pay(Struct, frozen=True, kw_only=True):
-    """score^sharpness over the sum of all."""
+    """A miner's pay: score^sharpness divided by the sum of all."""
 
     sharpness: float
     miners: int
-    """How many have a score or an unknown one."""
+    """How many miners took part, with a known or an unknown score."""
     better: int
-    """How many have a higher score."""
+    """How many miners have a higher score."""
     powered: float | None
-    """score^sharpness, of an unknown score the quantile's; None where nothing can be set."""
+    """score^sharpness, where the quantile replaces an unknown score. None if no weights can be set."""
     powered_sum: float | None
-    """The same of all who were on the chain."""
+    """The sum of these over all miners that were on the chain."""
     weight_recomputed: float | None
-    """The share of the emission; None: nothing can be set, for nobody has a score above zero."""
+    """The share of the emission. None if no weights can be set, because no score is above zero."""
     weight_stored: float | None
-    """As it was submitted; None: no weights have been set after this run, or the miner was not on the chain then."""
+    """The submitted share. None: no weights were set after this run, or the miner was not on the chain then."""
     submitted_at: datetime | None
     read_back_at: datetime | None
     alarm: str | None
     not_comparable: str | None
-    """Why the stored weight need not be the recomputed one."""
+    """Why the stored weight may differ from the recomputed one."""
 
 
 def explain_pay(
     scores: Sequence[MinerScore], hotkey: Hotkey, stored: WeightSet | None, combined_at: datetime | None
 ) -> Pay:
-    """A miner's pay after a run: `scores` are the stored ones of all, `stored` is what was set last after that run."""
+    """A miner's pay after a run. `scores`: the stored scores of all. `stored`: the last weights after that run."""
     policy = EmissionPolicy()
     by_hotkey = {miner.hotkey: miner.score for miner in scores}
-    # Whoever had left the chain was not in the vector: all that were stand in it, with their zeros.
+    # The stored vector has every miner that was on the chain, even those with zero.
     registered = by_hotkey.keys() if stored is None else by_hotkey.keys() & stored.emission.keys()
     recomputed = emission_weights({hotkey: by_hotkey[hotkey] for hotkey in registered}, policy)
     own = by_hotkey.get(hotkey)
@@ -76,5 +76,5 @@ def _why_not(
     if combined_at is not None and stored.submitted_at < combined_at:
         return "the scores have been combined again since these weights were set"
     if stored.alarm is not None and stored.emission[hotkey] != recomputed:
-        return f"the weights that followed were not set, the last good ones were set again: {stored.alarm}"
+        return f"the new weights were not set; the last good ones were set again: {stored.alarm}"
     return None

@@ -1,6 +1,7 @@
 """Step 8 of a run: turn scores into weights, set them on the chain, and read them back.
 
-"No data" is not "zero": an anomalous vector is not set; the last good one is set again, with an alarm.
+An anomalous weight vector is not set, because missing data must not count as zero. Instead the last good vector is set
+again, with an alarm.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ _READ_BACK_WITHIN = timedelta(minutes=30)
 
 
 class NoWeights(ValidatorFault):
-    """There is nothing sound to set."""
+    """There is no sound weight vector to set."""
 
     retryable = True
 
 
 def weight_steps(tasks: Sequence[GaiaTask]) -> Mapping[str, Step]:
-    """The steps that every task shares."""
+    """The steps that all tasks share: job kind -> step."""
     by_name = {task.name: task for task in tasks}
 
     async def set_weights_of(job: Job, ctx: TaskContext) -> TaskResult:
@@ -67,7 +68,7 @@ async def set_weights(job: Job, ctx: TaskContext, task: GaiaTask) -> TaskResult:
 
 
 async def read_back_weights(job: Job, ctx: TaskContext) -> TaskResult:
-    """See whether the chain holds what was submitted; raise an alarm if it does not in time."""
+    """Check whether the chain holds the submitted weights. If it does not in time, store an alarm."""
     weight_set_id = job.payload["weight_set_id"]
     async with ctx.database.acquire() as conn:
         wanted = await load_weight_set(conn, weight_set_id)
@@ -87,7 +88,7 @@ async def read_back_weights(job: Job, ctx: TaskContext) -> TaskResult:
 def _sound(
     scores: Sequence[MinerScore], uids: Mapping[Hotkey, int], previous: WeightSet | None
 ) -> tuple[Mapping[Hotkey, float], str | None]:
-    """The weights to set and, when they are not the new ones, why."""
+    """The weights to set. If they are not the new ones, also the reason."""
     emission = emission_weights({miner.hotkey: miner.score for miner in scores if miner.hotkey in uids})
     explained = {miner.hotkey for miner in scores if miner.reason_code is not None}
     alarm = anomaly(emission, previous.emission if previous else None, explained_zeros=explained)
@@ -101,7 +102,7 @@ def _sound(
 
 
 async def _submit(ctx: TaskContext, submitted: Mapping[int, int]) -> None:
-    """Set the weights, unless an attempt that was cut short has set them already."""
+    """Set the weights, unless an interrupted earlier attempt has already set them."""
     if await _is_on_chain(ctx, submitted):
         return
     parameters = await ctx.chain.parameters(ctx.netuid)

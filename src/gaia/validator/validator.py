@@ -1,9 +1,8 @@
-"""`python -m gaia.validator.validator`: the validator's one entry. Becomes the supervisor of all its
-processes.
+"""`python -m gaia.validator.validator`: starts the validator. This process becomes the supervisor of all others.
 
-Settings come from `gaia.validator.utils.config`, run as a child of its own, so that this process never loads
-what validates them. Exit status: 0 after a stop that was asked for, 2 for a setting or folder to mend, 1 for
-the rest.
+The settings come from `gaia.validator.utils.config`, which runs as a child process, so that this process never loads
+the library that validates them. Exit status: 0 after a requested stop, 2 if the operator must correct a setting or
+folder, 1 for other failures.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _SETTINGS_TIMEOUT_S: Final = 60.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the validator until it is asked to stop; the exit status."""
+    """Run the validator until it is asked to stop. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="gaia.validator.validator", description="runs the validator")
     parser.add_argument("--ppid", type=int, help="stop when this parent process dies")
     options = parser.parse_args(arguments)
@@ -46,7 +45,7 @@ def run(settings: Callable[[], Settings], programs: Programs | None = None, *, p
         for line in str(error).splitlines():
             print(f"gaia: {line}", file=sys.stderr)
         return 2 if isinstance(error, ConfigurationError) else 1
-    except KeyboardInterrupt:  # before there was anything to stop
+    except KeyboardInterrupt:  # nothing had been started yet
         return 130
     return 0
 

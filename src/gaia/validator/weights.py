@@ -1,7 +1,6 @@
-"""From scores to what each miner is paid, and the guard before the chain. Pure: nothing here waits, reads or
-stores.
+"""Turns scores into each miner's share of the emission, and checks the weights before they go to the chain. Pure.
 
-Owns the curve from score to emission weight. Never takes "unknown" for "zero", and imports only contracts.
+Owns the curve from score to emission weight. Never reads "unknown" as "zero". Imports only contracts.
 """
 
 from __future__ import annotations
@@ -22,34 +21,43 @@ class BadScore(ValidatorFault):
 
 
 class EmissionPolicy(Struct, frozen=True, kw_only=True):
-    """How score becomes pay."""
+    """The rule by which score becomes pay."""
 
     sharpness: float = 3.0
-    """Pay goes with this power of score: 90 % of the best score earns 73 % of its pay, 50 % earns 12.5 %."""
+    """Pay grows with this power of the score: 90 % of the best score earns 73 % of its pay, 50 % earns 12.5 %."""
     unknown_quantile: float = 0.25
-    """Where among the scores above zero a miner stands of whom nothing is known."""
+    """A miner with an unknown score gets this quantile of the scores above zero."""
 
 
 class AnomalyLimits(Struct, frozen=True, kw_only=True):
-    """Past these a weight vector is not set."""
+    """The limits beyond which a weight vector is not set."""
 
     sum_tolerance: float = 1e-9
+    """How far the sum of the weights may be from 1."""
     lone_share: float = 0.99
-    """One miner with this much has all of it."""
+    """A miner with at least this share counts as having all."""
     l1_moved: float = 1.0
-    """Of at most 2: half of all emission changes hands."""
+    """The largest sum of absolute changes (at most 2). At 1, half of the emission goes to other miners."""
 
 
 def emission_weights(
     scores: Mapping[Hotkey, float | None], policy: EmissionPolicy | None = None
 ) -> dict[Hotkey, float]:
-    """What share of the emission each hotkey earns: `scores` 0 to 1 (None: unknown) -> weights that sum to 1.
+    """The share of the emission that each hotkey earns: weight = score^sharpness / sum of all score^sharpness.
 
-    weight = score^sharpness / sum. Zero stays zero. An unknown one stands at the lower quartile of the scores
-    above zero, so that a newcomer earns something, and never more for being new. Only ratios of scores
-    matter, and nobody's weight depends on the order of the miners. Empty if no score is above zero: no data
-    is not zero, there is nothing to set, and the last weights stay. Raises BadScore for a score that is
-    negative, infinite or NaN.
+    Zero stays zero. An unknown score counts as the lower quartile of the scores above zero, so that a newcomer earns
+    something, and never more for being new. Only ratios of scores matter. The order of the miners does not matter.
+
+    Args:
+        scores: Hotkey -> score, 0 to 1. None: unknown.
+        policy: The sharpness, and the quantile for unknown scores.
+
+    Returns:
+        Hotkey -> weight; the weights sum to 1. Empty if no score is above zero: then nothing is set, and the last
+        weights stay.
+
+    Raises:
+        BadScore: A score is negative, infinite or NaN (validator's fault).
     """
     policy = policy or EmissionPolicy()
     for hotkey, score in scores.items():
@@ -68,9 +76,10 @@ def emission_weights(
 
 
 def to_u16(weights: Mapping[int, float]) -> dict[int, int]:
-    """uid -> weight as the chain keeps it: scaled so that the largest is 65535, rounded, zeros left out.
+    """The weights as the chain stores them: uid -> integer, scaled so that the largest is 65535, without zeros.
 
-    The chain divides by the sum again, so scaling up to the maximum costs nothing and keeps the most digits.
+    The chain divides by the sum again, so the scale does not matter, and the largest one keeps the most digits. Raises
+    BadScore for a weight that is negative, infinite or NaN.
     """
     for uid, weight in weights.items():
         if not (math.isfinite(weight) and weight >= 0.0):
@@ -89,11 +98,14 @@ def anomaly(
     *,
     explained_zeros: Collection[Hotkey] = (),
 ) -> str | None:
-    """Why this vector must not be set, in words; None if it may.
+    """The reason why a weight vector must not be set, in words; None if it may be set.
 
-    `weights` holds every miner, those with zero too. `last` is the vector that was set last, None if there is
-    none: miners who have left since are dropped from it and the rest scaled up. `explained_zeros`: miners
-    whose zero has a reason of their own; if that is everybody else, one miner may have it all.
+    Args:
+        weights: The new weights of all miners, including zeros.
+        last: The vector that was set last; None if there is none. Miners who have left since then are dropped from it,
+            and the rest is scaled up.
+        limits: The limits.
+        explained_zeros: Miners whose zero has a reason. If these are all others, one miner may have everything.
     """
     limits = limits or AnomalyLimits()
     wrong = [hotkey for hotkey, weight in weights.items() if not (math.isfinite(weight) and weight >= 0.0)]
@@ -114,7 +126,7 @@ def _unexplained_lone(
     weights: Mapping[Hotkey, float], lone_share: float, explained_zeros: Collection[Hotkey]
 ) -> Hotkey | None:
     top = max(weights, key=lambda hotkey: weights[hotkey])
-    # Who earns a little has a score, and that is the reason; only a zero needs one.
+    # Only a zero needs a reason. A miner that earns a little has a score, which is the reason.
     zeros = {hotkey for hotkey, weight in weights.items() if weight == 0.0}
     return top if weights[top] >= lone_share and zeros - set(explained_zeros) else None
 

@@ -1,4 +1,5 @@
-"""The validator's processes. `io_engine` and `wiring` put it together; each room beside them holds one role.
+"""The validator's processes: supervisor, IO-Engine and compute workers. `io_engine` and `wiring` assemble the engine.
 
-A room imports only from those before it: machine, telemetry, processes, compute, jobs, supervision.
+Each subpackage has one role, and imports only from those before it in this list: machine, telemetry, processes,
+compute, jobs, supervision.
 """

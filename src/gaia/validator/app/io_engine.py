@@ -1,7 +1,7 @@
-"""The IO-Engine: all network, database, schedules and decisions, on one uvloop. It computes nothing itself.
+"""The IO-Engine: does all network, database and scheduling work on one uvloop, and makes the decisions.
 
-`IOEngine` can be used alone (`async with IOEngine(settings, local_workers=1) as engine`), or as the process that the
-supervisor starts: `python -m gaia.validator.app.io_engine`.
+It computes nothing itself. `IOEngine` can be used alone (`async with IOEngine(settings, local_workers=1) as engine`),
+or as the process that the supervisor starts: `python -m gaia.validator.app.io_engine`.
 """
 
 from __future__ import annotations
@@ -44,19 +44,21 @@ from gaia.validator.utils.settings import Settings
 _SNAPSHOT_EVERY_S = 1.0
 _CLOSE_S = 60.0
 _STALL_SHOWN_AT = 1 / 6
-"""Of the time after which the supervisor ends a stuck engine: its stack must be on stderr well before."""
+"""The part of the stall limit after which the stacks go to stderr, well before the supervisor kills the engine."""
 
 
 class NotStarted(ValidatorFault):
-    """The engine is used before `start`, or after `close`."""
+    """The engine was used before `start` or after `close`."""
 
 
 class IOEngine:
-    """Give it units with `dispatch_and_wait`; let it work the durable jobs with `serve`."""
+    """The engine. `dispatch_and_wait` does one unit; `serve` works through the durable jobs."""
 
     def __init__(self, settings: Settings, *, local_workers: int = 0, clock: Clock | None = None) -> None:
-        """`local_workers`: spawn so many compute workers of its own, on a private socket, instead of awaiting the
-        supervisor's. Such an engine must be made in the main thread.
+        """`local_workers`: the number of compute workers that the engine itself starts, on a private socket.
+
+        0: it waits for the workers of the supervisor. An engine with workers of its own must be created in the main
+        thread.
         """
         self._settings = settings
         self._local_workers = local_workers
@@ -78,7 +80,11 @@ class IOEngine:
         await self.close()
 
     async def start(self) -> None:
-        """Connect to everything, ready for units. Raises ConfigurationError; leaves nothing open when it fails."""
+        """Connect to everything. Afterwards units may be submitted. Leaves nothing open if it fails.
+
+        Raises:
+            ConfigurationError: A setting cannot be used (operator's fault).
+        """
         try:
             self._pool = await self._start_pool()
             self._wired = await self._stack.enter_async_context(wire(self._settings, self._clock, self._pool.run))
@@ -89,7 +95,7 @@ class IOEngine:
         self._stack.callback(self._lag.stop)
 
     async def close(self) -> None:
-        """Let go of everything; running units are given up. Idempotent."""
+        """Close all connections. Running units fail. May be called twice."""
         self._wired = None
         try:
             async with asyncio.timeout(_CLOSE_S):
@@ -98,10 +104,10 @@ class IOEngine:
             structlog.get_logger("io_engine").warning("close_timed_out", after_s=_CLOSE_S)
 
     async def dispatch_and_wait(self, unit: WorkUnit) -> ResultUnit:
-        """Have a unit computed and wait for its result; a failure is a result with an error, not an exception.
+        """Do a unit and wait for its result. A failure is a result with an error, not an exception.
 
-        A score unit (`weather.score.day1`, `weather.score.era5`) that names a run is done as the run's own job would do
-        it: its scores are in the database, and the run is completed if they were its last, before this returns.
+        A score unit (`weather.score.day1`, `weather.score.era5`) that names a run is done in the same way as by the
+        run's own job: when this returns, its scores are in the database, and the run is complete if they were the last.
         """
         wired = self._require()
         task = next((t for t in wired.tasks if unit.handler.startswith(f"{t.name}.")), None)
@@ -118,7 +124,7 @@ class IOEngine:
         return msgspec.structs.replace(result, unit_id=unit.unit_id)
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Work the durable jobs and the schedule until `stop` is set; then drain within the grace time."""
+        """Work through the durable jobs and the schedule until `stop` is set. Then drain within the grace time."""
         wired = self._require()
         await wired.queue.reclaim()
         disk = DiskSpace(self._settings.data_dir, structlog.get_logger("disk_space"))
@@ -150,7 +156,7 @@ class IOEngine:
                 service.cancel()
 
     def snapshot(self) -> EngineSnapshot:
-        """The engine at this moment, for the metrics."""
+        """The present state of the engine, for the metrics."""
         pool = self._pool
         if pool is None:
             raise NotStarted("the engine has not been started")
@@ -202,13 +208,13 @@ class IOEngine:
 
 
 class NotYet(SourceFault):
-    """What a unit needs is not published yet."""
+    """The data that a unit needs are not published yet."""
 
     retryable = True
 
 
 class BadUnit(ValidatorFault):
-    """A unit's payload has not the shape that its handler wants."""
+    """A unit's payload does not have the fields that its handler expects."""
 
 
 def _failed(unit: WorkUnit, error: GaiaError) -> ResultUnit:
@@ -225,7 +231,7 @@ async def _report(engine: IOEngine, sender: SnapshotSender, clock: Clock) -> Non
 
 
 async def run_engine(settings: Settings, sender: SnapshotSender | None) -> None:
-    """The life of the IO-Engine's process: start, serve until SIGTERM, close."""
+    """Run the engine's process: start, serve until SIGTERM, close."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     with StallReporter(SystemClock(), settings.engine_stall_limit_s * _STALL_SHOWN_AT):
@@ -241,7 +247,7 @@ async def run_engine(settings: Settings, sender: SnapshotSender | None) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; exit status 2 for settings that cannot be used."""
+    """Entry point of the process. Exit status 2: the settings cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m gaia.validator.app.io_engine")
     parser.add_argument("--ppid", type=int, default=None)
     parser.add_argument("--status-fd", type=int, default=None)
@@ -262,7 +268,7 @@ def main(argv: list[str] | None = None) -> int:
         uvloop.run(run_engine(settings, sender))
     except ConfigurationError as error:
         if sender is not None:
-            sender.send(Refusal(message=str(error)))  # the supervisor says it, once
+            sender.send(Refusal(message=str(error)))  # the supervisor prints it, once
         else:
             print(error, file=sys.stderr)
         return 2

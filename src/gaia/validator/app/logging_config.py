@@ -1,9 +1,9 @@
-"""Logs of the IO-Engine: one JSON object a line, or coloured text, on stderr, with UTC times.
+"""Sets up the IO-Engine's log: one JSON object in each line, or coloured text, on stderr, with UTC times.
 
-Run, job and hotkey are bound with `structlog.contextvars`. Libraries that use the standard library's logging
-come out the same way. Passwords in URLs are masked, whoever logs them.
+Run, job and hotkey are bound with `structlog.contextvars`. Libraries that use the standard library's logging appear in
+the same form. Passwords in URLs are masked in all lines.
 
-A log that cannot be written (a full disk, a closed terminal or pipe) costs the line, and never what was going on.
+If a line cannot be written (a full disk, a closed terminal or pipe), it is lost, and the work goes on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gaia.validator.app.telemetry.event_log import mask_password
 def configure_logging(
     log_format: Literal["json", "console"], log_level: str, *, process: str, stream: TextIO | None = None
 ) -> None:
-    """Set up both logging systems of this process; `process` is bound to every line."""
+    """Set up both logging systems of this process. Every line carries `process`."""
     target = stream if stream is not None else sys.stderr
     level = logging.getLevelNamesMapping()[log_level.upper()]
     shared: list[Processor] = [
@@ -49,7 +49,7 @@ def configure_logging(
 
 
 class _Lines:
-    """What structlog hands its rendered lines to."""
+    """Writes the lines that structlog has rendered."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -1,4 +1,7 @@
-"""The composition root of the IO-Engine: the only place where adapters are built and handed to those who use them."""
+"""Builds the IO-Engine's adapters (database, chain, miner client, queue) and passes them to their users.
+
+This is the only place that names adapters of the validator.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ _OF_THE_CHAIN_AND_LISTEN = 5
 
 
 class Wired(Struct, frozen=True, kw_only=True):
-    """Everything that an IO-Engine works with; closed by whoever opened it."""
+    """Everything that an IO-Engine works with. `wire` closes it."""
 
     context: TaskContext
     tasks: tuple[GaiaTask, ...]
@@ -43,7 +46,7 @@ class Wired(Struct, frozen=True, kw_only=True):
 async def wire(
     settings: Settings, clock: Clock, compute: Callable[[WorkUnit], Awaitable[ResultUnit]]
 ) -> AsyncIterator[Wired]:
-    """Build the adapters in the order in which they depend on one another, and close them in reverse."""
+    """Build the adapters in the order of their dependencies, and close them in reverse order."""
     dsn, signer = settings.database_dsn, _signer(settings)
     async with contextlib.AsyncExitStack() as stack:
         database = await DatabasePool.connect(
@@ -87,7 +90,7 @@ async def wire(
 
 def _signer(settings: Settings) -> HotkeySigner:
     if settings.hotkey_file is None:
-        raise ConfigurationError("GAIA_HOTKEY_FILE is not set: make a key with `gaia key FILE` and name it here")
+        raise ConfigurationError("GAIA_HOTKEY_FILE is not set: make a key with `gaia key FILE` and set it to that file")
     return load_key_file(settings.hotkey_file)
 
 

@@ -38,7 +38,7 @@ class Variable(Struct, frozen=True, kw_only=True):
     plausible: tuple[float, float]
     """The least and greatest possible value on Earth. A forecast with a value outside is refused."""
     component_weight: float
-    """The weight in a lead's score, shared by the variable's levels. `scoring.skill.field_weights` normalises it."""
+    """The weight in a lead's score, shared by the variable's levels. `policy.skill.field_weights` normalises it."""
 
 
 _TABLE = (

@@ -1,13 +1,12 @@
-"""The local ComputeBackend: hands units to the workers that have dialled in, one unit to each at a time.
+"""The local ComputeBackend: gives units to connected workers, one unit at a time to each.
 
-Owns the waiting line, the deadlines and the memory bounds; kills workers. It never starts one: the parent-
-death signal follows whoever spawns, so that is the supervisor's part (or `LocalWorkers`, where there is
-none).
+Owns the waiting line, the deadlines and the memory limits, and kills workers. It never starts one: the parent-death
+signal depends on the process that spawns, so the supervisor starts them (or `LocalWorkers`, without a supervisor).
 
-No unit is lost or done twice because: a unit leaves the pool only by settling its future, once; the future
-settles by a result of the present attempt, or by an error of the pool's own; a worker's death is settled
-only at the kernel's exit notice, after all it wrote was read, so a unit is given to another worker only when
-nobody has it.
+No unit is lost or done twice, for these reasons. A unit leaves the pool only when its future is settled, once. Only a
+result of the present attempt, or an error of the pool itself, settles it. The pool reacts to a worker's death only at
+the kernel's exit notice, after it has read everything that the worker wrote. So a unit goes to another worker only when
+no worker has it.
 """
 
 from __future__ import annotations
@@ -39,16 +38,17 @@ from gaia.validator.app.telemetry.pool_statistics import PoolStatistics, Running
 from gaia.validator.utils.ipc_types import Progressed, Result
 
 OVERDUE: Final = 1.25
-"""Past so many times the soft memory limit a worker goes even while nobody stands by for its place."""
+"""A worker above this multiple of the soft memory limit is retired even if there is no spare."""
 _GOLDEN: Final = 0.618033988749895
 _CLOSE_TIMEOUT_S: Final = 5.0
-_BACKLOG: Final = 256  # as many workers as the settings allow may dial in at once
+_BACKLOG: Final = 256  # all workers that the settings allow may connect at once
 _SOCKET_PATH_BYTES: Final = 100  # sun_path holds 108: unix(7)
 
 
 class ComputePool:
-    """One per event loop. `start()` before use, `close()` after; `drain()` first to let running units
-    finish.
+    """The pool of one event loop. Call `start()` before use and `close()` after it.
+
+    `drain()` lets running units finish first.
     """
 
     def __init__(self, *, socket_path: Path, settings: PoolSettings = PoolSettings()) -> None:  # noqa: B008  frozen
@@ -65,7 +65,7 @@ class ComputePool:
         self._tick: asyncio.TimerHandle | None = None
         self._counts = UnitCounts()
         self._proven: set[str] = set()
-        """Handlers that have succeeded: safe to import in a worker that stands by."""
+        """Handlers that have succeeded once. A spare may import these in advance."""
 
     async def start(self) -> None:
         """Listen. Raises ConfigurationError if the socket's folder is not private or its path too long."""
@@ -74,10 +74,10 @@ class ComputePool:
         self._server = await self._loop.create_unix_server(self._new_link, str(self._socket_path), backlog=_BACKLOG)
 
     async def run(self, unit: WorkUnit, on_progress: Callable[[Progress], None] | None = None) -> ResultUnit:
-        """Wait for the unit's result; waits for a place first while the line is full.
+        """Run a unit and wait for its result. While the line is full, it first waits for a place.
 
-        Cancelling it withdraws the unit: from the line, or by killing the worker that has it. `on_progress` is called
-        with what the handler reports, a few times a second at most.
+        A cancellation withdraws the unit: it is taken from the line, or its worker is killed. `on_progress` is called
+        with the handler's reports, at most a few times a second.
         """
         loop, line = self._loop, self._line
         submitted_at = loop.time()
@@ -107,7 +107,7 @@ class ComputePool:
                 expiry.cancel()
 
     async def _admission(self, unit: WorkUnit) -> ValidatorFault | None:
-        """Wait for a place in the line while it is full; why there is none, if the unit's deadline comes first."""
+        """Wait for a place in the line while it is full. Returns an error if the unit's deadline comes first."""
         if self._line.is_full:
             try:
                 async with asyncio.timeout(unit.deadline_s):
@@ -117,11 +117,11 @@ class ComputePool:
         return None
 
     def queue_depth(self) -> int:
-        """Units that wait for a worker."""
+        """The number of units that wait for a worker."""
         return self._line.waiting
 
     def statistics(self) -> PoolStatistics:
-        """Where the pool stands."""
+        """The present state of the pool, and its counters."""
         return PoolStatistics(
             workers=sum(link.slot >= 0 for link in self._links),
             workers_busy=sum(link.pending is not None for link in self._links),
@@ -141,7 +141,7 @@ class ComputePool:
         )
 
     async def drain(self, grace_s: float) -> None:
-        """Refuse new units, fail those that wait, let running ones finish within the grace time, then kill."""
+        """Refuse new units, fail waiting ones, give running ones the grace time, then kill their workers."""
         self.refuse(PoolClosed("the compute pool is being stopped"))
         try:
             async with asyncio.timeout(grace_s):
@@ -151,14 +151,14 @@ class ComputePool:
                 self._fail_and_kill(link, PoolClosed(f"the unit did not finish within {grace_s:g} s of the stop"))
 
     def refuse(self, error: ValidatorFault) -> None:
-        """From now on nobody works for new units: they, and those that wait, fail with `error`."""
+        """From now on new and waiting units fail with `error`."""
         self._closed = error
         for pending in self._line.clear():
             self._fail(pending, error)
         self._note_quiet()
 
     async def close(self) -> None:
-        """Stop at once: running units fail, their workers are killed, idle ones are left to dial elsewhere."""
+        """Stop at once. Running units fail and their workers are killed. Idle workers may connect to another pool."""
         await self.drain(0.0)
         if self._tick is not None:
             self._tick.cancel()
@@ -171,12 +171,12 @@ class ComputePool:
             await self._server.wait_closed()
         self._socket_path.unlink(missing_ok=True)
 
-    # What a worker does, told by its link.
+    # Events of a worker, reported by its link.
 
     def worker_came(self, link: WorkerLink) -> None:
         self._arrivals += 1
         if self._settings.recycle_units is not None:
-            # The golden ratio spreads the lives of successive workers evenly over +- 20 %.
+            # The golden ratio spreads the life spans of successive workers evenly over +- 20 %.
             spread = 0.8 + 0.4 * (self._arrivals * _GOLDEN % 1.0)
             link.retire_after_units = max(1, round(self._settings.recycle_units * spread))
         if self._places.came(link):
@@ -203,17 +203,17 @@ class ComputePool:
     def worker_progressed(self, link: WorkerLink, message: Progressed) -> None:
         pending = link.pending
         if pending is None or message.unit_id != pending.unit.unit_id or message.attempt != pending.attempt:
-            return  # the unit has been settled meanwhile
+            return  # the unit has been settled in the meantime
         pending.progress = message.progress
         if pending.on_progress is not None:
-            self._loop.call_soon(pending.on_progress, message.progress)  # what it raises is not the link's affair
+            self._loop.call_soon(pending.on_progress, message.progress)  # so that its errors do not reach the link
 
     def worker_leaves(self, link: WorkerLink) -> None:
         if link.pending is None:
             self._places.left(link)
             link.retire()
             self._pump()
-        else:  # the unit crossed its wish on the way: it is still done
+        else:  # a unit was sent before the worker's wish arrived; the worker still does it
             link.leaving = True
 
     def worker_hung_up(self, link: WorkerLink) -> None:
@@ -229,7 +229,7 @@ class ComputePool:
             self._try_again(pending, link)
         self._pump()
 
-    # What follows from it.
+    # Reactions to these events.
 
     def _new_link(self) -> WorkerLink:
         link = WorkerLink(self, self._loop)
@@ -242,7 +242,7 @@ class ComputePool:
             self._hand_out(pending, idle.pop())
 
     def _hand_out(self, pending: PendingUnit, link: WorkerLink) -> None:
-        """Send a unit to a worker that was idle until now; one that cannot be sent fails, and the worker stays idle."""
+        """Send a unit to an idle worker. If it cannot be sent, the unit fails and the worker stays idle."""
         handler = pending.unit.handler
         try:
             _refuse_unfit(pending.unit)
@@ -251,7 +251,7 @@ class ComputePool:
             self._places.idle.append(link)
             self._counts.timed_out += isinstance(error, UnitTimedOut)
             self._fail(pending, error)
-        except Exception as error:  # noqa: BLE001  anybody's code runs here: it must not cost us the worker
+        except Exception as error:  # noqa: BLE001  a payload's own code may run here; the worker must not be lost
             self._places.idle.append(link)
             self._fail(pending, PayloadUnserialisable(f"the payload of {handler}: {type(error).__name__}: {error}"))
         else:
@@ -262,7 +262,7 @@ class ComputePool:
                 self._tick = self._loop.call_later(self._settings.sample_s, self._look_at_workers)
 
     def _expire(self, pending: PendingUnit) -> None:
-        """The unit's own deadline has come."""
+        """Fail a unit whose own deadline has come."""
         link = pending.link
         if link is not None:
             link.read_now()  # a result that has fully arrived counts
@@ -277,7 +277,7 @@ class ComputePool:
             self._line.withdraw(pending)
 
     def _look_at_workers(self) -> None:
-        """Every sample while units run: who is past its time, who past its memory."""
+        """Check time and memory of all busy workers. Called at each sample while units run."""
         now = self._loop.time()
         for link in self._busy():
             self._look_at(link, now)
@@ -303,8 +303,9 @@ class ComputePool:
             self._fail_and_kill(link, error)
 
     def _retires(self, link: WorkerLink) -> bool:
-        """Send a worker that is worn out away, if the places can spare one now or its memory cannot wait; else it goes
-        after a later unit.
+        """Retire a worn-out worker if another can take its place now, or if its memory is far too large.
+
+        Otherwise it leaves after a later unit. Returns whether it was retired.
         """
         soft = self._settings.worker_soft_memory_bytes
         used_bytes = link.memory_bytes() if soft is not None else 0
@@ -330,7 +331,7 @@ class ComputePool:
                     "worker's own output for a crash, and the kernel's log for an out-of-memory kill"
                 ),
             )
-        elif not pending.future.done():  # else it was cancelled a moment ago
+        elif not pending.future.done():  # otherwise it was cancelled a moment ago
             pending.attempt += 1
             pending.progress = None
             self._line.push(pending)
@@ -344,7 +345,7 @@ class ComputePool:
             self._line.withdraw(pending)
 
     def _fail_and_kill(self, link: WorkerLink, error: ValidatorFault) -> None:
-        """The unit is settled now, whatever the worker still does; it gets no other."""
+        """Fail the worker's unit now, whatever the worker still does, and kill the worker."""
         pending = link.pending
         if pending is not None:
             duration_s = self._loop.time() - link.started_at
@@ -353,7 +354,7 @@ class ComputePool:
         self._dismiss(link)
 
     def _dismiss(self, link: WorkerLink) -> None:
-        """Kill a worker; who stands by takes its place now, before it has ended."""
+        """Kill a worker. A spare takes its place at once, before the worker has ended."""
         link.leaving = True
         self._places.left(link)
         link.kill()
@@ -392,13 +393,13 @@ class ComputePool:
             )
 
     def _refused(self, unit: WorkUnit, error: ValidatorFault) -> ResultUnit:
-        """A unit that never got into the line."""
+        """The result of a unit that was refused before it got into the line."""
         self._counts.timed_out += isinstance(error, DeadlinePassed)
         self._counts.failed += 1
         return ResultUnit(unit_id=unit.unit_id, handler=unit.handler, error=unit_error(error))
 
     def _learn(self, handler: str) -> None:
-        """A handler has worked for the first time: whoever stands by imports it now."""
+        """Note that a handler has succeeded for the first time, and have the spares import it."""
         self._proven.add(handler)
         for link in self._places.standing_by:
             link.prepare((handler,))
@@ -442,12 +443,12 @@ def _deadline_passed(unit: WorkUnit) -> DeadlinePassed:
 
 
 def _refuse_unfit(unit: WorkUnit) -> None:
-    if not unit.timeout_s > 0.0:  # nor is NaN: the worker's own timer takes neither
+    if not unit.timeout_s > 0.0:  # this also refuses NaN; the worker's own timer accepts neither
         raise UnitTimedOut(f"{unit.handler} was given {unit.timeout_s:g} s; no worker saw it")
     for key, value in unit.payload.items():
-        if type(key) is not str:  # MessagePack would carry it, but the worker could not take it in
-            raise PayloadUnserialisable(f"the payload of {unit.handler} has the key {key!r}; keys are text")
-        # Known before hundreds of megabytes are copied in the event loop; the rest shows when it is encoded.
+        if type(key) is not str:  # MessagePack could carry it, but the worker could not decode it
+            raise PayloadUnserialisable(f"the payload of {unit.handler} has the key {key!r}; keys must be text")
+        # Checked before hundreds of megabytes are copied in the event loop. The encoder finds all other cases.
         if type(value) is bytes and len(value) > MAX_FRAME_BYTES:
             raise FrameTooLarge(
                 f"{key!r} in the payload of {unit.handler} has {len(value)} bytes; a frame may have {MAX_FRAME_BYTES}: "
@@ -456,12 +457,12 @@ def _refuse_unfit(unit: WorkUnit) -> None:
 
 
 def claim_socket_path(socket_path: Path) -> None:
-    """Make sure that only this user can reach the socket, and that no dead one is in the way."""
+    """Make sure that only this user can reach the socket, and remove an old one."""
     if len(bytes(socket_path)) > _SOCKET_PATH_BYTES:
         raise ConfigurationError(f"the socket path {socket_path} is too long: use a shorter data folder")
     folder = socket_path.parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.stat()
     if status.st_mode & 0o077 or status.st_uid != Path("/proc/self").stat().st_uid:
-        raise ConfigurationError(f"{folder} must belong to this user alone: chmod 700 it, or remove it")
+        raise ConfigurationError(f"{folder} must belong to this user alone: run chmod 700 on it, or remove it")
     socket_path.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 """A compute worker: `python -m gaia.validator.app.compute.compute_worker --socket PATH --slot N --ppid P`.
 
-Dials the IO-Engine and does one unit at a time, until it is told to leave, is killed, or its parent dies.
-When the engine goes, it waits for the next one. No network, no database, no metrics, no asyncio: it must
-start fast and stay small. Whatever a handler prints goes to stderr; whatever it raises goes back as data.
+Connects to the IO-Engine and does one unit at a time, until it is told to leave, is killed, or its parent dies. If the
+engine ends, the worker waits for the next one. It uses no network, database, metrics or asyncio, because it must start
+fast and stay small. The output of a handler goes to stderr; its errors go back to the engine as data.
 """
 
 from __future__ import annotations
@@ -35,34 +35,32 @@ from gaia.validator.utils.ipc_types import Dispatch, FromEngine, Hello, Leaving,
 _FIRST_REDIAL_S: Final = 0.02
 _LONGEST_REDIAL_S: Final = 0.5
 _BACKSTOP_GRACE_S: Final = 5.0
-"""The engine kills a late worker at its deadline; so much later the kernel does, should there be no engine.
-"""
+"""The engine kills a late worker at its deadline. Without an engine, a timer kills it this much later."""
 _PROGRESS_EVERY_S: Final = 0.1
-"""A handler may report as often as it likes; so often at most does the engine hear of it."""
+"""The shortest time between two reports to the engine. A handler may report more often."""
 _LONGEST_TIMER_S: Final = 30 * 86400.0
 _REFUSED: Final = 2
-"""Exit status that tells whoever started us that trying again is useless."""
+"""The exit status that tells the parent that a new start cannot help."""
 _OOM_SCORE: Final = 800
-"""Of 1000: when the machine runs out of memory, workers go before engine and database, for they can be
-replaced.
-"""
+"""Of 1000. If the machine runs out of memory, the kernel kills workers before engine and database, because workers can
+be replaced."""
 
 
 class WorkerOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a worker is started with."""
+    """The options with which a worker is started."""
 
     socket: str
     slot: int
     ppid: int
     registry: str = DEFAULT_REGISTRY
     status_fd: int | None = None
-    """Gets one byte once the worker has said hello, for whoever watches starts."""
+    """A descriptor that gets one byte when the worker has connected to the engine, so that its parent knows."""
     data_limit_bytes: int | None = None
-    """RLIMIT_DATA: an allocation past it fails inside the handler."""
+    """RLIMIT_DATA. An allocation beyond it fails inside the handler."""
 
 
 class ComputeWorker:
-    """The life of one worker."""
+    """One worker, from its first connection to its end."""
 
     def __init__(self, options: WorkerOptions) -> None:
         self._options = options
@@ -77,7 +75,7 @@ class ComputeWorker:
         self._reported_at = 0.0
 
     def run(self) -> None:
-        """Serve one engine after the other; returns when told to leave."""
+        """Serve one engine after the other. Returns when told to leave."""
         signal.signal(signal.SIGTERM, self._on_terminate)
         with progress_to(self._report):
             while not self._asked_to_leave:
@@ -86,18 +84,18 @@ class ComputeWorker:
                     return
 
     def _serve_until_gone(self, channel: BlockingChannel) -> bool:
-        """Do what one engine wants; True when told to leave."""
+        """Do the units of one engine. Returns True when told to leave."""
         try:
             return self._serve(channel)
         except OSError:
-            return False  # the engine died while we wrote to it: its units are its successor's to give again
+            return False  # the engine died while we wrote to it; the next engine gives its units out again
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
             self._channel = None
             channel.close()
 
     def _dial(self) -> socket.socket | None:
-        """Connect, however long it takes for an engine to listen; None if asked to leave meanwhile."""
+        """Connect, and wait as long as no engine listens. None if asked to leave in the meantime."""
         delay_s = _FIRST_REDIAL_S
         while not self._asked_to_leave:
             attempt = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -112,7 +110,7 @@ class ComputeWorker:
         return None
 
     def _serve(self, channel: BlockingChannel) -> bool:
-        """Do what comes; True when told to leave, False when the engine has gone."""
+        """Handle the messages of an engine. Returns True when told to leave, False when the engine has ended."""
         self._send(channel, Hello(self._options.slot))
         self._tell_spawner()
         self._channel, self._announced, self._busy = channel, False, False
@@ -122,10 +120,10 @@ class ComputeWorker:
             message = decode(body)
             if type(message) is Retire:
                 return True
-            self._busy = True  # a signal must not put a frame into the middle of the result's
+            self._busy = True  # so that a signal does not write a frame into the middle of the result
             if type(message) is Dispatch:
                 channel.send(self._do(message))
-                signal.setitimer(signal.ITIMER_REAL, 0.0)  # only now, for somebody waits for the answer
+                signal.setitimer(signal.ITIMER_REAL, 0.0)  # after the answer, because somebody waits for it
             elif type(message) is Prepare:
                 self._prepare(message)
             self._busy = False
@@ -134,36 +132,34 @@ class ComputeWorker:
         return self._asked_to_leave
 
     def _do(self, dispatch: Dispatch) -> Frame:
-        """The frame of the unit's result, which is an error if the handler fails or its value cannot be
-        sent.
-        """
+        """Do a unit. Returns the frame of its result: an error if the handler fails or its value cannot be sent."""
         self._unit = dispatch
         started = time.perf_counter()
         signal.setitimer(signal.ITIMER_REAL, min(dispatch.timeout_s + _BACKSTOP_GRACE_S, _LONGEST_TIMER_S))
         try:
             value = self._registry.handler(dispatch.handler)(dispatch.payload)
             return self._frame(dispatch, started, _checked(dispatch, value), None)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  the boundary: a handler's failure is its unit's
+        except (Exception, SystemExit) as error:  # noqa: BLE001  the boundary: a failed handler fails its unit
             if isinstance(error, MemoryError):
-                traceback.clear_frames(error.__traceback__)  # room to say so: the handler's variables go now
+                traceback.clear_frames(error.__traceback__)  # frees the handler's variables, to have room
             return self._frame(dispatch, started, None, unit_error(error, with_traceback=True))
         finally:
             self._unit = None
 
     def _prepare(self, prepare: Prepare) -> None:
-        """Import handlers while nothing is to do. One that cannot be imported says so to its first unit."""
+        """Import handlers while there is no unit. If an import fails, the handler's first unit reports it."""
         for name in prepare.handlers:
             with contextlib.suppress(GaiaError):
                 self._registry.handler(name)
 
     def _report(self, progress: Progress) -> None:
-        """The handler has come so far."""
+        """Send the handler's progress to the engine, unless the last report was a moment ago."""
         now = time.monotonic()
         if self._unit is None or self._channel is None or now - self._reported_at < _PROGRESS_EVERY_S:
             return
         self._reported_at = now
         message = Progressed(self._unit.unit_id, self._unit.attempt, progress)
-        with contextlib.suppress(OSError):  # the engine has gone: the result will find out
+        with contextlib.suppress(OSError):  # the engine has ended; sending the result will show that
             self._send(self._channel, message)
 
     def _frame(
@@ -180,13 +176,11 @@ class ComputeWorker:
 
     def _tell_spawner(self) -> None:
         if self._options.status_fd is not None:
-            with contextlib.suppress(OSError):  # nobody listens any more, or it has been said before
+            with contextlib.suppress(OSError):  # nobody reads it any more
                 os.write(self._options.status_fd, b"\x01")
 
     def _announce_if_leaving(self) -> None:
-        """Ask the engine to let us go. A unit that is already on its way is still done: `Retire` comes after
-        it.
-        """
+        """Ask the engine for leave. A unit that is already on its way is still done: `Retire` comes after it."""
         if self._asked_to_leave and not self._announced and not self._busy and self._channel is not None:
             self._announced = True
             self._send(self._channel, Leaving())
@@ -198,23 +192,23 @@ class ComputeWorker:
 
 
 def _checked(dispatch: Dispatch, value: object) -> Mapping[str, Any]:
-    """A handler's value, if it is a mapping with text keys as handlers promise."""
-    if type(value) is not dict and not isinstance(value, Mapping):  # asking an abstract class is slow
+    """The value of a handler, which must be a mapping with text keys. Raises ResultUnserialisable."""
+    if type(value) is not dict and not isinstance(value, Mapping):  # the check of an abstract class is slow
         raise ResultUnserialisable(f"{dispatch.handler} returned {type(value).__name__}, not a mapping")
     for key in value:
         if not isinstance(key, str):
-            raise ResultUnserialisable(f"{dispatch.handler} returned a mapping with the key {key!r}; keys are text")
+            raise ResultUnserialisable(f"{dispatch.handler} returned a mapping with the key {key!r}; keys must be text")
     return value
 
 
 def contain(options: WorkerOptions) -> None:
-    """Tie this process to its parent and to its bounds, before anything of a task is imported."""
+    """Tie this process to its parent and set its limits, before any code of a task is imported."""
     die_with_parent(options.ppid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # kills even a loop that holds the interpreter
     faulthandler.enable()
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what handlers print
-    # Not every container lets us write this; the bounds below hold all the same. Importing pathlib for it costs 5 ms.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the output of handlers
+    # Some containers forbid to write this file; the limit below still holds. Importing pathlib here would cost 5 ms.
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:  # noqa: PTH123
         score.write(str(_OOM_SCORE))
     if options.data_limit_bytes is not None:
@@ -222,9 +216,9 @@ def contain(options: WorkerOptions) -> None:
 
 
 def parse_options(arguments: Sequence[str]) -> WorkerOptions:
-    """The options on a command line, pairs of `--name value`. Raises ConfigurationError.
+    """The options of a command line of pairs `--name value`. Raises ConfigurationError.
 
-    By hand, for whoever starts workers writes them, and nobody else: argparse would cost a tenth of a worker's start.
+    Parsed by hand, because argparse would cost a tenth of a worker's start, and only our own code writes the options.
     """
     names, values = arguments[::2], arguments[1::2]
     try:
@@ -236,7 +230,7 @@ def parse_options(arguments: Sequence[str]) -> WorkerOptions:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Be a worker."""
+    """Run a worker."""
     try:
         options = parse_options(arguments)
     except ConfigurationError as error:
@@ -244,8 +238,8 @@ def main(arguments: Sequence[str]) -> None:
         sys.exit(_REFUSED)
     contain(options)
     ComputeWorker(options).run()
-    # A worker may be killed at any time, so nothing waits for its orderly end; to take the interpreter down would cost
-    # a sixth of what a start costs.
+    # A worker may be killed at any time, so nothing depends on an orderly end. Shutting the interpreter down would take
+    # a sixth of the time of a start.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -1,6 +1,6 @@
-"""Finds compute handlers by name in a fixed table of `module:function`, importing each on first use.
+"""Finds compute handlers by name in a fixed table of `module:function`, and imports each on first use.
 
-Nothing outside the table can be called. The table itself is named by text too, so that a worker starts light.
+Nothing outside the table can be called. The table itself is also named by text, so that a worker starts fast.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from gaia.contracts.errors import ConfigurationError
 from gaia.validator.app.compute.unit_errors import HandlerUnavailable, HandlerUnknown
 
 Handler = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""Takes a unit's payload, returns the result's value. Both hold only what MessagePack can carry."""
+"""Takes a unit's payload and returns the result's value. Both hold only types that MessagePack can carry."""
 
 DEFAULT_REGISTRY = "gaia.tasks.defined_tasks.registry:HANDLERS"
 
 
 class HandlerRegistry:
-    """One table, `module:attribute` of a Mapping from handler name to `module:function`."""
+    """One table: the `module:attribute` of a Mapping from handler name to `module:function`."""
 
     def __init__(self, source: str = DEFAULT_REGISTRY) -> None:
         """Raises ConfigurationError if `source` is not of that form."""
@@ -29,7 +29,7 @@ class HandlerRegistry:
         self._loaded: dict[str, Handler] = {}
 
     def handler(self, name: str) -> Handler:
-        """The function of that name. Raises HandlerUnknown or HandlerUnavailable."""
+        """The function with this name. Raises HandlerUnknown or HandlerUnavailable."""
         found = self._loaded.get(name)
         if found is None:
             found = self._loaded[name] = self._load(name)
@@ -47,5 +47,5 @@ class HandlerRegistry:
         module, _, attribute = source.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
-        except Exception as error:  # an import runs anybody's code: whatever it raises, the worker goes on
+        except Exception as error:  # an import may raise anything; the worker must go on
             raise HandlerUnavailable(f"{what} cannot be imported: {type(error).__name__}: {error}") from error

@@ -1,7 +1,7 @@
-"""Frames on a stream: a 32-bit little-endian length, then one MessagePack message. Bounded in size.
+"""The frames between engine and worker: a 32-bit little-endian length, then one MessagePack message of bounded size.
 
-Owns the framing and the worker's blocking end. Never imports asyncio, so that a worker starts fast; the
-engine's end is `worker_link`.
+Owns the framing and the worker's blocking end. Never imports asyncio, so that a worker starts fast. The engine's end is
+`worker_link`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _READ_BYTES: Final = 64 * 1024
 
 Body = bytes | bytearray | memoryview
 Frame = tuple[bytes, bytes]
-"""Header and body, which the kernel puts together: one buffer for both would have to be made first."""
+"""Header and body. They stay separate, because the kernel joins them without a copy."""
 
 
 class FrameTooLarge(ValidatorFault):
-    """A message is larger than a frame may be: big arrays go into files, named by path."""
+    """A message is too large for a frame. Big arrays must go into files, with their path in the message."""
 
 
 def encode_frame(encoder: msgspec.msgpack.Encoder, message: Any) -> Frame:
-    """One frame. Raises FrameTooLarge, or what the encoder raises for types that it does not know."""
+    """The frame of a message. Raises FrameTooLarge, or the encoder's error for a type that it does not know."""
     body = encoder.encode(message)
     size_bytes = len(body)
     if size_bytes > MAX_FRAME_BYTES:
@@ -41,7 +41,7 @@ def encode_frame(encoder: msgspec.msgpack.Encoder, message: Any) -> Frame:
 
 
 def unsent(frame: Frame, sent_bytes: int) -> tuple[bytes | memoryview, ...]:
-    """What is left of a frame of which so much is on its way."""
+    """The rest of a frame of which `sent_bytes` are already sent."""
     header, body = frame
     return header[sent_bytes:], memoryview(body)[max(0, sent_bytes - LENGTH.size) :]
 
@@ -49,16 +49,15 @@ def unsent(frame: Frame, sent_bytes: int) -> tuple[bytes | memoryview, ...]:
 class FrameReader:
     """Cuts a stream of bytes into the bodies of its frames.
 
-    Both ends look themselves whether what they have read is one whole frame, as it usually is, and come here with the
-    rest.
+    What has been read is usually one whole frame. Both ends check that first, and use this class for all other cases.
     """
 
     def __init__(self) -> None:
         self.rest = bytearray()
-        """Of a frame that is not whole yet."""
+        """The bytes of a frame that is not complete yet."""
 
     def feed(self, data: bytes | memoryview) -> list[Body]:
-        """The frames that `data` completes, in order. Raises FrameTooLarge on a length that nobody may send."""
+        """The frames that `data` completes, in order. Raises FrameTooLarge if a frame's length exceeds the limit."""
         self.rest += data
         bodies: list[Body] = []
         while (body := self._next()) is not None:
@@ -80,7 +79,7 @@ class FrameReader:
 
 
 class BlockingChannel:
-    """The worker's end: sends whole frames, waits for the next one."""
+    """The worker's end: sends whole frames, and waits for the next one."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
@@ -90,17 +89,17 @@ class BlockingChannel:
         self._block = memoryview(bytearray(_READ_BYTES))
 
     def send(self, frame: Frame) -> None:
-        """Blocks until the kernel has taken the frame. Raises OSError when the peer is gone."""
+        """Send a frame. Blocks until the kernel has taken it. Raises OSError if the peer has ended."""
         try:
             sent_bytes = os.writev(self._descriptor, frame)
-        except BlockingIOError:  # of a socket that has a timeout
+        except BlockingIOError:  # the socket has a timeout
             sent_bytes = 0
-        if sent_bytes < LENGTH.size + len(frame[1]):  # that, or a signal came
+        if sent_bytes < LENGTH.size + len(frame[1]):  # because of the timeout or a signal
             for piece in unsent(frame, sent_bytes):
                 self._socket.sendall(piece)
 
     def receive(self) -> Body | None:
-        """The next frame's body, good until the next call; None when the peer has closed."""
+        """The next frame's body, valid until the next call. None when the peer has closed."""
         while not self._bodies:
             size_bytes = self._socket.recv_into(self._block)
             if not size_bytes:

@@ -1,8 +1,7 @@
-"""Compute workers kept alive from an asyncio program, for a pool that has no supervisor: tests, one-off
-commands.
+"""Starts and restarts compute workers from an asyncio program, for a pool without a supervisor (tests, commands).
 
-Spawns and restarts; never looks into a unit. Must be used from the main thread, which spawned children live
-by.
+Does not look at units. Must be used from the main thread, because the parent-death signal depends on the spawning
+thread.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from gaia.validator.app.processes.restart_policy import RestartHistory, RestartP
 
 
 class WorkersKeepFailing(ValidatorFault):
-    """Workers end before they get as far as dialling in, again and again."""
+    """Workers end again and again before they have connected to the pool."""
 
 
 class LocalWorkers:
-    """`count` workers; `async with` starts them and ends them."""
+    """`count` workers. `async with` starts and ends them."""
 
     def __init__(
         self,
@@ -35,7 +34,7 @@ class LocalWorkers:
         grace_s: float = 10.0,
         on_all_given_up: Callable[[WorkersKeepFailing], None] | None = None,
     ) -> None:
-        """`on_all_given_up` is told when no slot is left, so that nobody waits for workers that will never come."""
+        """`on_all_given_up` is called when all slots are given up, so that no unit waits for a worker forever."""
         self._on_all_given_up = on_all_given_up
         self._given_up = 0
         self._launch = launch
@@ -47,7 +46,7 @@ class LocalWorkers:
         self._stopping = False
         self._all_gone = asyncio.Event()
         self.failure: WorkersKeepFailing | None = None
-        """Why a slot has been given up."""
+        """Why a slot was given up; None if none was."""
 
     async def __aenter__(self) -> LocalWorkers:
         self._loop = asyncio.get_running_loop()
@@ -59,12 +58,12 @@ class LocalWorkers:
         await self.close()
 
     def pid(self, slot: int) -> int | None:
-        """The process in a slot now."""
+        """The pid of the present process of a slot; None if there is none."""
         child = self._children.get(slot)
         return child.pid if child is not None else None
 
     async def close(self) -> None:
-        """Ask all to end after the unit that they have; kill those that have not within the grace time."""
+        """Ask all workers to end after their present unit. Kill those that have not ended within the grace time."""
         self._stopping = True
         for handle in self._due.values():
             handle.cancel()
@@ -84,7 +83,7 @@ class LocalWorkers:
         self._due.pop(slot, None)
         try:
             child = self._launch.spawn(slot)
-        except OSError as error:  # no memory, no descriptor, no process to be had just now
+        except OSError as error:  # the system lacks memory, descriptors or processes at the moment
             self._start_again_later(slot, str(error.strerror), lived_s=0.0, expected=False, blameless=False)
             return
         self._children[slot] = child

@@ -1,4 +1,4 @@
-"""The bounds that a compute pool is given at its start."""
+"""The limits of a compute pool."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from msgspec import Struct
 
 
 class PoolSettings(Struct, frozen=True, kw_only=True):
-    """The bounds of a pool. Memory is each worker's anonymous resident memory; None: no bound."""
+    """The limits of a pool. Memory is each worker's anonymous resident memory; None: no limit."""
 
     compute_workers: int | None = None
     """So many work at once; who dials in above that stands by, warm, and a worn-out worker leaves only when one does.
     None: all work; a worn-out one leaves, and the next when its replacement has come."""
     queue_capacity: int = 1000
-    """So many units may wait; then `run` waits too."""
+    """The number of units that may wait. If it is reached, `run` itself waits."""
     recycle_units: int | None = None
     """A worker is replaced after about so many units (+- 20 %, so that they do not all go at once)."""
     worker_soft_memory_bytes: int | None = None
@@ -20,4 +20,4 @@ class PoolSettings(Struct, frozen=True, kw_only=True):
     worker_hard_memory_bytes: int | None = None
     """Past it a worker is killed and its unit fails."""
     sample_s: float = 0.05
-    """How often deadlines and memory of busy workers are looked at."""
+    """How often deadlines and memory of busy workers are checked, in seconds."""

@@ -1,7 +1,7 @@
-"""The compute side on its own: a pool of worker processes in one `async with`, for a program that has no supervisor.
+"""A pool of worker processes in one `async with`, for a program without a supervisor.
 
-Owns the private socket, the pool and its workers, and nothing of what they compute. Main thread only: spawned workers
-live by the thread that spawned them.
+Owns the private socket, the pool and its workers. Main thread only, because the parent-death signal depends on the
+spawning thread.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gaia.validator.app.telemetry.pool_statistics import PoolStatistics
 
 
 class ProcessPool:
-    """A ComputeBackend. At the end of the block running units are given up and all processes are gone."""
+    """A ComputeBackend. At the end of the block running units fail, and all processes have ended."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class ProcessPool:
         self._pool: ComputePool
 
     async def __aenter__(self) -> Self:
-        """Ready for units, which wait for the first worker. Raises ConfigurationError."""
+        """Start the workers. Units may be submitted at once, and wait for a worker. Raises ConfigurationError."""
         async with contextlib.AsyncExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gaia-pool-")))
             socket_path = folder / "compute.sock"
@@ -76,7 +76,7 @@ class ProcessPool:
                     on_all_given_up=self._pool.refuse,
                 )
             )
-            # Before the workers are asked to end: a busy one would hold the end up until its unit is done.
+            # This runs before the workers are asked to end: a busy one would first finish its unit.
             stack.push_async_callback(self._pool.drain, 0.0)
             self._stack = stack.pop_all()
         return self
@@ -85,13 +85,13 @@ class ProcessPool:
         await self._stack.aclose()
 
     async def run(self, unit: WorkUnit, on_progress: Callable[[Progress], None] | None = None) -> ResultUnit:
-        """Wait for the unit's result; a failure is a result with an error. See `ComputePool.run`."""
+        """Run a unit and wait for its result. A failure is a result with an error. See `ComputePool.run`."""
         return await self._pool.run(unit, on_progress)
 
     def queue_depth(self) -> int:
-        """Units that wait for a worker."""
+        """The number of units that wait for a worker."""
         return self._pool.queue_depth()
 
     def statistics(self) -> PoolStatistics:
-        """Where the pool stands."""
+        """The present state of the pool, and its counters."""
         return self._pool.statistics()

@@ -1,7 +1,6 @@
-"""What became of a pool's units: how many of each end, how long they waited and took. Decides nothing.
+"""Counts a pool's units: how many succeeded or failed, how long they waited and ran. Decides nothing.
 
-Units are noted one by one and counted into the histograms in small batches: whoever waits for a result must not wait
-for its book-keeping.
+Units are noted one by one and go into the histograms in small batches, so that no result waits for the bookkeeping.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ _BATCH: Final = 32
 
 
 class UnitCounts:
-    """Counts since a pool's start. The plain ones are its owner's to raise."""
+    """The counts since a pool's start. The pool itself increases the plain numbers."""
 
     def __init__(self) -> None:
         self.done = 0
@@ -31,24 +30,24 @@ class UnitCounts:
         self._settled: list[tuple[str, float]] = []
 
     def waited(self, duration_s: float) -> None:
-        """A unit has gone to a worker, so long after its submission. Called when nobody waits for us."""
+        """Note the time from a unit's submission until it was sent to a worker."""
         self._waited.append(duration_s)
         if len(self._waited) >= _BATCH:
             self._count()
 
     def settled(self, handler: str, duration_s: float) -> None:
-        """A unit has its result, or has failed."""
+        """Note how long a unit ran until its result or failure."""
         self._settled.append((handler, duration_s))
-        if len(self._settled) >= 2 * _BATCH:  # many settled, none given out: the line is being cleared
+        if len(self._settled) >= 2 * _BATCH:  # happens if units fail without a worker, when the line is cleared
             self._count()
 
     def waits(self) -> HistogramSnapshot:
-        """From submission to a worker."""
+        """The waiting times from submission to a worker."""
         self._count()
         return self._waits.snapshot()
 
     def durations(self) -> Mapping[str, HistogramSnapshot]:
-        """With a worker, by handler."""
+        """The times with a worker, by handler."""
         self._count()
         return {handler: histogram.snapshot() for handler, histogram in self._durations.items()}
 

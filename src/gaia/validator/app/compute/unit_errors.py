@@ -1,6 +1,6 @@
-"""Why a unit can fail in the process backbone itself, and how any exception becomes plain data.
+"""The errors of a unit that come from the compute pool itself, and the conversion of any exception to plain data.
 
-Shared by the pool and the worker. Never carries an exception object from one process to another.
+Pool and worker share it. No exception object goes from one process to another.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ class UnitTimedOut(ValidatorFault):
 
 
 class DeadlinePassed(ValidatorFault):
-    """A unit was not done in the time that its submitter gave it, waiting included."""
+    """A unit was not done within the time that its submitter allowed, including the wait for a worker."""
 
     retryable = True
 
 
 class MemoryExceeded(ValidatorFault):
-    """A unit took more memory than a worker may have."""
+    """A unit used more memory than a worker may have."""
 
 
 class PoisonUnit(ValidatorFault):
-    """A unit has killed every worker that tried it."""
+    """Every worker that tried a unit died."""
 
 
 class PoolClosed(ValidatorFault):
-    """The pool takes no more units because it is being stopped."""
+    """The pool accepts no more units, because it is being stopped."""
 
     retryable = True
 

@@ -1,6 +1,4 @@
-"""The bounded priority line in which units wait for a worker. Lives in one event loop; shared with no
-process.
-"""
+"""The bounded priority queue in which units wait for a worker. It belongs to one event loop."""
 
 from __future__ import annotations
 
@@ -13,36 +11,35 @@ from gaia.validator.app.compute.worker_link import PendingUnit
 
 
 class WaitingLine:
-    """Highest priority first, oldest first within one. A unit keeps its age when it comes back, so it goes
-    ahead.
+    """The highest priority comes first, then the oldest unit. A unit that lost its worker keeps its age.
 
-    Withdrawn units stay in the heap, settled, until they surface; they are not counted.
+    Withdrawn units stay in the heap until they come up, but they do not count.
     """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._heap: list[tuple[int, int, PendingUnit]] = []
         self.waiting = 0
-        """Units in the line. Read by others, changed here only."""
+        """The number of units in the line. Others may read it; only this class changes it."""
         self.claims = 0
-        """Units in the line and submitters on their way into it. While there are none, a newcomer need not ask whether
-        it is full. Read by others, changed here only."""
+        """The number of units in the line and of submitters that wait for a place. At 0 a new unit need not check
+        whether the line is full. Others may read it; only this class changes it."""
         self._submitters: deque[asyncio.Future[None]] = deque()
         self._called = 0
-        """Submitters who have been told of their place and have not come yet: it is theirs."""
+        """The number of submitters that have been given a place and have not used it yet."""
 
     @property
     def submitters(self) -> int:
-        """How many wait for a place."""
+        """The number of submitters that wait for a place."""
         return len(self._submitters)
 
     @property
     def is_full(self) -> bool:
-        """Whether a submitter has to wait: no place, or others were here before."""
+        """Whether a submitter has to wait, because there is no place or because others came first."""
         return self.waiting + self._called >= self.capacity or bool(self._submitters)
 
     async def room(self) -> None:
-        """Wait, in order of arrival, until the line has a place. Then `push`, or `admit` who comes next."""
+        """Wait, in order of arrival, for a place. The caller must then `push` a unit, or `admit` the next submitter."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._submitters.append(turn)
         self.claims += 1
@@ -52,7 +49,7 @@ class WaitingLine:
             if not turn.cancelled():
                 self._called -= 1
                 self.admit()  # pass the turn on
-            elif turn in self._submitters:  # else it was passed over meanwhile
+            elif turn in self._submitters:  # otherwise it has been removed in the meantime
                 self._submitters.remove(turn)
             raise
         finally:
@@ -60,14 +57,14 @@ class WaitingLine:
         self._called -= 1
 
     def push(self, pending: PendingUnit) -> None:
-        """Join the line; coming back after a lost worker may exceed the bound by the number of workers."""
+        """Add a unit. Units that lost their workers may exceed the capacity, by at most the number of workers."""
         heapq.heappush(self._heap, (-pending.unit.priority, pending.order, pending))
         pending.waits = True
         self.waiting += 1
         self.claims += 1
 
     def pop(self) -> PendingUnit | None:
-        """The next unit to do; None if nobody waits."""
+        """Take the next unit; None if no unit waits."""
         while self._heap:
             pending = heapq.heappop(self._heap)[2]
             if not pending.future.done():
@@ -79,7 +76,7 @@ class WaitingLine:
         return None
 
     def withdraw(self, pending: PendingUnit) -> None:
-        """A unit, its future settled, no longer waits, if it did."""
+        """Remove a unit whose future is settled. Does nothing if the unit does not wait."""
         if not pending.waits:
             return
         pending.waits = False
@@ -91,14 +88,14 @@ class WaitingLine:
         self.admit()
 
     def clear(self) -> Iterator[PendingUnit]:
-        """Empty the line, and let every submitter go on (they find the pool closed)."""
+        """Empty the line, and let every submitter continue (it then finds the pool closed)."""
         while (pending := self.pop()) is not None:
             yield pending
         while self._submitters:
             self._call(self._submitters.popleft())
 
     def admit(self) -> None:
-        """Call so many submitters as there are places; one that was cancelled this moment uses up none."""
+        """Give the free places to the first submitters. A submitter that was just cancelled takes no place."""
         while self._submitters and self.waiting + self._called < self.capacity:
             self._call(self._submitters.popleft())
 

@@ -1,4 +1,4 @@
-"""How a compute worker is started: its command line and its environment."""
+"""Starts a compute worker: builds its command line and its environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gaia.validator.app.machine.bytecode import keeping
 from gaia.validator.app.processes.child import Child, python_module
 
 _DATA_LIMIT_FACTOR: Final = 3
-"""RLIMIT_DATA counts reserved as well as used memory, hence well above the bound on resident memory."""
+"""RLIMIT_DATA also counts reserved memory, so it is well above the limit of resident memory."""
 
 _SINGLE_THREADED: Final = dict.fromkeys(
     (
@@ -25,7 +25,7 @@ _SINGLE_THREADED: Final = dict.fromkeys(
 
 
 class WorkerLaunch(Struct, frozen=True, kw_only=True):
-    """What every compute worker of a pool is started with."""
+    """The options with which all compute workers of a pool are started."""
 
     socket_path: Path
     cache_dir: Path
@@ -34,7 +34,7 @@ class WorkerLaunch(Struct, frozen=True, kw_only=True):
     worker_hard_memory_bytes: int | None = None
 
     def spawn(self, slot: int) -> Child:
-        """Start the worker in `slot`. It gets no way to the database."""
+        """Start the worker in `slot`. It does not get the database's address."""
         return Child.spawn(self.argv(slot), environment=self.environment(), without=("DATABASE_URL",), with_status=True)
 
     def argv(self, slot: int) -> list[str]:
@@ -50,7 +50,7 @@ class WorkerLaunch(Struct, frozen=True, kw_only=True):
         return keeping(argv, self.cache_dir)
 
     def environment(self) -> dict[str, str]:
-        """Variables on top of the inherited ones; they must be set before numpy is imported."""
+        """The variables to add to the inherited ones. They must be set before numpy is imported."""
         return {
             **_SINGLE_THREADED,
             "NUMBA_CACHE_DIR": str(self.cache_dir / "numba"),

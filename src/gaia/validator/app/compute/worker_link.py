@@ -1,7 +1,7 @@
-"""The engine's end of one compute worker: its stream, its exit notice, its memory.
+"""The engine's connection to one compute worker: its messages, its exit, its memory.
 
-Knows how a worker speaks and dies; decides nothing about units, which is the pool's part. A worker's end is
-settled once, at the exit notice of the kernel (pidfd), after everything that it had written has been read.
+Decides nothing about units; the pool does that. A worker's end is reported once, at the kernel's exit notice (pidfd),
+after everything that the worker had written has been read.
 """
 
 from __future__ import annotations
@@ -28,36 +28,36 @@ from gaia.validator.utils.ipc_types import Dispatch, FromWorker, Hello, Leaving,
 _UCRED: Final = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 _READ_BYTES: Final = 256 * 1024
 _LINGER_S: Final = 5.0
-"""So long may a worker that has closed its channel go on living."""
+"""How long a worker may live after it has closed its connection."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(FromWorker)
 
 
 class StrangeWorker(ValidatorFault):
-    """A worker speaks out of turn."""
+    """A worker sent a message that does not belong at this point."""
 
 
 class PendingUnit(Struct, eq=False):
-    """A unit in the pool's care, from submission until its future is settled."""
+    """A unit in the pool, from its submission until its future is settled."""
 
     unit: WorkUnit
     order: int
     future: asyncio.Future[ResultUnit]
     submitted_at: float = 0.0
-    """Loop time, before it waited for a place."""
+    """Loop time, before the wait for a place."""
     on_progress: Callable[[Progress], None] | None = None
     progress: Progress | None = None
-    """What its handler last reported."""
+    """The last report of its handler."""
     attempt: int = 1
     link: WorkerLink | None = None
-    """Who works on it now."""
+    """The worker that works on it now."""
     waits: bool = False
-    """Whether the line counts it."""
+    """Whether it is in the waiting line."""
 
 
 class LinkOwner(Protocol):
-    """Who is told what a worker says."""
+    """The receiver of a worker's messages and events."""
 
     def worker_came(self, link: WorkerLink) -> None: ...
 
@@ -68,11 +68,11 @@ class LinkOwner(Protocol):
     def worker_leaves(self, link: WorkerLink) -> None: ...
 
     def worker_hung_up(self, link: WorkerLink) -> None:
-        """Its channel is closed, though the worker may live for a moment."""
+        """The worker has closed its connection. It may still live for a moment."""
         ...
 
     def worker_gone(self, link: WorkerLink) -> None:
-        """It has ended; all that it wrote has been handed over before."""
+        """The worker has ended. Everything that it wrote has been reported before."""
         ...
 
 
@@ -84,7 +84,7 @@ class WorkerLink(asyncio.Protocol):
         self._loop = loop
         self._transport: asyncio.Transport
         self._descriptor = -1
-        """The stream's, while its transport is not closing."""
+        """The stream's descriptor, valid while the transport is not closing."""
         self._frames = FrameReader()
         self._pidfd = -1
         self._memory: AnonymousMemory | None = None
@@ -96,10 +96,10 @@ class WorkerLink(asyncio.Protocol):
         self.units_done = 0
         self.retire_after_units = 0
         self.leaving = False
-        """Gets no further unit."""
+        """Whether it gets no further unit."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask the kernel who has dialled in, and to be told of its end. Strangers are cut off."""
+        """Ask the kernel for the peer's pid and user, and watch for its end. Processes of other users are refused."""
         self._transport = cast(asyncio.Transport, transport)
         peer = cast(socket.socket, transport.get_extra_info("socket"))
         self._descriptor = peer.fileno()
@@ -116,9 +116,7 @@ class WorkerLink(asyncio.Protocol):
         self._loop.add_reader(self._pidfd, self._exited)
 
     def data_received(self, data: bytes) -> None:
-        """Hand on each whole frame. A worker that writes rubbish is killed: nothing that it says can be
-        trusted.
-        """
+        """Report each complete frame. A worker that sends invalid data is killed, because it cannot be trusted."""
         try:
             whole = len(data) > LENGTH.size and LENGTH.unpack_from(data)[0] == len(data) - LENGTH.size
             if whole and not self._frames.rest:
@@ -131,39 +129,37 @@ class WorkerLink(asyncio.Protocol):
             self.kill()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """A worker that closed its channel is as good as dead, and must be dead before its unit goes
-        elsewhere.
-        """
-        if self._pidfd < 0 or self.slot < 0:  # settled already, or nobody who has said that it is a worker
+        """Kill a worker that has closed its connection. It must be dead before another worker gets its unit."""
+        if self._pidfd < 0 or self.slot < 0:  # its end is already known, or it never said that it is a worker
             self.close()
             self._owner.worker_gone(self)
         elif self.leaving:
-            self._loop.call_later(_LINGER_S, self.kill)  # it is on its way out by itself
+            self._loop.call_later(_LINGER_S, self.kill)  # it is already ending by itself
         else:
             self.leaving = True
             self._owner.worker_hung_up(self)
             self.kill()
 
     def dispatch(self, unit: WorkUnit, attempt: int) -> None:
-        """Send a unit. Raises FrameTooLarge, or TypeError and its like for what MessagePack cannot carry."""
+        """Send a unit. Raises FrameTooLarge, or the encoder's error (TypeError ...) for data it cannot carry."""
         message = Dispatch(unit.unit_id, attempt, unit.handler, unit.timeout_s, unit.payload)
         self._send(encode_frame(_encoder, message))
 
     def prepare(self, handlers: tuple[str, ...]) -> None:
-        """Have the worker import what it will need."""
+        """Ask the worker to import these handlers."""
         self._send(encode_frame(_encoder, Prepare(handlers)))
 
     def retire(self) -> None:
-        """Tell the worker that nothing more will come."""
+        """Tell the worker to end. It gets no further unit."""
         self.leaving = True
         self._send(encode_frame(_encoder, Retire()))
 
     def memory_bytes(self) -> int:
-        """Anonymous resident memory now."""
+        """The worker's anonymous resident memory now."""
         return self._memory.read_bytes() if self._memory is not None else 0
 
     def read_now(self) -> None:
-        """Take in what the worker has already written, before something is held against it."""
+        """Read what the worker has already written, before it is judged by its time or memory."""
         while not self._transport.is_closing():
             try:
                 data = os.read(self._descriptor, _READ_BYTES)
@@ -174,31 +170,32 @@ class WorkerLink(asyncio.Protocol):
             self.data_received(data)
 
     def kill(self) -> None:
-        """SIGKILL, through the pidfd, so that it can never reach another process of the same number.
+        """Send SIGKILL through the pidfd, so that it cannot reach another process with the same pid.
 
-        Only to who has said that it is a worker.
+        Does nothing to a peer that has not said that it is a worker.
         """
         if self._pidfd >= 0 and self.slot >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def close(self) -> None:
-        """Let go of the worker without killing it."""
+        """Close the connection without killing the worker."""
         self._forget_pidfd()
         self._forget_memory()
         self._transport.abort()
 
     def _send(self, frame: Frame) -> None:
-        """Into the stream at once, so that the worker begins while we keep our books. The transport, which would wait
-        for the end of the loop's turn, gets what the stream does not take.
+        """Write a frame to the stream at once, so that the worker starts while the engine does its bookkeeping.
+
+        The transport would write only after the loop's present turn. It gets the rest that the stream does not take.
         """
         transport, sent_bytes = self._transport, 0
-        if transport.is_closing():  # the descriptor's number may be another's soon
+        if transport.is_closing():  # its descriptor may soon belong to another file
             return
-        if not transport.get_write_buffer_size():  # else it is behind, and we after it
+        if not transport.get_write_buffer_size():  # otherwise earlier frames must go first
             try:
                 sent_bytes = os.writev(self._descriptor, frame)
-            except OSError:  # full, or broken: the transport finds out which, and says so
+            except OSError:  # the stream is full or broken; the transport finds out which
                 sent_bytes = 0
         if sent_bytes < LENGTH.size + len(frame[1]):
             transport.writelines(unsent(frame, sent_bytes))
@@ -220,7 +217,7 @@ class WorkerLink(asyncio.Protocol):
                 assert_never(message)
 
     def _exited(self) -> None:
-        self.leaving = True  # its last words may be a result, for which the dead must not get the next unit
+        self.leaving = True  # its last message may be a result, and a dead worker must not get the next unit
         self.read_now()
         self.close()
         self._owner.worker_gone(self)

@@ -1,6 +1,7 @@
-"""Who works, who is free, and who stands by: the workers of one pool, by their part in it.
+"""Keeps track of a pool's workers: which have a place, which of those are idle, and which are spares.
 
-Decides who joins and who takes whose place. Sends nothing, kills nobody, knows no units.
+Decides whether a new worker gets a place, and which spare takes a free place. Sends nothing, kills no process, and
+does not know of units.
 """
 
 from __future__ import annotations
@@ -12,22 +13,23 @@ if TYPE_CHECKING:
 
 
 class WorkerPlaces:
-    """At most `size` workers have a place; whoever dials in above that stands by, up and warm.
+    """At most `size` workers have a place. Any further worker is a spare: started and ready.
 
-    A place that becomes free goes to who stands by, at once: whether its worker was worn out, killed or died.
+    When a worker with a place retires, is killed or dies, a spare takes the place at once.
     """
 
     def __init__(self, size: int | None) -> None:
-        """`size` None: everybody has a place and nobody stands by."""
+        """`size` None: every worker has a place, and there are no spares."""
         self._size = size
         self._placed: set[WorkerLink] = set()
         self.idle: list[WorkerLink] = []
-        """Who has a place and no unit. Last in, first out: its caches are warm."""
+        """The workers with a place and without a unit. Last in, first out, because its caches are warm."""
         self.standing_by: list[WorkerLink] = []
+        """The spares."""
         self._awaited: WorkerLink | None = None
 
     def came(self, link: WorkerLink) -> bool:
-        """A worker has dialled in; whether it has got a place."""
+        """Add a worker that has connected. Returns whether it got a place."""
         self._awaited = None
         if self._size is not None and len(self._placed) >= self._size:
             self.standing_by.append(link)
@@ -36,7 +38,7 @@ class WorkerPlaces:
         return True
 
     def left(self, link: WorkerLink) -> None:
-        """A worker gets nothing more, whatever the reason. Idempotent."""
+        """Remove a worker for any reason, and give its place to a spare. May be called twice."""
         if link in self.standing_by:
             self.standing_by.remove(link)
         if link not in self._placed:
@@ -48,13 +50,14 @@ class WorkerPlaces:
             self._place(self.standing_by.pop())
 
     def can_spare_one(self) -> bool:
-        """Whether a worn-out worker may go now: somebody stands by for its place, or where nobody ever does, the last
-        one's replacement has come.
+        """Whether a worn-out worker may leave now.
+
+        With spares, one must be ready to take its place. Without spares, the last one's replacement must have come.
         """
         return bool(self.standing_by) if self._size is not None else self._awaited is None
 
     def spared(self, link: WorkerLink) -> None:
-        """A worn-out worker goes."""
+        """Remove a worn-out worker."""
         self._awaited = link
         self.left(link)
 

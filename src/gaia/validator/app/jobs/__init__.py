@@ -1,1 +1,1 @@
-"""Durable jobs: who puts them on schedule, who claims them, who works on them."""
+"""Durable jobs: puts them into the queue on schedule, claims them, and runs their steps."""

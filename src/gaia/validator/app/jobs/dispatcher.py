@@ -1,8 +1,7 @@
-"""Works the job queue: claims jobs, runs their steps, keeps their leases alive, settles their outcome.
+"""Works through the job queue: claims jobs, runs their steps, keeps their leases alive, and records their outcome.
 
-Its worker pool runs the jobs in progress, and has ended them all before it returns. The dispatcher never decides what a
-job means: that is the step's. It never marks a job done either: only `queue.completing` inside the step does, with the
-results.
+Its worker pool runs the jobs in progress, and all of them have ended when `run` returns. The step decides what a job
+means. The dispatcher never marks a job done: only `queue.completing` inside the step does, together with the results.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from gaia.validator.app.jobs.worker_pool import WorkerPool
 from gaia.validator.db.outage import Outage
 
 _POLL = timedelta(seconds=1)
-"""How long a sleeping loop may miss a notification; also the pause after a failed query."""
+"""How often the loop looks for jobs without a notification. Also the pause after a failed query."""
 
 _CLAIM_AT_ONCE = 64
 
 
 class Dispatcher:
-    """One loop over one queue."""
+    """The loop over one queue."""
 
     def __init__(
         self,
@@ -39,7 +38,7 @@ class Dispatcher:
         lease: timedelta,
         may_begin: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`may_begin` is asked before jobs are claimed: while it says no they wait, and no attempt is used up."""
+        """`may_begin` is asked before jobs are claimed. While it is false, jobs wait and use up no attempt."""
         self._queue = queue
         self._steps = steps
         self._context = context
@@ -51,16 +50,16 @@ class Dispatcher:
         self._pool = WorkerPool[Job](dict.fromkeys(steps, self._work), workers=concurrency, on_free=self.wake)
 
     def wake(self) -> None:
-        """Look for jobs now; called on a notification."""
+        """Look for jobs now. Called on a notification."""
         self._wake.set()
 
     @property
     def in_progress(self) -> int:
-        """Jobs being worked on."""
+        """The number of jobs in progress."""
         return len(self._pool.in_progress)
 
     async def run(self, stop: asyncio.Event, grace_s: float) -> None:
-        """Work until `stop` is set, then let what runs finish within the grace time and hand the rest back."""
+        """Work until `stop` is set. Then running jobs get the grace time to finish, and the others are handed back."""
         keeper = asyncio.create_task(self._keep_leases(), name="lease-keeper")
         stopping = asyncio.create_task(stop.wait(), name="dispatcher-stop")
         stopping.add_done_callback(lambda _: self.wake())
@@ -90,7 +89,7 @@ class Dispatcher:
         if (lasted_s := self._outage.over(self._context.clock.monotonic())) is not None:
             self._log.info("claims_again", away_s=round(lasted_s, 1))
         for job in jobs:
-            # A job that was lost and is claimed again is another claim, while the old one still ends.
+            # If this validator lost the job's lease and has claimed it again, the step of the old claim must end.
             self._pool.cancel(partial(_is_job, job.id))
             await self._pool.put(job)
         if len(jobs) == free:
@@ -119,10 +118,10 @@ class Dispatcher:
             try:
                 await self._settle(job)
             except asyncio.CancelledError:
-                # Bounded, and shielded from the cancellation that brought us here: the lease would end anyway.
+                # Shielded from the cancellation that is being handled, and bounded: the lease would end anyway.
                 await asyncio.wait_for(asyncio.shield(self._hand_back(job)), self._lease.total_seconds())
                 raise
-            except Exception:  # noqa: BLE001  the database is away: the lease runs out and the job comes back
+            except Exception:  # noqa: BLE001  the database is away; the lease will expire and the job come back
                 self._log.exception("job_settlement_failed")
 
     async def _settle(self, job: Job) -> None:
@@ -147,14 +146,14 @@ class Dispatcher:
     async def _hand_back(self, job: Job) -> None:
         try:
             await self._queue.release(job)
-        except Exception:  # noqa: BLE001  last words of a dying task; the lease runs out anyway
+        except Exception:  # noqa: BLE001  the task is ending; the lease will expire anyway
             self._log.exception("release_failed")
 
     async def _keep_leases(self) -> None:
         while True:
             await self._context.clock.sleep(self._lease.total_seconds() / 3)
             try:
-                # Snapshot first: a job claimed while the heartbeat is under way has not been lost.
+                # Snapshot first, because a job that is claimed during the heartbeat has not been lost.
                 mine = self._pool.in_progress
                 held = set(await self._queue.heartbeat(mine)) if mine else set()
                 self._pool.cancel([job for job in mine if job.id not in held].__contains__)

@@ -1,4 +1,4 @@
-"""Puts the jobs that the tasks' schedules want. Holds no schedule of its own and remembers nothing: keys are unique."""
+"""Asks the tasks for due jobs, and puts them into the queue. Remembers nothing, because the keys of jobs are unique."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EVERY_S = 2.0
 
 
 class Scheduler:
-    """One loop over all tasks."""
+    """The loop over all tasks."""
 
     def __init__(self, tasks: Sequence[GaiaTask], context: TaskContext) -> None:
         self._tasks = tasks
@@ -21,7 +21,7 @@ class Scheduler:
         self._log = structlog.get_logger("scheduler")
 
     async def run(self) -> None:
-        """Ask every task what is due, until cancelled."""
+        """Ask every task for its due jobs, until cancelled."""
         while True:
             for task in self._tasks:
                 try:
@@ -33,5 +33,5 @@ class Scheduler:
             await self._context.clock.sleep(_EVERY_S)
 
     async def put_due(self, task: GaiaTask) -> int:
-        """One task's jobs; returns how many were new."""
+        """Put one task's due jobs into the queue. Returns how many were new."""
         return await self._context.queue.put(*await task.due_jobs(self._context))

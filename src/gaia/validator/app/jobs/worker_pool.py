@@ -1,8 +1,8 @@
-"""At most N jobs at once in one event loop, each in a task of its own, each job to the handler of its kind.
+"""Runs at most N jobs at once in one event loop. Each job has its own asyncio task, and its kind selects the handler.
 
-For work that waits (network, database); work that computes goes to a `ProcessPool`. The dispatcher works the durable
-queue (`gaia.contracts.job`) with it; alone it keeps its jobs in memory only. A handler that fails costs its own job and
-nothing else.
+It is for work that waits (network, database). Work that computes belongs in a `ProcessPool`. The pool keeps its jobs in
+memory only; the dispatcher uses it for the jobs of the durable queue (`gaia.contracts.job`). If a handler fails, only
+its own job fails.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gaia.validator.app.compute.unit_errors import HandlerUnknown, PoolClosed
 
 
 class OfAKind(Protocol):
-    """Any job: `gaia.contracts.job.Job`, or a struct of yours."""
+    """Any job: `gaia.contracts.job.Job`, or another struct with a kind."""
 
     @property
     def kind(self) -> str: ...
@@ -32,7 +32,7 @@ JobHandler = Callable[[J], Awaitable[None]]
 
 
 class WorkerPoolStatistics(Struct, frozen=True, kw_only=True):
-    """Where the pool stands, and counts since its start."""
+    """The present state of the pool, and its counts since its start."""
 
     waiting: int
     busy: int
@@ -41,7 +41,7 @@ class WorkerPoolStatistics(Struct, frozen=True, kw_only=True):
 
 
 class WorkerPool(Generic[J]):
-    """Use with `async with`: a clean end lets everything that was put finish; an exception cancels it."""
+    """Use it with `async with`. At a normal end of the block all jobs finish; at an exception they are cancelled."""
 
     def __init__(
         self,
@@ -52,8 +52,14 @@ class WorkerPool(Generic[J]):
         capacity: int = 1000,
         on_free: Callable[[], None] = lambda: None,
     ) -> None:
-        """`timeout_s` bounds one job; `capacity` the jobs that wait, above which `put` waits too. `on_free` is called
-        whenever a job has ended.
+        """Prepare a pool; `async with` opens it.
+
+        Args:
+            handlers: Job kind -> the function that does the job.
+            workers: The number of jobs that run at once.
+            timeout_s: The time limit of one job; None: no limit.
+            capacity: The number of jobs that may wait. If it is reached, `put` itself waits.
+            on_free: Called whenever a job has ended.
         """
         self._handlers = handlers
         self._workers = workers
@@ -85,7 +91,7 @@ class WorkerPool(Generic[J]):
             await asyncio.gather(*self._running, return_exceptions=True)
 
     async def put(self, job: J) -> None:
-        """Add a job; waits while the pool is full. Raises HandlerUnknown, or PoolClosed outside of `async with`."""
+        """Add a job. Waits while the pool is full. Raises HandlerUnknown, or PoolClosed outside of `async with`."""
         if self._closed:
             raise PoolClosed("the worker pool is not open: use it inside `async with`")
         if job.kind not in self._handlers:
@@ -96,27 +102,27 @@ class WorkerPool(Generic[J]):
         self._start_waiting()
 
     async def join(self) -> None:
-        """Until all that was put has been worked on."""
+        """Wait until all jobs have ended."""
         await self._nothing_left.wait()
 
     def cancel(self, which: Callable[[J], bool] = lambda _: True) -> None:
-        """Cancel the jobs being worked on that `which` picks; all without it."""
+        """Cancel the running jobs for which `which` is true; by default all."""
         for task, job in self._running.items():
             if which(job):
                 task.cancel()
 
     @property
     def in_progress(self) -> list[J]:
-        """The jobs being worked on."""
+        """The running jobs."""
         return list(self._running.values())
 
     @property
     def free(self) -> int:
-        """How many more jobs would begin at once."""
+        """How many more jobs would start at once."""
         return max(0, self._workers - len(self._running) - len(self._waiting))
 
     def statistics(self) -> WorkerPoolStatistics:
-        """Where the pool stands."""
+        """The present state of the pool, and its counters."""
         return WorkerPoolStatistics(
             waiting=len(self._waiting), busy=len(self._running), done=self._done, failed=self._failed
         )
@@ -126,7 +132,7 @@ class WorkerPool(Generic[J]):
             job = self._waiting.popleft()
             task = asyncio.create_task(self._work(job), name=f"{job.kind}-job")
             self._running[task] = job
-            # A callback, not a finally: a task cancelled before its first step never reaches its finally.
+            # A callback instead of a finally, because a task that is cancelled before its first step runs no finally.
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -146,8 +152,8 @@ class WorkerPool(Generic[J]):
         except asyncio.CancelledError:
             if _is_being_cancelled():
                 raise
-            self._note_failure(job)  # something that the handler awaited was cancelled, not we
-        except Exception:  # noqa: BLE001  a service loop: what a handler raises costs its job alone
+            self._note_failure(job)  # something that the handler awaited was cancelled, not the job itself
+        except Exception:  # noqa: BLE001  a service loop: only the handler's own job fails
             self._note_failure(job)
         else:
             self._done += 1

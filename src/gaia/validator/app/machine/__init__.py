@@ -1,1 +1,1 @@
-"""This machine and its kernel: memory, disk, terminal, signals, byte code, service manager. Imports nothing of ours."""
+"""This machine and its kernel: memory, disk, terminal, signals, byte code, service manager. Imports no other room."""

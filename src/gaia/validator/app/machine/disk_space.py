@@ -1,7 +1,7 @@
-"""Whether the data folder's disk has room: looked at before it is missed, and said once when that changes.
+"""Watches whether the disk of the data folder has room, and logs when that changes.
 
-Reads the file system's own count and decides nothing: the supervisor then waits instead of giving up, the IO-Engine
-starts no jobs. A disk that is full is the operator's to mend; until then nothing must break that stays broken.
+Only reads the file system's count. Without room the supervisor waits instead of giving up, and the IO-Engine starts no
+jobs. The operator must free space on a full disk; until then nothing must break for good.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final, Protocol
 
 LEAST_FREE_BYTES: Final = 128 * 1024 * 1024
-"""Below it no new work is begun: PostgreSQL needs a few segments of its log (16 MiB each) to come up after a crash."""
+"""With less, no new work begins. PostgreSQL needs a few segments of its log (16 MiB each) to start after a crash."""
 LEAST_FREE_FILES: Final = 1_000
-"""Inodes: a cache of many small files can use them up first, and the error is the same."""
+"""The least number of free inodes. A cache of many small files can use them up before the space."""
 _ENOUGH_AGAIN: Final = 1.25
-"""Times that, so that a disk at the border does not start and stop the work with every file."""
+"""Work starts again above this multiple, so that a disk near the limit does not stop and start it with every file."""
 
 
 class Log(Protocol):
@@ -27,27 +27,27 @@ class Log(Protocol):
 
 
 class DiskSpace:
-    """Of the file system that a folder is on."""
+    """The room on the file system of a folder."""
 
     def __init__(self, folder: Path, log: Log, *, least_free_bytes: int = LEAST_FREE_BYTES) -> None:
         self._folder = folder
         self._log = log
         self._least_free_bytes = least_free_bytes
         self.is_short = False
-        """Whether there was too little when last looked."""
+        """Whether there was too little at the last look."""
         self.free_bytes: int | None = None
-        """As last seen; None before the first look, or while the folder cannot be asked."""
+        """The room at the last look; None before the first one, or while the folder cannot be read."""
 
     def look(self) -> bool:
-        """Ask the file system now; whether it `is_short`. Says when that changes."""
+        """Ask the file system now. Returns whether it `is_short`, and logs a change."""
         try:
             found = os.statvfs(self._folder)
-        except OSError:  # the disk is not there; whoever needs it says so
+        except OSError:  # the disk is gone; the code that needs it reports that
             self.free_bytes = None
             return self.is_short
         self.free_bytes = found.f_bavail * found.f_frsize
         factor = _ENOUGH_AGAIN if self.is_short else 1.0
-        out_of_files = found.f_files > 0 and found.f_favail < factor * LEAST_FREE_FILES  # 0: it has no such bound
+        out_of_files = found.f_files > 0 and found.f_favail < factor * LEAST_FREE_FILES  # 0: there is no such limit
         short = out_of_files or self.free_bytes < factor * self._least_free_bytes
         if short != self.is_short:
             self._say(short, found.f_favail)

@@ -1,4 +1,4 @@
-"""Reads memory and processor time of processes from /proc. Owns nothing else; never kills anybody."""
+"""Reads the memory and processor time of processes from /proc."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
 class ProcessUsage(Struct, frozen=True, kw_only=True):
-    """What a process uses now."""
+    """The present memory and the processor time of a process."""
 
     resident_bytes: int
     anonymous_bytes: int
-    """Of these, what is its own: without the files that it has mapped, which all workers share."""
+    """The process's own part of `resident_bytes`: without mapped files, which all workers share."""
     cpu_s: float
     """User and system time since it started."""
 
 
 class AnonymousMemory:
-    """Anonymous resident memory of one process, through a descriptor that is kept open (0.8 us a reading).
+    """The anonymous resident memory of one process. A descriptor is kept open, so a reading takes 0.8 us.
 
-    Memory-mapped files are not counted: every worker maps the same truth. A kept descriptor never answers
-    for a later process of the same pid.
+    Memory-mapped files do not count, because all workers map the same truth. The kept descriptor never reads a later
+    process that has the same pid.
     """
 
     def __init__(self, pid: int) -> None:
@@ -33,7 +33,7 @@ class AnonymousMemory:
         self._descriptor = os.open(f"/proc/{pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
 
     def read_bytes(self) -> int:
-        """0 once the process is gone."""
+        """The memory now; 0 if the process has ended."""
         try:
             fields = os.pread(self._descriptor, 128, 0).split()
         except ProcessLookupError:
@@ -41,7 +41,7 @@ class AnonymousMemory:
         return (int(fields[1]) - int(fields[2])) * _PAGE_BYTES  # resident less shared: proc_pid_statm(5)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         os.close(self._descriptor)
 
 
@@ -60,7 +60,7 @@ def process_usage(pid: int) -> ProcessUsage | None:
 
 
 def _read(path: str) -> bytes:
-    """Empty if there is no such process any more."""
+    """The content of a file below /proc; empty if the process has ended."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

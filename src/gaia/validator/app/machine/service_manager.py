@@ -1,7 +1,7 @@
-"""Tells the service manager that started us how we are: sd_notify(3), spoken without its library.
+"""Reports the validator's state to the service manager that started it (systemd), as sd_notify(3) does.
 
-Says what it is told and keeps the watchdog fed; decides nothing. Without a service manager it says nothing, and a
-service manager that does not listen is never waited for.
+Also sends systemd's watchdog its signs of life. Decides nothing. Without a service manager it sends nothing, and it
+never waits for a service manager that does not read.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Self
 
 
 class ServiceManager:
-    """One datagram socket of systemd's, or of whoever speaks its protocol."""
+    """One datagram socket of systemd, or of another service manager with its protocol."""
 
     def __init__(self, address: str | None, watchdog_s: float | None = None) -> None:
-        """`address` as in NOTIFY_SOCKET: a path, or `@name` in the abstract namespace; None: nobody is there.
+        """`address` is that of NOTIFY_SOCKET: a path, or `@name` in the abstract namespace. None: no service manager.
 
-        `watchdog_s`: it expects to hear from us at least so often.
+        `watchdog_s`: the longest time between two signs of life that the service manager accepts.
         """
         self._address = "\0" + address[1:] if address is not None and address.startswith("@") else address
         self._feed_every_s = None if watchdog_s is None or address is None else watchdog_s / 2
@@ -37,38 +37,38 @@ class ServiceManager:
         return cls(os.environ.get("NOTIFY_SOCKET"), int(usec) / 1e6 or None if watches else None)
 
     def ready(self, status: str) -> None:
-        """Start-up, or a reload, is complete."""
+        """Report that the start, or a reload, is complete."""
         self._say(f"READY=1\nSTATUS={status}")
 
     def reloading(self) -> None:
-        """New settings are being taken up; `ready` ends it."""
+        """Report that new settings are being read. `ready` must follow."""
         self._say(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """The stop has begun."""
+        """Report that the stop has begun."""
         self._say("STOPPING=1\nSTATUS=stopping")
 
     def status(self, text: str) -> None:
-        """One line for people, shown by `systemctl status`."""
+        """Send one line for people. `systemctl status` shows it."""
         self._say(f"STATUS={text}")
 
     def feed(self, now: float) -> None:
-        """We are alive; said only when it is due. `now` is monotonic."""
+        """Send the watchdog a sign of life if one is due. `now` is monotonic."""
         if self._feed_every_s is not None and now - self._fed_at >= self._feed_every_s:
             self._fed_at = now
             self._say("WATCHDOG=1")
 
     def next_feeding_in_s(self, now: float) -> float | None:
-        """Until `feed` is due; None: never."""
+        """The time until the next sign of life is due; None: never."""
         return None if self._feed_every_s is None else max(0.0, self._fed_at + self._feed_every_s - now)
 
     def close(self) -> None:
-        """Say nothing more."""
+        """Close the socket. Nothing more is sent."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     def _say(self, message: str) -> None:
         if self._socket is not None and self._address is not None:
-            with contextlib.suppress(OSError):  # gone, or too busy to listen
+            with contextlib.suppress(OSError):  # it has ended, or is too busy to read
                 self._socket.sendto(message.encode(), self._address)

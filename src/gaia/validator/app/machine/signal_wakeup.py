@@ -1,4 +1,4 @@
-"""Signals as readable bytes, for a loop that polls descriptors. Main thread only."""
+"""Makes signals readable through a descriptor, for a loop that polls descriptors. Main thread only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import FrameType
 
 
 class SignalWakeup:
-    """While entered, the given signals do nothing but turn `fileno()` readable, and be `received()`."""
+    """Catches the given signals inside the `with` block. They make `fileno()` readable, and `received()` lists them."""
 
     def __init__(self, *signals: signal.Signals) -> None:
         self._signals = signals
@@ -31,16 +31,16 @@ class SignalWakeup:
         self._write.close()
 
     def fileno(self) -> int:
-        """Readable when a signal has come."""
+        """The descriptor. It is readable when a signal has come."""
         return self._read.fileno()
 
     def received(self) -> list[signal.Signals]:
-        """The signals since last asked, in order."""
+        """The signals since the last call, in order."""
         with contextlib.suppress(BlockingIOError):
             self._read.recv(4096)
         came, self._came = self._came, []
         return came
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        """Kept here, not read from the descriptor: that holds 278 bytes, and a storm of one signal loses the others."""
+        """Keep the signal in a list. The descriptor holds only 278 bytes, so one signal could crowd out the others."""
         self._came.append(signal.Signals(number))

@@ -1,4 +1,4 @@
-"""The terminal that this process was started from: whether it is still there. Opens it to see, and keeps nothing."""
+"""Finds out whether the terminal that this process was started from is still open."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import signal
 
 
 class Terminal:
-    """Made while the process starts, before it handles signals: who had no terminal then cannot lose it, and who was
-    started to ignore SIGHUP (nohup) is meant to outlive it.
+    """The terminal of this process. Create it at the start of the process, before signals are handled.
+
+    A process without a terminal at its start cannot lose one. A process that ignores SIGHUP at its start (nohup) shall
+    outlive its terminal.
     """
 
     def __init__(self) -> None:
         self._matters = _is_there() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
 
     def has_closed(self) -> bool:
-        """Whether there was one, and it is gone: what came with the SIGHUP of a closed window or a lost connection."""
+        """Whether there was a terminal and it is gone. Then a SIGHUP means a closed window or a lost connection."""
         return self._matters and not _is_there()
 
 

@@ -1,1 +1,1 @@
-"""Child processes: how one is started and watched, the place that it fills, and when it is started again."""
+"""Child processes: starts and watches them, and decides when a child that ended is replaced."""

@@ -1,7 +1,7 @@
-"""A child process: how it is started, watched and ended.
+"""Starts, watches and ends child processes.
 
-Spawned, never forked; each in a session of its own, so that a Ctrl-C at the terminal reaches only the
-supervisor. Must be used from a main thread: the parent-death signal follows the spawning thread.
+Children are spawned, never forked. Each has its own session, so that a Ctrl-C at the terminal reaches only the
+supervisor. Must be used from a main thread, because the parent-death signal depends on the spawning thread.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import Final
 from gaia.contracts.errors import ValidatorFault
 
 _STATUS_BYTES: Final = 256 * 1024
-_ENDED: Final = os.WEXITED | os.WNOHANG | os.WNOWAIT  # without collecting it
+_ENDED: Final = os.WEXITED | os.WNOHANG | os.WNOWAIT  # without collecting its exit status
 _SERVICE_MANAGER: Final = frozenset({"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"})
-"""What systemd tells its main process, and no child of it: PostgreSQL would speak for the whole validator."""
+"""Variables of systemd that no child may inherit: PostgreSQL would otherwise report for the whole validator."""
 
 
 class SpawnedFromThread(ValidatorFault):
-    """A child was to be started from a thread other than the main one; it would die with that thread."""
+    """A child was to be started from another thread than the main one. It would die with that thread."""
 
 
 def python_module(module: str, *arguments: str) -> list[str]:
@@ -36,9 +36,7 @@ def python_module(module: str, *arguments: str) -> list[str]:
 
 
 class Child:
-    """One running process. Its `pidfd` turns readable at its end; `status` carries what it tells its
-    spawner.
-    """
+    """One running process. Its `pidfd` becomes readable when it ends. On `status` it sends messages to its parent."""
 
     def __init__(self, process: subprocess.Popen[bytes], status: socket.socket | None) -> None:
         self._process = process
@@ -47,16 +45,16 @@ class Child:
         self.status = status
         self.started_at = time.monotonic()
         self.heard_at = self.started_at
-        """When it last told anything (monotonic)."""
+        """When its last message came (monotonic)."""
         self.said_ready = False
         self.refusal: str | None = None
-        """Why it cannot work, if it has said so."""
+        """Why it cannot work, if it has sent such a message."""
         self.condemned = False
-        """Whether it has been killed for what it did; another one takes its place."""
+        """Whether it was killed for exceeding a limit. It will be replaced."""
         self.expected_to_end = False
-        """Whether somebody has asked it to."""
+        """Whether it was asked to end."""
         self.status_ended = False
-        """It has closed its status channel."""
+        """Whether it has closed its status channel."""
 
     @classmethod
     def spawn(
@@ -70,14 +68,14 @@ class Child:
         stdout: int | None = None,
         stderr: int | None = None,
     ) -> Child:
-        """Start a process; `environment` is added to ours, `without` left out of it. With a status channel,
-        `--status-fd N` is appended.
+        """Start a process with our environment plus `environment`, minus the variables in `without`.
 
-        The channel keeps the borders of messages (SOCK_SEQPACKET), so that a message is never read by halves.
+        With a status channel, `--status-fd N` is appended to the command line. The channel (SOCK_SEQPACKET) keeps
+        messages apart, so that none is read in halves.
         """
         if threading.current_thread() is not threading.main_thread():
             raise SpawnedFromThread(f"{argv[0]} must be started from the main thread")
-        # Handed on, not read.
+        # The environment is passed on here, not read.
         inherited = {name: value for name, value in os.environ.items() if name not in _SERVICE_MANAGER.union(without)}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) if with_status else (None, None)
         descriptors = [theirs.fileno()] if theirs is not None else []
@@ -100,23 +98,23 @@ class Child:
                 theirs.close()
         if ours is not None:
             ours.setblocking(False)
-        return cls(process, ours)  # there is a descriptor to be had for it: the spawn itself needed more of them
+        return cls(process, ours)  # a descriptor is available, because the spawn itself needed more of them
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs; collects its exit status."""
+        """Whether it still runs. Collects its exit status."""
         return self.exit_status is None
 
     @property
     def exit_status(self) -> int | None:
-        """As subprocess gives it: negative for a signal; None while it runs. What it had forked ends with it."""
+        """Its exit status as in subprocess: negative for a signal, None while it runs. What it has forked is killed."""
         if self._process.returncode is None and os.waitid(os.P_PIDFD, self.pidfd, _ENDED):
-            with contextlib.suppress(ProcessLookupError):  # its number, and so its group's, is nobody else's until poll
+            with contextlib.suppress(ProcessLookupError):  # until poll, its number (and its group's) is not reused
                 os.killpg(self.pid, signal.SIGKILL)
         return self._process.poll()
 
     def messages(self) -> list[bytes]:
-        """What it has told since last asked. Its first message, of any kind, says that it is ready."""
+        """The new messages. The first message of any kind means that it is ready."""
         received: list[bytes] = []
         while self.status is not None and not self.status_ended:
             try:
@@ -134,22 +132,22 @@ class Child:
         return received
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Signal it, if it still runs, through its pidfd."""
+        """Send it a signal through its pidfd, if it still runs."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, number)
 
     def ask_to_end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Let it end by itself."""
+        """Ask it to end by itself."""
         self.expected_to_end = True
         self.send_signal(number)
 
     def kill(self) -> None:
-        """End it now."""
+        """Kill it."""
         self.expected_to_end = True
         self.send_signal(signal.SIGKILL)
 
     def condemn(self) -> None:
-        """End it now, for another one to take its place."""
+        """Kill it, so that another one takes its place."""
         self.condemned = True
         self.send_signal(signal.SIGKILL)
 
@@ -161,7 +159,7 @@ class Child:
         return not self.alive
 
     def close(self) -> None:
-        """Let go of the descriptors of a process that has ended."""
+        """Close the descriptors of a process that has ended."""
         os.close(self.pidfd)
         if self.status is not None:
             self.status.close()

@@ -1,4 +1,4 @@
-"""A place for one child process that is kept filled: its role, its number, how to start a child, and its history."""
+"""A slot for one child process, such as the second compute worker: starts the child, and replaces it when it ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gaia.validator.app.processes.restart_policy import RestartHistory, RestartP
 from gaia.validator.app.telemetry.supervisor_view import ChildView
 
 EXIT_REFUSED = frozenset({2, 3})
-"""A child that ends so before it was ready says that starting it again cannot help: 2 for settings, 3 for data."""
+"""A child that ends with one of these before it is ready reports that a new start cannot help: 2 settings, 3 data."""
 
 
 class ChildRole(StrEnum):
@@ -35,15 +35,15 @@ class ChildKeepsFailing(ValidatorFault):
 
 
 class ChildNotStarted(ValidatorFault):
-    """The system has no room for another process, or the program is not there."""
+    """The system has no room for another process, or the program does not exist."""
 
 
 class ChildRefuses(ConfigurationError):
-    """A child says that it cannot work until the operator mends something."""
+    """A child reports that it cannot work until the operator corrects something."""
 
 
 class ChildSlot:
-    """One place of one role, such as the second compute worker."""
+    """One slot of one role, such as that of the second compute worker."""
 
     def __init__(
         self,
@@ -55,32 +55,32 @@ class ChildSlot:
         keep: bool,
         excused: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`excused` is asked at an end that would count: if so, it is the machine's failure and not the child's, and
-        the slot is filled again for as long as that lasts.
+        """`excused` is asked when a child's end would count as a failure. If it is true, the machine is to blame and
+        not the child: the end does not count, and the slot is filled again.
         """
         self.role = role
         self.number = number
         self.keep = keep
-        """Whether it is filled again after an end that nobody asked for."""
+        """Whether the child is replaced after an end that was not requested."""
         self.launch = launch
-        """Starts whoever fills it next."""
+        """Starts the next child."""
         self._excused = excused
         self._policy = policy
         self._history = RestartHistory(policy)
         self.child: Child | None = None
         self.due_at: float | None = None
-        """When it is to be filled again (monotonic)."""
+        """When the next child is due to start (monotonic)."""
         self.restarts = 0
         self.last_end = ""
         self.given_up = False
-        """Whether it stays empty, its children having failed too often."""
+        """Whether the slot stays empty, because its children failed too often."""
         self.refusal: str | None = None
-        """Why the last one would not start; None if it would, or nobody has refused."""
+        """Why the last child refused to start; None if it did not refuse."""
         self._has_worked = False
         self._renewed: Child | None = None
 
     def fill(self) -> Child:
-        """Start a child in it. Raises ChildNotStarted."""
+        """Start a child in the slot. Raises ChildNotStarted."""
         self.due_at = None
         try:
             self.child = self.launch()
@@ -89,7 +89,7 @@ class ChildSlot:
         return self.child
 
     def refill(self) -> Child | None:
-        """Start the next one; None if that fails and is to be tried again. Raises ChildKeepsFailing if it is not."""
+        """Start the next child; None if that failed and is tried again. Raises ChildKeepsFailing if it is given up."""
         try:
             return self.fill()
         except ChildNotStarted as error:
@@ -97,27 +97,27 @@ class ChildSlot:
             return None
 
     def renew(self) -> None:
-        """Have the worker in it leave after the unit that it has; the next one is started when it has gone."""
+        """Make the worker leave after its present unit. The next one starts when it has ended."""
         if self.child is not None:
             self._renewed = self.child
             self.child.send_signal(signal.SIGTERM)
 
     def give_up(self) -> None:
-        """Start nobody in it any more."""
+        """Leave the slot empty from now on."""
         self.given_up = True
         self.due_at = None
 
     def revive(self) -> None:
-        """Try again, as if nothing had happened."""
+        """Try again, without the earlier failures."""
         self.given_up = False
         self._history = RestartHistory(self._policy)
         self.due_at = time.monotonic()
 
     def ended(self, child: Child) -> int:
-        """Note the end of the child, and when the next one is due. Returns its exit status.
+        """Record the end of the child, and when the next one is due. Returns its exit status.
 
-        Raises ChildKeepsFailing or ChildRefuses when no next one is to be started. Where one has worked, a refusal is
-        no reason for that: what it wants mended was whole before, and the rest of the validator works on meanwhile.
+        Raises ChildKeepsFailing or ChildRefuses if no further child shall start. If an earlier child of this slot has
+        worked, a refusal does not stop the restarts: the cause is new, and the rest of the validator keeps working.
         """
         child.messages()
         self._has_worked = self._has_worked or child.said_ready
@@ -137,8 +137,8 @@ class ChildSlot:
             self.last_end,
             lived_s=time.monotonic() - child.started_at,
             expected=child is self._renewed or (worker and status == 0 and child.said_ready),
-            # A unit of work may kill its worker, and units come from strangers: only a worker that never got as far
-            # as dialling in speaks against this validator.
+            # A unit of work may kill its worker, and units contain data of strangers. So only a worker that ended
+            # before it connected to the pool counts as a failure of this validator.
             blameless=worker and child.said_ready,
         )
         return status
@@ -158,7 +158,7 @@ class ChildSlot:
         self.due_at = now + delay_s
 
     def view(self) -> ChildView:
-        """How it looks now."""
+        """The present state of the slot, for the metrics."""
         usage = process_usage(self.child.pid) if self.child is not None else None
         return ChildView(role=self.role, slot=self.number, restarts=self.restarts, given_up=self.given_up, usage=usage)
 

@@ -1,4 +1,4 @@
-"""When a child that ended is started again, and when that is given up. Pure: time comes in as numbers."""
+"""Decides when a child that ended is started again, and when to give up. Pure: time comes in as numbers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from msgspec import Struct
 
 
 class RestartPolicy(Struct, frozen=True, kw_only=True):
-    """Exponential back-off, and restart intensity: more than `max_failures` within `window_s` is too many.
+    """Exponential back-off, and a limit of the restart intensity: more than `max_failures` in `window_s` is too many.
 
-    A child that lived `steady_s` starts again from the first delay; one whose end was its unit's failure or our doing,
-    if it lived `steady_if_blameless_s`: a row of units that time out must not leave the others without workers.
+    The delay starts again at the first one after a child has lived `steady_s`. If its unit or the validator caused its
+    end, `steady_if_blameless_s` is enough, so that a series of units that time out leaves workers for the others.
     """
 
     first_delay_s: float = 0.1
@@ -23,7 +23,7 @@ class RestartPolicy(Struct, frozen=True, kw_only=True):
 
 
 class RestartHistory:
-    """The ends of one child, slot by slot."""
+    """The ends of the children of one slot."""
 
     def __init__(self, policy: RestartPolicy) -> None:
         self._policy = policy
@@ -33,11 +33,14 @@ class RestartHistory:
     def delay_after_end(
         self, *, now: float, lived_s: float, expected: bool, blameless: bool, excused: bool = False
     ) -> float | None:
-        """Seconds until the next start; None when there have been too many failures.
+        """The seconds until the next start; None after too many failures.
 
-        `expected`: it went because it was asked to, which costs nothing. `blameless`: its end is not a failure of
-        its own, but of the unit of work that it was given, or it was killed by us. `excused`: nor does it count as
-        one while the machine lacks what it needs.
+        Args:
+            now: The time (monotonic).
+            lived_s: How long the child lived.
+            expected: It was asked to end. This has no cost.
+            blameless: Its unit of work caused the end, or we killed it. This is no failure, but it delays the restart.
+            excused: The machine lacks something that the child needs. This is no failure either.
         """
         if expected:
             self._quick_ends = 0

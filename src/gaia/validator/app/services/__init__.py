@@ -1,1 +1,1 @@
-"""Background services of the IO-Engine, one a file."""
+"""Background services of the IO-Engine, one in each file."""

@@ -1,7 +1,7 @@
-"""Keeps the caches within their bounds: drops the oldest forecast chunks, sweeps what a killed writer left behind.
+"""Keeps the caches within their limits: deletes the oldest forecast chunks, and leftovers of killed writers.
 
-Everything below `<data_dir>/cache` can be fetched or decoded again, so dropping it costs time and never a result: a
-unit that finds its chunk gone fails by our fault, is tried again, and the chunk is fetched anew.
+Everything below `<data_dir>/cache` can be fetched or decoded again, so a deletion costs time but no result. A unit that
+does not find its chunk fails as our fault; the chunk is fetched again and the unit repeated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LOW_WATER = 0.9
 
 
 class CacheReport(Struct, frozen=True, kw_only=True):
-    """What one round did."""
+    """The results of one round."""
 
     kept_bytes: int
     dropped_files: int
@@ -32,7 +32,7 @@ class CacheReport(Struct, frozen=True, kw_only=True):
 
 
 class CacheKeeper:
-    """One background service of the IO-Engine."""
+    """Deletes old cache files. A background service of the IO-Engine."""
 
     def __init__(self, cache_dir: Path, *, forecast_limit_bytes: int, clock: Clock) -> None:
         self._cache_dir = cache_dir
@@ -41,7 +41,7 @@ class CacheKeeper:
         self._log = structlog.get_logger("cache_keeper")
 
     async def run(self) -> None:
-        """A round every minute, until cancelled."""
+        """Do a round every minute, until cancelled."""
         while True:
             try:
                 report = await asyncio.to_thread(self.keep)
@@ -53,7 +53,7 @@ class CacheKeeper:
             await self._clock.sleep(_EVERY_S)
 
     def keep(self) -> CacheReport:
-        """One round: sweep leftovers, then drop the oldest chunks until the forecasts fit."""
+        """Do one round: delete leftovers, then the oldest chunks until the forecasts fit into their limit."""
         now_s = self._clock.now().timestamp()
         swept = sum(_sweep(path, now_s) for path in _entries(self._cache_dir))
         chunks = sorted(_chunks(self._cache_dir / "forecasts"))
@@ -70,7 +70,7 @@ class CacheKeeper:
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Every file and folder below, leftovers themselves not entered."""
+    """All files and folders below a folder. Folders that are leftovers are not entered."""
     try:
         with os.scandir(folder) as found:
             for entry in found:
@@ -82,7 +82,7 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _chunks(folder: Path) -> Iterator[tuple[float, int, str]]:
-    """(modified, size, path) of every chunk; the small manifests stay."""
+    """(modified, size, path) of every chunk. Manifests are small and are kept."""
     for entry in _entries(folder):
         if entry.is_file(follow_symlinks=False) and "." not in entry.name:
             status = entry.stat(follow_symlinks=False)
@@ -94,7 +94,7 @@ def _is_leftover(entry: os.DirEntry[str]) -> bool:
 
 
 def _sweep(entry: os.DirEntry[str], now_s: float) -> bool:
-    """Remove a draft that nobody has touched for an hour: its writer was killed."""
+    """Delete a leftover that has not changed for an hour: its writer was killed. Returns whether it was deleted."""
     if not _is_leftover(entry) or now_s - entry.stat(follow_symlinks=False).st_mtime < _LEFTOVER_AGE_S:
         return False
     if entry.is_dir(follow_symlinks=False):

@@ -1,4 +1,4 @@
-"""Looks at the database once a minute, for the metrics: its size, dead rows, connections, the longest transaction."""
+"""Collects the database's figures once a minute, for the metrics: size, dead rows, connections, longest transaction."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _EVERY_S: Final = 60.0
 
 
 class DatabaseMonitor:
-    """One background service of the IO-Engine."""
+    """Collects the figures. A background service of the IO-Engine."""
 
     def __init__(self, manager: DatabaseStatsManager, clock: Clock) -> None:
         self._manager = manager
         self._clock = clock
         self._log = structlog.get_logger("database_monitor")
         self.last: DatabaseStats | None = None
-        """What was seen last; None before the first look, and while the database cannot be asked."""
+        """The last figures; None before the first ones, and while the database does not answer."""
 
     async def run(self) -> None:
-        """A look every minute, until cancelled."""
+        """Collect the figures every minute, until cancelled."""
         while True:
             try:
                 self.last = await self._manager.collect()

@@ -1,6 +1,4 @@
-"""Measures, all the time, how late the event loop runs what is due: the lag that numerics in the loop would
-cause.
-"""
+"""Measures how late the event loop runs its timers. Computations in the loop would cause such a lag."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ _EVERY_S: Final = 0.05
 
 
 class LoopLagMonitor:
-    """A timer that observes how late it fires. Costs some microseconds twenty times a second."""
+    """A timer that measures how late it fires. It costs some microseconds, twenty times a second."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -22,12 +20,12 @@ class LoopLagMonitor:
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin, in the running loop."""
+        """Start to measure in the running loop."""
         self._loop = asyncio.get_running_loop()
         self._arm()
 
     def stop(self) -> None:
-        """Measure no more."""
+        """Stop measuring."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -37,8 +35,7 @@ class LoopLagMonitor:
         return self._histogram.snapshot()
 
     def _arm(self) -> None:
-        # Not loop.time(): uvloop's is the start of this turn in whole milliseconds, blind to what the turn
-        # costs.
+        # Not loop.time(), because uvloop's is the start of the present turn in whole milliseconds.
         self._due_at = self._clock.monotonic() + _EVERY_S
         self._handle = self._loop.call_later(_EVERY_S, self._fired)
 

@@ -1,7 +1,7 @@
-"""Shows where the event loop is stuck while it is: the stacks of all threads, on stderr.
+"""Shows where the event loop is stuck: writes the stacks of all threads to stderr.
 
-Acts on nothing: the supervisor ends an engine that stays stuck. The stacks come from faulthandler's own thread, which
-needs neither the loop nor the interpreter's lock, so that a loop stuck in C code shows too.
+Does nothing else; the supervisor ends an engine that stays stuck. The stacks come from faulthandler's own thread. It
+needs neither the loop nor the interpreter's lock, so it also shows a loop that is stuck in C code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _REARMED_EVERY_S: Final = 1.0
 
 
 class StallReporter:
-    """Armed again every second by the loop itself: what has not been re-armed in time, speaks."""
+    """A timer that the loop restarts every second. If the loop is stuck, the timer fires and writes the stacks."""
 
     def __init__(self, clock: Clock, after_s: float) -> None:
         self._clock = clock
@@ -29,7 +29,7 @@ class StallReporter:
         self._log = structlog.get_logger("event_loop")
 
     def __enter__(self) -> Self:
-        """Begin, in the running loop."""
+        """Start the timer in the running loop."""
         self._loop = asyncio.get_running_loop()
         self._arm()
         return self

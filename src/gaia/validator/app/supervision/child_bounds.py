@@ -1,6 +1,6 @@
-"""What the supervisor holds its children to: an engine's silence, a worker's memory.
+"""The supervisor's limits for its children: how long the engine may be silent, how much memory a worker may use.
 
-Condemns a child that is past its bound, for another one to take its place; starts nobody and waits for nobody.
+Kills a child that exceeds its limit; the supervisor then replaces it. Starts no process and never waits.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from gaia.validator.app.processes.child_slot import ChildRole, ChildSlot
 from gaia.validator.app.telemetry.event_log import EventLog
 from gaia.validator.utils.settings import Settings
 
-_ENGINE_START_S: Final = 180.0  # it may wait for a database and a chain that are slow to answer
-_MEMORY_BACKSTOP: Final = 1.5  # times the hard limit: the engine, which knows whom to blame, comes first
+_ENGINE_START_S: Final = 180.0  # it may wait for a slow database or chain
+_MEMORY_BACKSTOP: Final = 1.5  # times the hard limit; below that the engine acts, which knows the guilty unit
 
 
 class ChildBounds:
-    """The bounds that these settings give."""
+    """The limits that follow from the settings."""
 
     def __init__(self, settings: Settings, log: EventLog) -> None:
         self._engine_stall_limit_s = settings.engine_stall_limit_s
@@ -28,7 +28,7 @@ class ChildBounds:
         """Of each worker."""
 
     def hold_to_talk(self, engine: Child) -> None:
-        """An engine whose loop is stuck tells nothing; by now it has written its stack to stderr itself."""
+        """Kill an engine that has been silent for too long: its loop is stuck. It has written its stack to stderr."""
         silent_s = time.monotonic() - engine.heard_at
         limit_s = self._engine_stall_limit_s if engine.said_ready else _ENGINE_START_S
         if silent_s > limit_s and not engine.condemned:

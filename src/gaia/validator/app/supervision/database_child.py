@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL as a child of the supervisor: where it lives in a data folder, and how it is started."""
+"""The embedded PostgreSQL as a child of the supervisor: its paths in the data folder, and its start."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
 
 def spawn_postgres(database: EmbeddedPostgres, stderr_path: Path) -> Child:
     """Start a prepared server. Raises OSError."""
-    with stderr_path.open("wb") as stderr:  # only until the server has opened its log
+    with stderr_path.open("wb") as stderr:  # used until the server has opened its log
         return Child.spawn(database.argv(), stderr=stderr.fileno())

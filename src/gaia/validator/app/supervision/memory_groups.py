@@ -1,7 +1,7 @@
-"""The kernel's own bound on each worker's memory, where the machine delegates a cgroup (version 2) to the validator.
+"""Makes the kernel limit each worker's memory, if the machine delegates a cgroup (version 2) to the validator.
 
-systemd does with `Delegate=yes`, and marks the group as ours; a group without that mark is somebody else's, root or
-not, and is left alone. Only a backstop: engine and supervisor look at the workers' memory themselves.
+systemd delegates one with `Delegate=yes`, and marks it. A group without that mark belongs to others and is left alone,
+even if we are root. This is only a backstop: engine and supervisor check the workers' memory themselves.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _OURSELVES: Final = "supervisor"
 
 
 class MemoryGroups:
-    """One group a slot, with a limit; a group a child of ours cannot be put into is logged and done without."""
+    """One group with a memory limit for each worker slot. If a worker cannot be put into its group, that is logged."""
 
     def __init__(self, root: Path, limit_bytes: int, log: EventLog) -> None:
         self._root = root
         self.limit_bytes = limit_bytes
-        """Of each worker; holds for those started from now on."""
+        """The limit of each worker. A change applies to workers that start afterwards."""
         self._log = log
 
     @classmethod
@@ -36,12 +36,16 @@ class MemoryGroups:
         return groups if groups.open() else None
 
     def open(self) -> bool:
-        """Make room for groups below ours: the kernel wants processes in leaves only, so this one moves into one."""
+        """Prepare our group for groups below it. The kernel allows processes only in leaves, so ours move into one.
+
+        Returns:
+            Whether the groups can be used.
+        """
         try:
             ourselves = self._root / _OURSELVES
             ourselves.mkdir(exist_ok=True)
             for pid in (self._root / "cgroup.procs").read_text(encoding="ascii").split():
-                with contextlib.suppress(ProcessLookupError):  # a neighbour that has ended meanwhile
+                with contextlib.suppress(ProcessLookupError):  # the process has ended in the meantime
                     (ourselves / "cgroup.procs").write_text(pid, encoding="ascii")
             (self._root / "cgroup.subtree_control").write_text("+memory", encoding="ascii")
         except OSError as error:
@@ -51,12 +55,12 @@ class MemoryGroups:
         return True
 
     def hold(self, slot: int, pid: int) -> None:
-        """Bound the worker that has just been started in a slot."""
+        """Limit the memory of the worker that has just been started in a slot."""
         group = self._root / f"worker-{slot}"
         try:
             group.mkdir(exist_ok=True)
             (group / "memory.max").write_text(str(self.limit_bytes), encoding="ascii")
-            if (swap := group / "memory.swap.max").exists():  # else it grows on there, where nobody looks
+            if (swap := group / "memory.swap.max").exists():  # otherwise it would grow in swap instead
                 swap.write_text("0", encoding="ascii")
             (group / "cgroup.procs").write_text(str(pid), encoding="ascii")
         except OSError as error:
@@ -64,10 +68,10 @@ class MemoryGroups:
 
 
 def own_group(proc: Path = Path("/proc/self")) -> Path | None:
-    """The folder of this process's version-2 group, if it can have a memory limit below it.
+    """The folder of this process's cgroup (version 2), if groups with a memory limit can be made below it.
 
-    In the leaf that a start before this one made (what it was started from is in there too), or systemd with
-    `DelegateSubgroup=supervisor`, ours is the one above.
+    If the process is in the leaf `supervisor`, which an earlier start or systemd (`DelegateSubgroup=supervisor`) made,
+    the group is the one above that leaf.
     """
     try:
         mounts = (proc / "mountinfo").read_text(encoding="utf-8").splitlines()
@@ -88,7 +92,7 @@ def own_group(proc: Path = Path("/proc/self")) -> Path | None:
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether a group has been delegated: to write into another one would break its owner's accounts."""
+    """Whether a group has been delegated to us. Other groups must not be changed."""
     for mark in _MARKS:
         with contextlib.suppress(OSError):
             if os.getxattr(folder, mark) == b"1":

@@ -1,6 +1,6 @@
-"""Replaces the workers one after the other, for new code or settings, while the others work on.
+"""Replaces the workers one after the other, for new code or settings, while the others keep working.
 
-Asks, never kills: a worker finishes the unit that it has. Owned and driven by the supervisor's loop.
+Asks and never kills: a worker finishes its present unit. The supervisor's loop owns and drives it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from gaia.validator.app.processes.child_slot import ChildSlot
 from gaia.validator.app.telemetry.event_log import EventLog
 
 _PATIENCE_S: Final = 600.0
-"""A worker that has not gone by then goes when it can; the others need not wait for it."""
+"""After this time the others no longer wait for a worker. It still leaves when its unit is done."""
 
 
 class RollingRestart:
-    """At most one worker at a time is on its way out or its successor on its way in."""
+    """At most one worker at a time is being replaced."""
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
@@ -28,16 +28,16 @@ class RollingRestart:
 
     @property
     def active(self) -> bool:
-        """Whether there is anybody left to replace."""
+        """Whether a child is still to be replaced."""
         return self._leaving is not None or bool(self._waiting)
 
     def begin(self, slots: Iterable[ChildSlot]) -> None:
-        """Replace whoever fills these slots now; one that was begun before starts over."""
+        """Start to replace the children of these slots. An earlier rolling restart is dropped."""
         self._waiting = deque(slots)
         self._log.info("rolling_restart_begun", workers=len(self._waiting))
 
     def advance(self, now: float) -> None:
-        """Go on as far as possible without waiting."""
+        """Continue as far as possible without waiting."""
         while self.active:
             if self._leaving is not None and not self._is_replaced(*self._leaving, now):
                 return
@@ -49,7 +49,7 @@ class RollingRestart:
     def _send_next_away(self, now: float) -> None:
         while self._waiting:
             slot = self._waiting.popleft()
-            if slot.child is not None:  # else its next one is new anyway
+            if slot.child is not None:  # otherwise its next child is new anyway
                 self._leaving, self._since = (slot, slot.child), now
                 slot.renew()
                 return

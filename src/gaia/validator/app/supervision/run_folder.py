@@ -1,4 +1,4 @@
-"""The data folder's owner: one supervisor at a time, and the files that exist only while it runs."""
+"""Locks the data folder for one supervisor, and owns the files that exist only while it runs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gaia.validator.utils.settings import Settings
 
 
 class DataFolderInUse(ConfigurationError):
-    """Another supervisor runs on this data folder."""
+    """Another supervisor uses this data folder."""
 
 
 class RunFolder:
-    """Holds `gaia.lock` (a kernel lock: it ends with the process, however that ends). Use with `with`."""
+    """Holds the lock `gaia.lock`, which the kernel releases when the process ends. Use it with `with`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -26,8 +26,7 @@ class RunFolder:
         """Raises DataFolderInUse, or ConfigurationError if the folder cannot be written."""
         data_dir = self._settings.data_dir
         try:
-            # Others may pass through, for the embedded server runs as another user; what is in it is shut to
-            # them.
+            # Other users may pass through the folder, because the embedded server runs as one. They cannot list it.
             data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
             self._lock = os.open(data_dir / "gaia.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._take_lock(data_dir)
@@ -44,13 +43,13 @@ class RunFolder:
         self.metrics_port_file.unlink(missing_ok=True)
         self._settings.engine_socket.unlink(missing_ok=True)  # a killed engine leaves it
         for folder in (self._settings.engine_socket.parent, self._settings.postgres_socket_dir):
-            with contextlib.suppress(OSError):  # not there, or not empty: then somebody else's
+            with contextlib.suppress(OSError):  # it does not exist, or it holds files of others
                 folder.rmdir()
         os.close(self._lock)
 
     @property
     def metrics_port_file(self) -> Path:
-        """Where the port of /metrics stands, for those who let the system choose it."""
+        """The file with the port of /metrics, for operators who let the system choose it."""
         return self._settings.run_dir / "metrics.port"
 
     def tell_metrics_port(self, port: int) -> None:

@@ -1,4 +1,4 @@
-"""The whole state of a validator at one moment, for a person who asks: what SIGUSR1 prints. Pure."""
+"""The whole state of a validator at one moment, as SIGUSR1 prints it. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MIB = 1024 * 1024
 
 
 class ChildState(Struct, frozen=True, kw_only=True):
-    """One slot and who fills it."""
+    """One slot and its child."""
 
     role: str
     slot: int
@@ -25,7 +25,7 @@ class ChildState(Struct, frozen=True, kw_only=True):
     age_s: float
     restarts: int
     last_end: str
-    """How the one before ended; empty if there was none."""
+    """How the previous child ended; empty if there was none."""
     next_start_in_s: float | None
     given_up: bool
     resident_mib: float
@@ -34,10 +34,10 @@ class ChildState(Struct, frozen=True, kw_only=True):
 
 
 class EngineState(Struct, frozen=True, kw_only=True):
-    """What the IO-Engine last told, in short."""
+    """A summary of the IO-Engine's last snapshot."""
 
     age_s: float
-    """Since it told it."""
+    """The age of the snapshot."""
     loop_lag_p99_s: float
     queue_depths: Mapping[str, int]
     units_done: int
@@ -48,12 +48,12 @@ class EngineState(Struct, frozen=True, kw_only=True):
 
 
 def child_states(slots: Iterable[ChildSlot]) -> tuple[ChildState, ...]:
-    """How each slot stands now."""
+    """The present state of each slot."""
     return tuple(_child_state(slot, time.monotonic()) for slot in slots)
 
 
 def engine_state(snapshot: EngineSnapshot | None) -> EngineState | None:
-    """None while it has told nothing yet."""
+    """The summary of a snapshot; None without a snapshot."""
     if snapshot is None:
         return None
     return EngineState(

@@ -1,6 +1,6 @@
-"""How the validator stands, told to its service manager: whether it has come up, and every trouble that it has.
+"""The validator's status line for the service manager: whether the start is complete, and every present problem.
 
-Composes one line of all of them, so that none hides another. Says and decides nothing else; the log has the details.
+One line holds all problems, so that none hides another. Decides nothing; the log has the details.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from gaia.validator.app.telemetry.event_log import mask_password
 
 
 class Trouble(StrEnum):
-    """What may be amiss while the validator runs on, in the order in which it is told."""
+    """A problem that does not stop the validator. The status line has them in this order."""
 
     SLOTS = "degraded"
     ENGINE = "the IO-Engine cannot start"
@@ -21,38 +21,38 @@ class Trouble(StrEnum):
 
 
 class StatusLine:
-    """Owned by the supervisor's loop."""
+    """The status line. The supervisor's loop owns it."""
 
     def __init__(self, service: ServiceManager) -> None:
         self._service = service
         self._troubles: dict[Trouble, str] = {}
         self._stopping = False
         self.is_ready = False
-        """Whether engine and workers have all come up, once."""
+        """Whether the start is complete: engine and all workers have been ready once."""
 
     def come_up(self) -> None:
-        """The start is complete."""
+        """Report that the start is complete."""
         self.is_ready = True
         self._service.ready(self._line())
 
     def reloading(self) -> None:
-        """New settings are being read; `reloaded` ends it. During the start nothing is said: it is not complete."""
+        """Report that new settings are being read; `reloaded` must follow. Reports nothing during the start."""
         if self.is_ready:
             self._service.reloading()
 
     def reloaded(self, refused: str | None = None) -> None:
-        """They are in force, or `refused` for this reason."""
+        """Report that the new settings are in force, or why they were `refused`."""
         self._note(Trouble.SETTINGS, refused)
         if self.is_ready:
             self._service.ready(self._line())
 
     def note(self, trouble: Trouble, detail: str | None) -> None:
-        """This trouble is there, with its detail (may be empty), or None: it is over. Said when that is news."""
+        """Note that a problem exists, with its detail (may be empty), or is over (None). Reports only changes."""
         if self._note(trouble, detail) and not self._stopping:
             self._service.status(self._line())
 
     def stopping(self) -> None:
-        """The stop has begun; troubles are no longer told."""
+        """Report that the stop has begun. Problems are no longer reported."""
         self._stopping = True
         self._service.stopping()
 
@@ -71,4 +71,4 @@ class StatusLine:
             if (text := self._troubles.get(kind)) is not None
         ]
         line = "; ".join(["running" if self.is_ready else "starting", *told])
-        return mask_password(" ".join(line.split()))  # a line feed would begin another word of the protocol
+        return mask_password(" ".join(line.split()))  # a line feed would start another variable of the protocol

@@ -1,8 +1,8 @@
-"""The supervisor: starts the validator's processes in order, keeps them running, ends them in order.
+"""The supervisor: starts the validator's processes in order, keeps them running, and ends them in order.
 
-Synchronous and tiny: one loop over descriptors in the main thread (the parent-death signal of every child
-follows it). Owns the children and nothing else; never imports numerics, database drivers, HTTP clients or
-task code, and never looks into the work that the others do.
+It is synchronous and small: one loop over descriptors in the main thread, on which the parent-death signal of every
+child depends. Owns the children and nothing else. Never imports numerics, database drivers, HTTP clients or task code,
+and does not know the work of the other processes.
 """
 
 from __future__ import annotations
@@ -61,23 +61,23 @@ _POSTGRES_STOP_S: Final = 30.0
 _SETUP_S: Final = 600.0  # a migration may rewrite a table
 _PREPARATION_S: Final = 300.0
 _SETTINGS_S: Final = 60.0
-_ENGINE_MARGIN_S: Final = 5.0  # the engine itself keeps the grace time; this much later it is stuck
-_WORKER_STOP_S: Final = 2.0  # the engine has gone: whatever a worker still does is for nobody
+_ENGINE_MARGIN_S: Final = 5.0  # the engine itself keeps the grace time; this much later it counts as stuck
+_WORKER_STOP_S: Final = 2.0  # the engine has ended, so nobody needs a worker's result any more
 _KILL_S: Final = 5.0
 
 _ERRANDS: Final = (ChildRole.SETTINGS, ChildRole.PREPARATION, ChildRole.SETUP)
 
 
 class StartFailed(ValidatorFault):
-    """A part of the validator did not come up."""
+    """A part of the validator did not start."""
 
 
 class StartRefused(ConfigurationError):
-    """A part of the validator says that it cannot come up until the operator mends something."""
+    """A part of the validator reports that it cannot start until the operator corrects something."""
 
 
 class RanDegraded(ValidatorFault):
-    """The stop was orderly, but not everything that should have run did."""
+    """The stop was orderly, but some workers had been given up."""
 
 
 _NO_NEW_SETTINGS: Final = (StartFailed, StartRefused, ChildNotStarted, TooFewOpenFiles, SettingsOfAnotherVersion)
@@ -98,7 +98,7 @@ class Programs(Struct, frozen=True, kw_only=True):
 
 
 class Supervisor:
-    """One life of the validator: `run()` returns when it was asked to stop, raises when it could not go on."""
+    """The supervisor. `run()` returns after a requested stop, and raises if the validator cannot continue."""
 
     def __init__(self, settings: Settings, log: EventLog, programs: Programs | None = None) -> None:
         self._settings = settings
@@ -119,12 +119,12 @@ class Supervisor:
         self._status = StatusLine(self._service)
         self._bounds = ChildBounds(settings, log)
         self.view = SupervisorView()
-        """Replaced as a whole, once a second; safe to read from another thread."""
+        """The state for the metrics. It is replaced as a whole once a second, so another thread may read it."""
 
     def run(self) -> None:
-        """Start everything, watch it until asked to stop, stop everything; the last also on an error.
+        """Start everything, watch it until asked to stop, and stop everything, also after an error.
 
-        Raises RanDegraded at the end if a worker's slot had to be given up.
+        Raises RanDegraded at the end if a worker's slot was given up.
         """
         with SignalWakeup(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1) as self._signals:
             self._memory_groups = MemoryGroups.delegated(self._bounds.memory_bytes, self._log)
@@ -153,7 +153,7 @@ class Supervisor:
         self._run_errand(
             ChildRole.PREPARATION, preparation_argv(database), _PREPARATION_S, "the database's preparation"
         )
-        database.prepare()  # all is there: it only looks
+        database.prepare()  # everything exists by now, so this only checks
         stderr_path = self._settings.run_dir / "postgres.stderr"
         slot = self._add(ChildRole.POSTGRES, 0, lambda: spawn_postgres(database, stderr_path), keep=False)
         child = self._fill(slot)
@@ -251,9 +251,7 @@ class Supervisor:
     # Watching
 
     def _turn_until(self, done: Callable[[], bool], timeout_s: float, what: str) -> None:
-        """Go on turning until `done`. Raises StartFailed when it takes too long, StopRequested as any turn
-        does.
-        """
+        """Turn the loop until `done`. Raises StartFailed if it takes too long, and StopRequested."""
         deadline = time.monotonic() + timeout_s
         while not done():
             if time.monotonic() > deadline:
@@ -261,9 +259,7 @@ class Supervisor:
             self._turn(_START_LOOK_S)
 
     def _turn(self, longest_s: float = _LOOK_EVERY_S) -> None:
-        """Wait for something to happen, or for what is due, and deal with it. Raises StopRequested once
-        asked to stop.
-        """
+        """Wait for the next event or due time, and handle it. Raises StopRequested after a request to stop."""
         self._wait(longest_s)
         for number in self._signals.received():
             self._log.info("signal_received", signal=number.name)
@@ -299,7 +295,7 @@ class Supervisor:
     def _attend(self, slot: ChildSlot) -> None:
         child = slot.child
         if child is not None:
-            has_ended = not child.alive  # asked before it is heard, so that its last words are
+            has_ended = not child.alive  # checked before its messages are read, so that none of them is lost
             self._hear(slot, child)
             if has_ended:
                 self._note_end(slot, child)
@@ -345,7 +341,7 @@ class Supervisor:
                 self._status.note(Trouble.ENGINE, slot.refusal)
 
     def _give_up(self, slot: ChildSlot, error: ChildKeepsFailing) -> None:
-        """Go on without a worker's slot as long as another one has not been given up too. Raises otherwise."""
+        """Give up a worker's slot, as long as another worker's slot is left. Otherwise raises the error."""
         if self._stopping:
             return
         others = [each for each in self._slots if each.role is ChildRole.WORKER and each is not slot]
@@ -357,7 +353,7 @@ class Supervisor:
         self._status.note(Trouble.SLOTS, "; ".join(map(str, self._given_up)))
 
     def _note_ready(self) -> None:
-        """Say so, once, when engine and workers have all come up."""
+        """Report once that engine and all workers are ready."""
         if self._status.is_ready or self._stopping:
             return
         kept = [slot for slot in self._slots if slot.role in (ChildRole.ENGINE, ChildRole.WORKER) and not slot.given_up]
@@ -387,12 +383,14 @@ class Supervisor:
             )
         elif number is signal.SIGHUP and not self._terminal.has_closed():
             self._renewal_requested = True
-        else:  # a terminal that is closed sends SIGHUP too, and means the end
+        else:  # the SIGHUP of a closed terminal is a request to stop
             self._stop_requests += 1
 
     def _renew(self) -> None:
-        """Take up new settings where that is possible, and replace every worker by one of the present code; the engine
-        too, if what it is told has changed. It drains first, so no job is lost with it.
+        """Read the settings again, and replace every worker by one with the present code and settings.
+
+        The engine is replaced too if settings have changed. It drains first, so no job is lost. Settings that cannot
+        change while the supervisor runs keep their values.
         """
         self._renewal_requested = False
         self._status.reloading()
@@ -400,7 +398,7 @@ class Supervisor:
             told = self._run_errand(ChildRole.SETTINGS, self._programs.settings, _SETTINGS_S, "reading the settings")
             change = SettingsChange.of(self._settings, Settings.from_json(told))
             allow_files(files_needed(change.settings))
-        except _NO_NEW_SETTINGS as error:  # and not what other children bring about meanwhile
+        except _NO_NEW_SETTINGS as error:  # only these: other children may raise other errors in the meantime
             self._log.error("settings_refused", error=str(error))
             self._status.reloaded(refused=str(error))
             return
@@ -429,7 +427,7 @@ class Supervisor:
     # Stopping
 
     def _stop_all(self) -> None:
-        """Engine, then workers, then the database: each has what it needs to finish until it has finished."""
+        """Stop the engine, then the workers, then the database. This way each can finish its work."""
         self._stopping = True
         self._status.stopping()
         for errand in _ERRANDS:
@@ -440,16 +438,13 @@ class Supervisor:
         self._log.info("all_stopped")
 
     def _stop(self, role: ChildRole, number: signal.Signals, grace_s: float) -> None:
-        """Ask all of a role to end; kill those that have not within the grace, or when asked to stop once
-        more.
-        """
+        """Ask all children of a role to end. Kill the rest after the grace time, or at a second request to stop."""
         slots = [slot for slot in self._slots if slot.role is role]
         for slot in slots:
             slot.due_at = None
             if slot.child is not None:
                 slot.child.ask_to_end(number)
-        # A database that is killed outright must recover at its next start, so an impatient second signal
-        # gives it time.
+        # A database that is killed must recover at its next start. So a second request to stop does not kill it.
         patience = self._stop_requests if role is not ChildRole.POSTGRES else None
         self._turn_while_alive(slots, grace_s, patience)
         for slot in slots:
@@ -459,8 +454,9 @@ class Supervisor:
         self._turn_while_alive(slots, _KILL_S, None)
 
     def _turn_while_alive(self, slots: Sequence[ChildSlot], timeout_s: float, patience: int | None) -> None:
-        """Until all are gone, the time is up, or more than `patience` stop requests have come (at least
-        one).
+        """Turn the loop until all have ended, the time is up, or more stop requests have come than `patience`.
+
+        A `patience` of 0 counts as 1. None: stop requests have no effect.
         """
         deadline = time.monotonic() + timeout_s
         while any(slot.child is not None for slot in slots):
@@ -471,7 +467,7 @@ class Supervisor:
 
 
 def _start_error(child: Child, stderr: bytes, otherwise: str) -> ValidatorFault:
-    """What a child that ended too early has to say, in one line: its last on stderr."""
+    """The error of a child that ended too early. Its message is the child's last line on stderr."""
     status = child.exit_status or 0
     lines = stderr.decode("utf-8", errors="replace").strip().splitlines()
     message = lines[-1].strip() if lines else f"{otherwise} ({describe_exit(status)})"

@@ -1,4 +1,4 @@
-"""What the IO-Engine saw of the database, in Prometheus' format."""
+"""The database's figures in Prometheus' format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gaia.validator.db.figures import DatabaseStats
 
 
 def database_families(database: DatabaseStats) -> Iterator[Metric]:
-    """One family after the other. Those of the server have the names that postgres_exporter gives them."""
+    """One metric family after the other. Those of the server have the same names as in postgres_exporter."""
     yield GaugeMetricFamily("pg_database_size_bytes", "Size of the validator's database", value=database.size_bytes)
     connections = GaugeMetricFamily("pg_stat_activity_count", "Connections to the database", labels=["state"])
     connections.add_metric(["active"], database.active_connections)
@@ -25,14 +25,14 @@ def database_families(database: DatabaseStats) -> Iterator[Metric]:
         value=database.longest_transaction_s,
     )
     sizes = GaugeMetricFamily("pg_table_size_bytes", "Size of a table with its indexes", labels=["relname"])
-    live = GaugeMetricFamily("pg_stat_user_tables_n_live_tup", "Rows of a table, as estimated", labels=["relname"])
-    dead = GaugeMetricFamily("pg_stat_user_tables_n_dead_tup", "Dead rows of a table, as estimated", labels=["relname"])
+    live = GaugeMetricFamily("pg_stat_user_tables_n_live_tup", "Estimated rows of a table", labels=["relname"])
+    dead = GaugeMetricFamily("pg_stat_user_tables_n_dead_tup", "Estimated dead rows of a table", labels=["relname"])
     for table in database.tables:
         sizes.add_metric([table.name], table.total_bytes)
         live.add_metric([table.name], table.live_rows)
         dead.add_metric([table.name], table.dead_rows)
     yield from (sizes, live, dead)
-    jobs = GaugeMetricFamily("gaia_jobs", "Unfinished durable jobs, by where they stand", labels=["state"])
+    jobs = GaugeMetricFamily("gaia_jobs", "Unfinished durable jobs, by state", labels=["state"])
     for state, count in (
         ("due", database.queue.due),
         ("waiting", database.queue.waiting),
@@ -43,6 +43,6 @@ def database_families(database: DatabaseStats) -> Iterator[Metric]:
     yield jobs
     yield GaugeMetricFamily(
         "gaia_jobs_oldest_due_seconds",
-        "How long the longest-waiting due job could have run",
+        "How long the oldest due job has been due",
         value=database.queue.oldest_due_s,
     )

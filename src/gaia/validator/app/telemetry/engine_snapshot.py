@@ -1,7 +1,7 @@
-"""What the IO-Engine tells the supervisor about itself, each second: plain data on an inherited channel.
+"""The snapshot that the IO-Engine sends to the supervisor each second, as plain data on an inherited channel.
 
-The supervisor keeps the last one and renders it as metrics. A snapshot that cannot be sent is dropped, never
-waited for: a slow supervisor must not slow the engine.
+The supervisor keeps the last one and renders it as metrics. A snapshot that cannot be sent at once is dropped, so that
+a slow supervisor does not slow the engine.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ class EngineSnapshot(Struct, frozen=True, kw_only=True, tag="snapshot"):
     """The engine at one moment. Counts are since its start."""
 
     monotonic_s: float
-    """When, on the clock that all processes of a machine share."""
+    """The time, on the clock that all processes of a machine share."""
     loop_lag: HistogramSnapshot
     queue_depths: Mapping[str, int] = {}
-    """Who waits where, by the queue's name: `compute`, and whatever else the engine has."""
+    """Queue name (such as `compute`) -> the number of waiting units."""
     compute_durations: Mapping[str, HistogramSnapshot] = {}
-    """By handler."""
+    """Handler -> the times with a worker."""
     compute_waits: HistogramSnapshot | None = None
-    """From a unit's submission to its worker."""
+    """The times from a unit's submission to its worker."""
     running: tuple[RunningUnit, ...] = ()
-    """What the workers have in hand."""
+    """The units that workers have now."""
     units_done: int = 0
     units_failed: int = 0
     units_timed_out: int = 0
@@ -43,11 +43,11 @@ class EngineSnapshot(Struct, frozen=True, kw_only=True, tag="snapshot"):
     workers_standing_by: int = 0
     jobs_in_progress: int = 0
     database: DatabaseStats | None = None
-    """At most a minute old; None if it cannot be asked."""
+    """At most a minute old; None if the database does not answer."""
 
 
 class Refusal(Struct, frozen=True, kw_only=True, tag="refusal"):
-    """The engine cannot start until the operator mends something. Its last word."""
+    """The engine's last message if it cannot start until the operator corrects something."""
 
     message: str
 
@@ -56,22 +56,22 @@ _decoder: msgspec.msgpack.Decoder[EngineSnapshot | Refusal] = msgspec.msgpack.De
 
 
 class SnapshotSender:
-    """The engine's end. `descriptor` is what came with `--status-fd`."""
+    """The engine's end of the channel. `descriptor` is the value of `--status-fd`."""
 
     def __init__(self, descriptor: int) -> None:
         self._channel = socket.socket(fileno=descriptor)
         self._channel.setblocking(False)
 
     def send(self, snapshot: EngineSnapshot | Refusal) -> None:
-        """Never blocks, never raises for a supervisor that is slow or gone."""
+        """Send a snapshot. Never blocks, and raises no error if the supervisor is slow or has ended."""
         with contextlib.suppress(BlockingIOError, ConnectionError):
             self._channel.send(_encoder.encode(snapshot))
 
     def close(self) -> None:
-        """Let go of the channel."""
+        """Close the channel."""
         self._channel.close()
 
 
 def decode_message(message: bytes) -> EngineSnapshot | Refusal:
-    """What the engine has sent. Raises msgspec.MsgspecError for anything else."""
+    """Decode a message of the engine. Raises msgspec.MsgspecError for other data."""
     return _decoder.decode(message)

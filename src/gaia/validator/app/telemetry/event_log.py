@@ -1,7 +1,7 @@
-"""The supervisor's log: the same lines as `logging_config` makes for the IO-Engine, with the standard library and
-msgspec alone. structlog would more than double what this process imports, and it must stay small.
+"""The supervisor's log: writes the same lines as `logging_config` does for the IO-Engine, but without structlog.
 
-Never raises: a log that cannot be written (a full disk, a closed pipe) must not end the validator.
+structlog would more than double the imports of the supervisor, which must stay small. Never raises: a log that cannot
+be written (a full disk, a closed pipe) must not end the validator.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _URL_PASSWORD: Final = re.compile(r"(\w+://[^\s:/@]*):[^\s@]+@")
 
 
 class EventLog:
-    """Writes events, past-tense names with their facts, at or above a level."""
+    """Writes events at or above a level. An event has a past-tense name and facts."""
 
     def __init__(
         self,
@@ -36,15 +36,15 @@ class EventLog:
         self._stream = stream if stream is not None else sys.stderr
 
     def info(self, event: str, **facts: Any) -> None:
-        """Something happened as it should."""
+        """Log something that happened as it should."""
         self._write("info", event, facts)
 
     def warning(self, event: str, **facts: Any) -> None:
-        """Something went wrong and has been dealt with."""
+        """Log something that went wrong and was handled."""
         self._write("warning", event, facts)
 
     def error(self, event: str, **facts: Any) -> None:
-        """Something went wrong that a person should look at."""
+        """Log something that went wrong and that a person should look at."""
         self._write("error", event, facts)
 
     def _write(self, level: LogLevel, event: str, facts: dict[str, Any]) -> None:
@@ -66,7 +66,7 @@ class EventLog:
 
 
 def mask_password(text: str) -> str:
-    """The text without the passwords of URLs in it.
+    """Replace the passwords of the URLs in a text.
 
     >>> mask_password("postgresql://gaia:secret@host/name")
     'postgresql://gaia:***@host/name'

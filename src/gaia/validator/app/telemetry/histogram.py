@@ -1,4 +1,4 @@
-"""Fixed-bucket histograms of durations: filled in one process, carried as data, rendered in another."""
+"""Histograms of durations with fixed buckets: one process fills them, another renders them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ JOB_BOUNDS_S: Final = (
 
 
 class HistogramSnapshot(Struct, frozen=True, kw_only=True):
-    """Counts of observations at or below each bound (not cumulative), and one last count of those above all."""
+    """The counts of a histogram: one for each bound (not cumulative), and a last one for longer durations."""
 
     bounds_s: tuple[float, ...]
     counts: tuple[int, ...]
@@ -38,11 +38,11 @@ class HistogramSnapshot(Struct, frozen=True, kw_only=True):
 
     @property
     def total(self) -> int:
-        """How many observations there were."""
+        """The number of observations."""
         return sum(self.counts)
 
     def bound_of(self, quantile: float) -> float:
-        """The least bound that so great a part of the observations does not exceed; infinite where none is.
+        """The least bound that this part of the observations does not exceed; infinite if there is none.
 
         >>> HistogramSnapshot(bounds_s=(1.0, 2.0), counts=(98, 1, 1), sum_s=0.0).bound_of(0.99)
         2.0
@@ -53,7 +53,7 @@ class HistogramSnapshot(Struct, frozen=True, kw_only=True):
 
 
 class Histogram:
-    """Counts durations into buckets (cost of one observation: well under a microsecond)."""
+    """Counts durations in buckets. One observation costs well under a microsecond."""
 
     def __init__(self, bounds_s: tuple[float, ...]) -> None:
         self._bounds_s = bounds_s

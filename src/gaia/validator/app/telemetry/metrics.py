@@ -1,7 +1,6 @@
-"""The validator's only metrics endpoint, in the supervisor: renders what the supervisor sees, in Prometheus'
-format.
+"""The validator's only metrics endpoint. It runs in the supervisor, and renders the supervisor's view for Prometheus.
 
-Labels are roles and fixed slots, never process ids. Reads one immutable view; never touches a child.
+The labels are roles and slot numbers, never process ids. Reads one immutable view, and never touches a child.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ _CLOSE_TIMEOUT_S = 5.0
 
 
 class SupervisorCollector(Collector):
-    """Turns a view into metric families whenever somebody scrapes."""
+    """Turns the present view into metric families at every scrape."""
 
     def __init__(self, view: Callable[[], SupervisorView], monotonic: Callable[[], float] = time.monotonic) -> None:
         self._view = view
         self._monotonic = monotonic
 
     def collect(self) -> Iterator[Metric]:
-        """One family after the other, all of the same view."""
+        """One metric family after the other, all from the same view."""
         view = self._view()
         yield from _process_families(view.children)
         if view.disk_free_bytes is not None:
@@ -46,18 +45,18 @@ class SupervisorCollector(Collector):
 
 
 class MetricsEndpoint:
-    """An HTTP server in a daemon thread, closed by `close()`."""
+    """An HTTP server in a daemon thread, until `close()`."""
 
     def __init__(self, host: str, port: int, view: Callable[[], SupervisorView]) -> None:
-        """Raises ConfigurationError if the address cannot be had."""
+        """Start the server. Raises ConfigurationError if the address cannot be used."""
         registry = CollectorRegistry()
         registry.register(SupervisorCollector(view))
         try:
             self._server, self._thread = start_http_server(port, addr=host, registry=registry)
         except OSError as error:
             raise ConfigurationError(
-                f"/metrics cannot listen on {host}:{port}: {error.strerror or error}; stop who has the port, choose "
-                "another with GAIA_METRICS_PORT, or switch it off with GAIA_METRICS_PORT=off"
+                f"/metrics cannot listen on {host}:{port}: {error.strerror or error}; stop the program that uses the "
+                "port, choose another with GAIA_METRICS_PORT, or switch it off with GAIA_METRICS_PORT=off"
             ) from error
 
     @property
@@ -67,11 +66,11 @@ class MetricsEndpoint:
 
     @property
     def thread(self) -> threading.Thread:
-        """Who serves."""
+        """The thread of the server."""
         return self._thread
 
     def close(self) -> None:
-        """Serve no more."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(_CLOSE_TIMEOUT_S)
@@ -80,7 +79,7 @@ class MetricsEndpoint:
 def _process_families(children: tuple[ChildView, ...]) -> Iterator[Metric]:
     labels = ["role", "slot"]
     restarts = CounterMetricFamily(
-        "gaia_child_process_restarts_total", "Times a child process was started again", labels=labels
+        "gaia_child_process_restarts_total", "How often the process in a slot was started again", labels=labels
     )
     resident = GaugeMetricFamily(
         "gaia_process_resident_memory_bytes", "Resident memory of the process in a slot", labels=labels
@@ -89,10 +88,10 @@ def _process_families(children: tuple[ChildView, ...]) -> Iterator[Metric]:
         "gaia_process_cpu_seconds_total", "Processor time of the process in a slot since its start", labels=labels
     )
     anonymous = GaugeMetricFamily(
-        "gaia_process_anonymous_memory_bytes", "Of it, without the files that it has mapped", labels=labels
+        "gaia_process_anonymous_memory_bytes", "Resident memory without mapped files", labels=labels
     )
     given_up = GaugeMetricFamily(
-        "gaia_child_process_given_up", "1 where a slot stays empty because its processes kept failing", labels=labels
+        "gaia_child_process_given_up", "1 if a slot stays empty because its processes kept failing", labels=labels
     )
     for child in children:
         where = [child.role, str(child.slot)]
@@ -108,10 +107,10 @@ def _process_families(children: tuple[ChildView, ...]) -> Iterator[Metric]:
 def _engine_families(engine: EngineSnapshot, now_s: float) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "gaia_engine_snapshot_age_seconds",
-        "Since the IO-Engine last told about itself; rises while it hangs",
+        "Seconds since the last snapshot of the IO-Engine; grows while the engine hangs",
         value=max(0.0, now_s - engine.monotonic_s),
     )
-    lag = HistogramMetricFamily("gaia_io_event_loop_lag_seconds", "How late the event loop ran what was due")
+    lag = HistogramMetricFamily("gaia_io_event_loop_lag_seconds", "How late the event loop ran its timers")
     _add_histogram(lag, [], engine.loop_lag)
     yield lag
     depth = GaugeMetricFamily("gaia_ipc_queue_depth", "Units or jobs that wait, by queue", labels=["queue"])
@@ -119,15 +118,13 @@ def _engine_families(engine: EngineSnapshot, now_s: float) -> Iterator[Metric]:
         depth.add_metric([queue], waiting)
     yield depth
     durations = HistogramMetricFamily(
-        "gaia_compute_job_duration_seconds", "Time that a unit took in its worker, by handler", labels=["handler"]
+        "gaia_compute_job_duration_seconds", "Time of a unit in its worker, by handler", labels=["handler"]
     )
     for handler, histogram in engine.compute_durations.items():
         _add_histogram(durations, [handler], histogram)
     yield durations
     if engine.compute_waits is not None:
-        waits = HistogramMetricFamily(
-            "gaia_compute_wait_seconds", "From a unit's submission to its worker: what being behind costs"
-        )
+        waits = HistogramMetricFamily("gaia_compute_wait_seconds", "Time from a unit's submission to its worker")
         _add_histogram(waits, [], engine.compute_waits)
         yield waits
     units = CounterMetricFamily("gaia_compute_units_total", "Units of work, by outcome", labels=["outcome"])
@@ -135,23 +132,21 @@ def _engine_families(engine: EngineSnapshot, now_s: float) -> Iterator[Metric]:
     units.add_metric(["failed"], engine.units_failed)
     yield units
     for name, what, value in (
-        ("units_timed_out", "Units that passed their timeout or deadline", engine.units_timed_out),
+        ("units_timed_out", "Units that exceeded their timeout or deadline", engine.units_timed_out),
         ("units_over_memory", "Units whose worker was killed at the hard memory limit", engine.units_over_memory),
-        ("workers_lost", "Workers that died with a unit in hand", engine.workers_lost),
-        ("workers_retired", "Workers that were replaced because they were worn out", engine.workers_retired),
+        ("workers_lost", "Workers that died during a unit", engine.workers_lost),
+        ("workers_retired", "Workers replaced after many units or because of their memory", engine.workers_retired),
     ):
         yield CounterMetricFamily(f"gaia_compute_{name}_total", what, value=value)
-    yield GaugeMetricFamily(
-        "gaia_compute_workers_standing_by", "Warm workers without a place", value=engine.workers_standing_by
-    )
+    yield GaugeMetricFamily("gaia_compute_workers_standing_by", "Spare workers", value=engine.workers_standing_by)
     yield _progress(engine)
-    yield GaugeMetricFamily("gaia_jobs_in_progress", "Durable jobs being worked on", value=engine.jobs_in_progress)
+    yield GaugeMetricFamily("gaia_jobs_in_progress", "Durable jobs in progress", value=engine.jobs_in_progress)
 
 
 def _progress(engine: EngineSnapshot) -> Metric:
     done = GaugeMetricFamily(
         "gaia_compute_unit_progress_ratio",
-        "How much of the unit in a worker is done, as its handler tells; only of handlers that tell",
+        "Share of the running unit that is done, for handlers that report it",
         labels=["handler", "slot", "run"],
     )
     for unit in engine.running:

@@ -1,4 +1,4 @@
-"""Where a compute pool stands at one moment, and what it has counted since its start. Plain data."""
+"""The state of a compute pool at one moment, and its counts since its start. Plain data."""
 
 from __future__ import annotations
 
@@ -16,37 +16,38 @@ class RunningUnit(Struct, frozen=True, kw_only=True):
     unit_id: str
     handler: str
     run_id: str | None
-    """The run that it belongs to; None: several runs share what it makes."""
+    """The run that it belongs to. None: several runs share its result."""
     worker_slot: int
     attempt: int
     running_s: float
     progress: Progress | None
-    """What it last reported, if anything."""
+    """Its last report; None if there was none."""
 
 
 class PoolStatistics(Struct, frozen=True, kw_only=True):
-    """Where the pool stands, and counts since its start."""
+    """The state of the pool, and its counts since its start."""
 
     workers: int
-    """All who have dialled in, those who stand by included."""
+    """All connected workers, including spares."""
     workers_busy: int
     standing_by: int
+    """The spares."""
     waiting: int
-    """Units in the line."""
+    """Units in the waiting line."""
     submitters: int
-    """Units that wait for a place in the line: the pool is behind by more than it holds."""
+    """Units that wait for a place in the line, because it is full."""
     running: tuple[RunningUnit, ...]
     units_done: int
     units_failed: int
     workers_lost: int
-    """Died with a unit in flight, not at our hand."""
+    """Workers that died during a unit and were not killed by us."""
     timed_out: int
-    """Past their timeout or their deadline."""
+    """Units that exceeded their timeout or their deadline."""
     memory_exceeded: int
     retired: int
     stale_results: int
-    """Answers that nobody waited for any more; dropped."""
+    """Results for which nobody waited any more. They are dropped."""
     waits: HistogramSnapshot
-    """From submission to a worker."""
+    """The times from submission to a worker."""
     durations: Mapping[str, HistogramSnapshot]
-    """By handler."""
+    """Handler -> the times with a worker."""

@@ -1,4 +1,4 @@
-"""What the supervisor sees, as one immutable value that its metrics thread may read at any time."""
+"""The state that the supervisor sees, as one immutable value. Its metrics thread may read it at any time."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from gaia.validator.app.telemetry.engine_snapshot import EngineSnapshot
 
 
 class ChildView(Struct, frozen=True, kw_only=True):
-    """One post: a role and a fixed slot, whoever fills it now."""
+    """One slot for a child process: a role and a number, and the present child's usage."""
 
     role: str
     slot: int
     restarts: int
     given_up: bool
-    """Whether it stays empty: the validator runs, but with less than it was given."""
+    """Whether the slot stays empty. The validator then runs with fewer workers than set."""
     usage: ProcessUsage | None
-    """None while nobody fills it."""
+    """None while the slot is empty."""
 
 
 class SupervisorView(Struct, frozen=True, kw_only=True):
-    """All posts, and the last that the IO-Engine has told."""
+    """All slots, and the IO-Engine's last snapshot."""
 
     children: tuple[ChildView, ...] = ()
     engine: EngineSnapshot | None = None
     disk_free_bytes: int | None = None
-    """On the disk of the data folder; None if it cannot be asked."""
+    """The room on the disk of the data folder; None if it cannot be read."""

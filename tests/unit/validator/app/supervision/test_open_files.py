@@ -52,7 +52,7 @@ def test_a_soft_limit_is_raised_to_what_is_needed() -> None:
 
 def test_a_hard_limit_is_named_with_what_to_do() -> None:
     said = allowing(301, soft=200, hard=300)
-    assert said.startswith("a process may have 300 files open here, but with these settings one needs 301")
+    assert said.startswith("a process may have 300 files open here, but these settings need 301")
     assert "ulimit -n 301" in said
     assert "LimitNOFILE=301" in said
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] != 300

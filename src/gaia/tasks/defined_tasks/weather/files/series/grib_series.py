@@ -1,6 +1,6 @@
 """A GRIB file as a series. Its headers are read once, its fields one by one, from wherever in the file they lie.
 
-Owns the list of what the file holds. `sources.grib` knows the format.
+Owns the list of what the file holds. `files.store.grib` knows the format.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class GribSeries:
         return tuple(dict.fromkeys(key.instant for key in self._places))
 
     def unit(self, field: FieldId) -> str | None:
-        """The table's unit. GRIB fixes the unit of every quantity; `sources.grib` turns heights into geopotential."""
+        """The table's unit. GRIB fixes the unit of every quantity; `store.grib` turns heights into geopotential."""
         return VARIABLES[field.variable].unit
 
     def read(self, field: FieldId, instant: Instant, member: int | None = None) -> Field:

@@ -1,4 +1,4 @@
-"""Loads the outcomes of a window's runs from the database: the input of `scoring.window.window_scores`.
+"""Loads the outcomes of a window's runs from the database: the input of `policy.window.window_scores`.
 
 Owns the rule which miners count in which run and at which lead. Combining uses the present state; `gaia explain` uses
 the state at the time when the run was combined. Never judges a forecast: the database says who failed, and by whose
