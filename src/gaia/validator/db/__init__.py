@@ -1,1 +1,1 @@
-"""PostgreSQL: the embedded server, the pool, the schema, the job queue."""
+"""PostgreSQL: the embedded server, the connection pool, the schema, the job queue."""

@@ -1,11 +1,11 @@
-"""The embedded PostgreSQL: a private cluster, served over a Unix socket by a foreground child of ours.
+"""The embedded PostgreSQL: a private cluster, which a child process of ours serves over a Unix socket.
 
-Used when no DATABASE_URL is set. It owns the cluster folder, the socket folder and the log. It runs in the
-supervisor, hence standard library only, all synchronous; it opens no connection and never listens on TCP.
+It is used if DATABASE_URL is not set. Owns the cluster folder, the socket folder and the log. This module runs in the
+supervisor, so it uses only the standard library, synchronously. It opens no connection and never listens on TCP.
 
-Life: `prepare()` once, then start `argv()` as a child (or `spawn()`), then `wait_ready()`. Stop the child
-with `FAST_STOP_SIGNAL`. Whatever kills the owner, the kernel stops the server (see `postgres_exec`), which
-also keeps the lock on the cluster, so that a second server never runs on it.
+Use: `prepare()` once, then start `argv()` as a child (or `spawn()`), then `wait_ready()`. Stop the child with
+`FAST_STOP_SIGNAL`. If the owner is killed, the kernel stops the server (see `postgres_exec`). The server holds the lock
+on the cluster, so that a second server never runs on it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _SETTINGS = {
     "checkpoint_timeout": "15min",
     "wal_compression": "on",
     "jit": "off",  # compiling costs more than our short queries take
-    "log_checkpoints": "off",  # months of them say nothing
+    "log_checkpoints": "off",  # they would fill the log and help nobody
     "log_timezone": "UTC",
     "timezone": "UTC",
 }
@@ -65,9 +65,9 @@ class ServerNotReady(ValidatorFault):
 
 
 class EmbeddedPostgres:
-    """One private cluster in `data_dir`, which must be given to PostgreSQL alone.
+    """One private cluster in `data_dir`. Nothing else may use that folder.
 
-    `socket_dir` gets the socket, `log_path` what the server has to say.
+    `socket_dir` gets the socket, and `log_path` the server's log.
     """
 
     def __init__(self, *, data_dir: Path, socket_dir: Path, log_path: Path, bin_dir: Path | None = None) -> None:
@@ -80,19 +80,19 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> str:
-        """Where clients connect. Root and the owner of the socket folder may."""
+        """The address for clients. Only root and the owner of the socket folder can connect."""
         return f"postgresql://{_DATABASE}@/{_DATABASE}?host={quote(str(self.socket_dir))}"
 
     @property
     def lock_path(self) -> Path:
-        """Locked while anybody prepares or serves the cluster."""
+        """The file that is locked while a process prepares or serves the cluster."""
         return self.data_dir.with_name(f"{self.data_dir.name}.lock")
 
     def prepare(self) -> None:
         """Make everything that the server needs: programs, cluster, database, socket folder.
 
-        Idempotent. Interrupted at any point it leaves nothing half made. Raises ConfigurationError, one line
-        with cause and fix, for a folder that cannot be used, a cluster of another version, or one in use.
+        It may be called again. An interruption at any point leaves nothing half made. Raises ConfigurationError, one
+        line with cause and fix, if a folder cannot be used, or the cluster has another version or is in use.
         """
         account = server_account()
         self._check_socket_path()
@@ -116,7 +116,7 @@ class EmbeddedPostgres:
         self._account, self._binaries = account, binaries
 
     def argv(self) -> list[str]:
-        """The command line of the server as a foreground child of this very process; call `prepare` first."""
+        """The command line that starts the server as a child of this process. Call `prepare` first."""
         account, binaries = self._prepared()
         settings = {**_SETTINGS, "unix_socket_directories": str(self.socket_dir)}
         user = [] if account.is_self else ["--user", account.name]
@@ -129,11 +129,11 @@ class EmbeddedPostgres:
         ]
 
     def spawn(self) -> subprocess.Popen[bytes]:
-        """Start the server. From the main thread: the parent-death signal follows the spawning thread."""
+        """Start the server. Call it from the main thread: the parent-death signal depends on the spawning thread."""
         return subprocess.Popen(self.argv(), stdin=subprocess.DEVNULL)
 
     def is_ready(self) -> bool:
-        """Whether the server accepts connections now; asks with pg_isready, at most a few seconds."""
+        """Whether the server accepts connections now. Asks with pg_isready, for at most a few seconds."""
         _, binaries = self._prepared()
         asked = ["--host", str(self.socket_dir), "--username", _DATABASE, "--dbname", _DATABASE]
         command = [str(binaries.bin_dir / "pg_isready"), "--quiet", "--timeout", "2", "--port", _PORT, *asked]
@@ -144,10 +144,10 @@ class EmbeddedPostgres:
         return done.returncode == 0
 
     def wait_ready(self, timeout_s: float, *, alive: Callable[[], bool]) -> None:
-        """Return once the server accepts connections.
+        """Wait until the server accepts connections.
 
-        Raises ServerNotReady, quoting the log, when `alive()` turns false or the time is up. Recovery after a
-        crash takes as long as there is log to replay: allow minutes.
+        Raises ServerNotReady with a line of the log if `alive()` becomes false or the time is up. Allow minutes: after
+        a crash the server first replays its write-ahead log.
         """
         deadline = time.monotonic() + timeout_s
         while not self.is_ready():
@@ -158,7 +158,7 @@ class EmbeddedPostgres:
             time.sleep(0.02)
 
     def last_complaint(self) -> str:
-        """What the server's log last complained of, in one line."""
+        """The last problem in the server's log, in one line."""
         try:
             with self.log_path.open("rb") as log:
                 log.seek(max(0, self.log_path.stat().st_size - 8192))
@@ -214,18 +214,18 @@ class EmbeddedPostgres:
             )
 
     def _create_cluster(self, binaries: Binaries, account: Account, lock: int) -> None:
-        """initdb into a scratch folder, add our database, force all to disk, then give it its name."""
+        """Run initdb in a scratch folder, add our database, write everything to disk, and rename the folder."""
         scratch = self.data_dir.with_name(f".{self.data_dir.name}.init-{os.getpid()}")
         scratch.mkdir(mode=0o700)
 
         def run(program: str, *arguments: str, stdin: str = "") -> None:
             command = [str(binaries.bin_dir / program), *arguments]
-            # the program holds the lock too: if we are killed, nobody clears the scratch folder under it
+            # The program holds the lock too. If we are killed, nobody deletes the scratch folder while it runs.
             run_as(account, command, stdin=stdin, timeout_s=_INITDB_TIMEOUT_S, pass_fds=(lock,))
 
         try:
             _give(scratch, account)
-            # trust: only those who may enter the 0700 socket folder can connect at all
+            # trust: only users who may enter the socket folder (mode 0700) can connect at all
             options = ["--username", _DATABASE, "--auth", "trust", "--data-checksums", "--no-instructions"]
             run("initdb", "-D", str(scratch), *options, *_locale_options(binaries), "--no-sync")
             creation = f"CREATE DATABASE {_DATABASE};\n"
@@ -244,10 +244,10 @@ class EmbeddedPostgres:
             _give(self.socket_dir, account)
         found = self.socket_dir.lstat()
         ours = found.st_uid in (account.uid, os.geteuid())
-        if not stat.S_ISDIR(found.st_mode) or not ours or found.st_mode & 0o022:  # could hold a false server
+        if not stat.S_ISDIR(found.st_mode) or not ours or found.st_mode & 0o022:  # somebody could put a false server in
             raise ConfigurationError(
-                f"{self.socket_dir} is not a folder of {account.name!r} that nobody else may write to: "
-                "remove it or choose another data folder"
+                f"{self.socket_dir} is not a folder that belongs to {account.name!r} and that nobody else may write "
+                "to: remove it or choose another data folder"
             )
         _give(self.socket_dir, account)
         self.socket_dir.chmod(0o700)
@@ -263,7 +263,7 @@ def _refuse_unreachable(folder: Path, account: Account) -> None:
 
 
 def _locale_options(binaries: Binaries) -> list[str]:
-    """UTF-8 ordered by code point: the same everywhere, and no index goes stale with a new C library."""
+    """UTF-8 ordered by code point. The order is the same on all machines, and a new C library spoils no index."""
     if binaries.major >= 17:
         return ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
     return ["--encoding=UTF8", "--locale=C.UTF-8"]

@@ -1,4 +1,4 @@
-"""What can be said of the database in numbers. Plain data without the driver: the supervisor renders it as metrics."""
+"""The database's figures, as plain data. Imports no driver, because the supervisor renders them as metrics."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from msgspec import Struct
 
 
 class QueueDepth(Struct, frozen=True, kw_only=True):
-    """How many unfinished jobs stand where."""
+    """The number of unfinished jobs by state."""
 
     due: int
-    """Ready, and their time has come."""
+    """Ready jobs whose time has come."""
     waiting: int
-    """Ready, but not before a later instant."""
+    """Ready jobs whose time is still to come."""
     leased: int
     dead: int
     oldest_due_s: float
-    """How long the longest-waiting due job could have run already."""
+    """How long the oldest due job has been due."""
 
 
 class TableStats(Struct, frozen=True, kw_only=True):
@@ -28,15 +28,15 @@ class TableStats(Struct, frozen=True, kw_only=True):
 
 
 class DatabaseStats(Struct, frozen=True, kw_only=True):
-    """One look at the database."""
+    """The figures of a database at one moment."""
 
     size_bytes: int
     connections: int
     active_connections: int
     max_connections: int
-    """Of the whole server."""
+    """The limit of the whole server."""
     longest_transaction_s: float
-    """0 if there is none."""
+    """The age of the longest open transaction; 0 if there is none."""
     tables: tuple[TableStats, ...]
     """Largest first."""
     queue: QueueDepth

@@ -1,7 +1,6 @@
-"""One stretch of time in which something does not answer: how long to wait before each new try, and what to say.
+"""An outage, in which the database does not answer: decides how long to wait before each new try, and what to log.
 
-Pure: time comes in as numbers. It owns the back-off and the restraint of a service loop; it must never wait or write to
-a log itself.
+Pure: time comes in as numbers. Owns the back-off of a service loop. Never waits or writes to a log itself.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ class Missed(Struct, frozen=True, kw_only=True):
     """One try that failed."""
 
     tries: int
-    """Of this outage so far, this one included."""
+    """The number of failed tries in this outage, including this one."""
     lasted_s: float
-    """Since the first of them."""
+    """The time since the first failed try."""
     retry_s: float
-    """Wait so long before the next."""
+    """How long to wait before the next try."""
     worth_saying: bool
-    """The first one, and then one a minute."""
+    """Whether to log it: true for the first try, and then once a minute."""
 
 
 class Outage:
-    """Of one connection, or one query that is asked again and again. Begins with a failure, ends with a success."""
+    """The outages of one connection or repeated query. An outage begins with a failure and ends with a success."""
 
     def __init__(self, *, first_wait_s: float = FIRST_WAIT_S, longest_wait_s: float = LONGEST_WAIT_S) -> None:
         self._first_wait_s = first_wait_s
@@ -39,7 +38,7 @@ class Outage:
         self._said_s = 0.0
 
     def missed(self, now_s: float) -> Missed:
-        """A try has failed, at `now_s` on a monotonic clock."""
+        """Note a failed try, at `now_s` on a monotonic clock."""
         worth_saying = self._tries == 0 or now_s - self._said_s >= SAID_EVERY_S
         if self._tries == 0:
             self._since_s = now_s
@@ -54,7 +53,7 @@ class Outage:
         )
 
     def over(self, now_s: float) -> float | None:
-        """A try has succeeded: how long the outage lasted, in seconds; None if there was none."""
+        """Note a successful try. Returns how long the outage lasted, in seconds; None if there was none."""
         if self._tries == 0:
             return None
         self._tries = 0

@@ -1,8 +1,8 @@
-"""The pool of connections to PostgreSQL: the only way the IO-Engine reaches its database.
+"""The pool of connections to PostgreSQL, through which the IO-Engine reaches its database.
 
-It owns connecting, the jsonb codec, time limits, and the translation of the driver's errors: what may pass
-by itself becomes DatabaseUnavailable, which is retryable; what the operator must mend, ConfigurationError.
-It must never hold SQL of the domain, nor put a password into a message.
+Owns connecting, the jsonb codec, the time limits and the translation of the driver's errors. A problem that may pass by
+itself becomes DatabaseUnavailable (retryable). A problem that the operator must correct becomes ConfigurationError. The
+module holds no SQL of the domain, and puts no password into a message.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CLOSE_TIMEOUT_S = 5.0
 _SESSION_SETTINGS = {
     "application_name": "gaia",
     "timezone": "UTC",
-    # a transaction that its client has forgotten would keep rows locked and vacuum from its work
+    # otherwise a forgotten transaction would keep rows locked and hinder vacuum
     "idle_in_transaction_session_timeout": "300s",
 }
 _REFUSED = (
@@ -46,13 +46,13 @@ _PASSING = (
 
 
 class DatabaseUnavailable(ValidatorFault):
-    """PostgreSQL cannot be reached, is restarting, or has run out of something; it may be back soon."""
+    """PostgreSQL cannot be reached, is restarting, or lacks disk, memory or connections. It may be back soon."""
 
     retryable = True
 
 
 class DatabasePool:
-    """Connections to one database; implements gaia.tasks.defined_tasks.base.Database."""
+    """The connections to one database. Implements gaia.tasks.defined_tasks.base.Database."""
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], *, dsn: str, connect_timeout_s: float) -> None:
         self._pool = pool
@@ -65,9 +65,11 @@ class DatabasePool:
     ) -> DatabasePool:
         """Open `min_size` connections to `dsn`.
 
-        Raises DatabaseUnavailable if the server cannot be reached within `connect_timeout_s`,
-        ConfigurationError if it refuses us or is older than PostgreSQL 14. No query may take longer than
-        `command_timeout_s`; one that does raises TimeoutError.
+        A query that takes longer than `command_timeout_s` raises TimeoutError.
+
+        Raises:
+            DatabaseUnavailable: The server cannot be reached within `connect_timeout_s`.
+            ConfigurationError: The server refuses us, or is older than PostgreSQL 14 (operator's fault).
         """
         with _connecting(dsn):
             pool = asyncpg.create_pool(
@@ -90,19 +92,19 @@ class DatabasePool:
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
-        """Borrow a connection. A lost one inside the block raises DatabaseUnavailable."""
+        """Borrow a connection. If it is lost inside the block, DatabaseUnavailable is raised."""
         async with self._borrow() as connection:
             yield cast("Connection", connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """Borrow a connection in a transaction: commits at the end, rolls back on any exception."""
+        """Borrow a connection in a transaction. It commits at the end, and rolls back on any exception."""
         async with self._borrow() as connection, connection.transaction():
             yield cast("Connection", connection)
 
     @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-        """A connection outside the pool, for LISTEN. Dropped at the end without waiting for the server."""
+        """A connection outside the pool, for LISTEN. At the end it is dropped without waiting for the server."""
         with _connecting(self._dsn):
             connection = await asyncpg.connect(
                 self._dsn, timeout=self._connect_timeout_s, server_settings=_SESSION_SETTINGS
@@ -114,7 +116,7 @@ class DatabasePool:
             connection.terminate()
 
     async def close(self) -> None:
-        """Give every connection back to the server; after a few seconds drop those that are still in use."""
+        """Close all connections. Those still in use after a few seconds are dropped."""
         try:
             await asyncio.wait_for(self._pool.close(), _CLOSE_TIMEOUT_S)
         except TimeoutError:
@@ -128,7 +130,7 @@ class DatabasePool:
             with _translating(self._dsn, connection):
                 yield connection
         finally:
-            # if that fails, the driver drops the connection; what the block committed stays committed
+            # if the release fails, the driver drops the connection; the block's commits stay
             with suppress(*_PASSING, *_DRIVER):
                 await self._pool.release(connection, timeout=_CLOSE_TIMEOUT_S)
 
@@ -143,7 +145,7 @@ class DatabasePool:
 
 
 def place_of(dsn: str) -> str:
-    """Which server a DSN means, without its password.
+    """The database and server of a DSN in words, without the password.
 
     >>> place_of("postgresql://me:secret@db.example:5433/gaia")
     'the database gaia at db.example:5433'
@@ -160,7 +162,7 @@ def place_of(dsn: str) -> str:
 
 
 async def _speak_json(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Make json and jsonb columns take and give plain Python values."""
+    """Set up the connection so that json and jsonb columns take and give plain Python values."""
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(
             kind, schema="pg_catalog", encoder=_to_json, decoder=msgspec.json.decode, format="text"
@@ -189,7 +191,7 @@ def _connecting(dsn: str) -> Iterator[None]:
 def _translating(
     dsn: str, connection: asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 ) -> Iterator[None]:
-    """Name the loss of the server as such; errors that only pass through the block stay what they are."""
+    """Turn the loss of the server into DatabaseUnavailable. Other errors of the block pass unchanged."""
     try:
         yield
     except _PASSING as error:
@@ -205,7 +207,7 @@ def _is_lost(
 ) -> bool:
     try:
         return connection.is_closed()
-    except asyncpg.InterfaceError:  # the pool took it away when the server did
+    except asyncpg.InterfaceError:  # the pool has already taken the lost connection away
         return True
 
 

@@ -1,6 +1,6 @@
-"""Finds PostgreSQL's programs and makes them usable by the account that the server runs under.
+"""Finds PostgreSQL's programs, and makes them usable by the account that the server runs under.
 
-Runs in the supervisor: standard library only. It starts no server and never touches a cluster.
+Runs in the supervisor, so it uses only the standard library. Starts no server and never touches a cluster.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gaia.contracts.errors import ConfigurationError
 _NEEDED = ("postgres", "initdb", "pg_isready")
 _SKIP = shutil.ignore_patterns("include", "doc", "pgxs", "pkgconfig", "*.a")  # no program needs them to run
 _COMMAND_TIMEOUT_S = 30.0
-_NO_COMPLAINT = "the database system is starting up"  # the server's answer to those who ask too early
+_NO_COMPLAINT = "the database system is starting up"  # the server's answer to a client that connects too early
 OLDEST_MAJOR = 14
 """The oldest PostgreSQL whose features the schema and the queue use."""
 
@@ -38,7 +38,7 @@ class Account:
 
     @property
     def is_self(self) -> bool:
-        """Whether this process is that account already, so that nothing need be dropped."""
+        """Whether this process already runs under that account."""
         return os.geteuid() == self.uid
 
 
@@ -51,12 +51,12 @@ class Binaries:
 
     @property
     def major(self) -> int:
-        """18 of 18.6; the on-disk format of a cluster depends on it."""
+        """The major version, such as 18 of 18.6. The on-disk format of a cluster depends on it."""
         return int(re.split(r"\D", self.version, maxsplit=1)[0])
 
 
 def server_account() -> Account:
-    """Who runs the server: root hands over to `postgres`, or to `nobody`; anyone else runs it themselves."""
+    """The account for the server. For root it is `postgres` or `nobody`; for other users it is their own."""
     if os.geteuid() != 0:
         return _account(pwd.getpwuid(os.geteuid()))
     for name in ("postgres", "nobody"):
@@ -86,7 +86,7 @@ def find_binaries(explicit: Path | None = None) -> Binaries:
 def unreachable_folder(folder: Path, account: Account) -> Path | None:
     """The outermost folder on the way to `folder` that `account` cannot enter; None if it can reach it.
 
-    Asked of the kernel as that account, not worked out from mode bits, so that ACLs and mounts count too.
+    A process under that account tries it, so that ACLs and mounts count, and not only the mode bits.
     """
     if account.is_self or _can_enter(folder, account):
         return None
@@ -94,7 +94,7 @@ def unreachable_folder(folder: Path, account: Account) -> Path | None:
 
 
 def reachable_binaries(found: Binaries, account: Account, beside: Path) -> Binaries:
-    """`found`, or a copy below `beside` where `account` cannot reach it: a wheel under a 0700 home."""
+    """`found`, or a copy below `beside` if `account` cannot reach it (such as a wheel in a home with mode 0700)."""
     blocking = unreachable_folder(found.bin_dir, account)
     if blocking is None:
         return found
@@ -120,9 +120,9 @@ def run_as(
     timeout_s: float,
     pass_fds: Collection[int] = (),
 ) -> None:
-    """Run a program of PostgreSQL's as `account` to its end, with the descriptors `pass_fds` left open.
+    """Run a program of PostgreSQL as `account` to its end, with the descriptors `pass_fds` left open.
 
-    Raises ConfigurationError with the program's own complaint.
+    Raises ConfigurationError with the program's own message.
     """
     program = Path(argv[0]).name
     try:
@@ -138,16 +138,16 @@ def run_as(
 
 
 def environment() -> dict[str, str]:
-    """Ours without PGHOST, PGDATA and their like, which would lead PostgreSQL's programs astray.
+    """The environment for PostgreSQL's programs: ours without variables such as PGHOST and PGDATA.
 
-    Their complaints come in English, for we read them.
+    It makes the programs print English messages, because we read them.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     return {**inherited, "LC_ALL": "C"}
 
 
 def complaint_in(output: str) -> str:
-    """The line of PostgreSQL's output that says what went wrong.
+    """The line of PostgreSQL's output that names the problem.
 
     >>> complaint_in("creating...\\ninitdb: error: could not write file: Read-only file system\\n")
     'could not write file: Read-only file system'
@@ -167,7 +167,7 @@ def _account(entry: pwd.struct_passwd) -> Account:
 def _run(
     account: Account, argv: Sequence[str | Path], stdin: str, timeout_s: float, pass_fds: Collection[int]
 ) -> subprocess.CompletedProcess[str]:
-    """From the root folder, for `account` may not enter ours."""
+    """Run a program in the root folder, because `account` may not be able to enter our present folder."""
     switch = not account.is_self
     return subprocess.run(
         argv,
@@ -227,7 +227,7 @@ def _version_of(bin_dir: Path) -> str:
 
 def _can_enter(folder: Path, account: Account) -> bool:
     if not folder.exists():
-        return True  # made later, by us
+        return True  # we will create it later
     return _run(account, ["test", "-x", folder], "", _COMMAND_TIMEOUT_S, ()).returncode == 0
 
 
@@ -264,7 +264,7 @@ def _publish_copy(root: Path, destination: Path) -> None:
                 shutil.copytree(libraries, tree / libraries.name, symlinks=True, ignore=_SKIP)
             for folder in (tree, tree / package.name):
                 folder.chmod(0o755)
-            with contextlib.suppress(FileExistsError):  # somebody else was first
+            with contextlib.suppress(FileExistsError):  # another process was first
                 tree.rename(destination)
     except OSError as error:
         raise ConfigurationError(

@@ -1,12 +1,12 @@
 """Becomes the PostgreSQL server: `python -m gaia.validator.db.postgres_exec --ppid N ... -- postgres ...`.
 
-A small program between the supervisor and the server, so that the supervisor can start the server like any
-other child. It owns what must happen in the server's own process before the server exists: the lock on the
-cluster, which the server then holds for as long as any of its processes lives; the removal of a stale pid
-file; the unprivileged account; and the parent-death signal, which must come after the change of account
-because the kernel clears it there.
+This small program runs between the supervisor and the server, so that the supervisor can start the server like any
+other child. It does what must happen in the server's own process before the server starts. It takes the lock on the
+cluster, which the server then holds as long as any of its processes lives. It removes a stale pid file (never without
+the lock), changes to the unprivileged account, and sets the parent-death signal. The signal comes last, because the
+kernel clears it at the change of account.
 
-Standard library only. It must never remove a pid file without the lock.
+It uses only the standard library.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from typing import NoReturn
 from gaia.contracts.errors import ConfigurationError, GaiaError
 
 FAST_STOP_SIGNAL = signal.SIGINT
-"""Tells the server to roll back what is open, write a checkpoint and end."""
+"""Tells the server to roll back open transactions, write a checkpoint and end."""
 
 LOCK_WAIT_S = 10.0
-"""An owner that was killed leaves a server that needs a moment to end."""
+"""How long to wait for the lock. The server of a killed owner needs a moment to end."""
 
 EXIT_REFUSED = 3
-"""Exit status when trying again cannot help; the last line of stderr says why."""
+"""The exit status if a new try cannot help. The last line of stderr has the reason."""
 
 _PR_SET_PDEATHSIG = 1
 _LOG_LIMIT_BYTES = 16 * 2**20
 
 
 class ClusterInUseError(ConfigurationError):
-    """Another server runs on this cluster."""
+    """Another server uses this cluster."""
 
 
 def lock_cluster(lock_path: Path, wait_s: float, *, still_wanted: Callable[[], bool] = lambda: True) -> int:
-    """Take the lock on a cluster, waiting up to `wait_s`; returns the descriptor that holds it.
+    """Take the lock on a cluster, and wait up to `wait_s` for it. Returns the descriptor that holds the lock.
 
-    Raises ClusterInUseError when the time is up, or `still_wanted()` turns false.
+    Raises ClusterInUseError if the time is up or `still_wanted()` becomes false.
     """
     descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + wait_s
@@ -66,11 +66,11 @@ def lock_cluster(lock_path: Path, wait_s: float, *, still_wanted: Callable[[], b
 
 
 def clear_stale_pid_files(data_dir: Path, socket_dir: Path) -> None:
-    """Remove pid files that a dead server left, where the server itself would take them for a living one's.
+    """Remove the pid files of a dead server if PostgreSQL would take them for those of a running one.
 
-    After a SIGKILL or a reboot the old number may belong to somebody unrelated (in a container it nearly
-    always does), and PostgreSQL then refuses to start. Call it only with the lock on the cluster: nothing
-    that we started runs then. A server started by hand is recognised by its working folder or by its answer.
+    After a SIGKILL or a reboot another process may have the old pid (in a container it nearly always does), and
+    PostgreSQL then refuses to start. Call this only with the lock on the cluster: then no server of ours runs. A server
+    that was started by hand is recognised by its working folder or by its answer, and raises ClusterInUseError.
     """
     for path in (data_dir / "postmaster.pid", *socket_dir.glob(".s.PGSQL.*.lock")):
         try:
@@ -79,7 +79,7 @@ def clear_stale_pid_files(data_dir: Path, socket_dir: Path) -> None:
             continue
         pid = int(lines[0]) if lines and lines[0].strip().isdigit() else None
         if pid is not None and not Path(f"/proc/{pid}").exists():
-            continue  # PostgreSQL sees by itself that nobody has this number
+            continue  # PostgreSQL itself finds out that no process has this pid
         sockets = list(socket_dir.glob(".s.PGSQL.*[0-9]"))
         if len(lines) > 4:  # a postmaster.pid names port and socket folder in its 4th and 5th line
             sockets.append(Path(lines[4].strip()) / f".s.PGSQL.{lines[3].strip()}")
@@ -89,7 +89,7 @@ def clear_stale_pid_files(data_dir: Path, socket_dir: Path) -> None:
 
 
 def become(argv: list[str], *, user: str | None, parent_pid: int) -> NoReturn:
-    """Drop to `user`, tie this process to its parent's life, and turn into `argv`."""
+    """Change to the account `user`, tie this process to its parent, and execute `argv` in it."""
     libc = ctypes.CDLL(None, use_errno=True)
     if user is not None:
         entry = pwd.getpwnam(user)
@@ -105,10 +105,10 @@ def become(argv: list[str], *, user: str | None, parent_pid: int) -> NoReturn:
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
-    """Prepare this process and become the server; exits with EXIT_REFUSED and one line if it must not."""
+    """Prepare this process and become the server. If it must not start, exit with EXIT_REFUSED and one line."""
     options = _parse(arguments)
     if os.getpgrp() != os.getpid():
-        os.setsid()  # a Ctrl-C at the terminal is the supervisor's to handle; the server stops last
+        os.setsid()  # so that only the supervisor gets a Ctrl-C at the terminal; the server stops last
     try:
         lock = lock_cluster(options.lock, LOCK_WAIT_S, still_wanted=lambda: os.getppid() == options.ppid)
         clear_stale_pid_files(options.data, options.sockets)
@@ -139,7 +139,7 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _redirect_output(log_path: Path) -> None:
-    """Point stdin at nothing, stdout and stderr at the log, which is set aside once it has grown large."""
+    """Connect stdin to /dev/null, and stdout and stderr to the log. A large log is first renamed."""
     if log_path.exists() and log_path.stat().st_size > _LOG_LIMIT_BYTES:
         log_path.replace(log_path.with_name(f"{log_path.name}.1"))
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -153,13 +153,15 @@ def _redirect_output(log_path: Path) -> None:
 
 
 def _is_server_of(pid: int | None, data_dir: Path) -> bool:
-    """A server's working folder is its cluster. If that may not be read, any PostgreSQL counts."""
+    """Whether a process is a server of this cluster: its working folder is the cluster. If the folder may not be read,
+    every process with the name of PostgreSQL counts.
+    """
     process = Path(f"/proc/{pid}")
     try:
         return pid is not None and (process / "cwd").samefile(data_dir)
     except PermissionError:
         return (process / "comm").read_text(encoding="utf-8").strip() == "postgres"
-    except OSError:  # gone meanwhile
+    except OSError:  # the process has ended in the meantime
         return False
 
 

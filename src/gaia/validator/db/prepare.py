@@ -1,8 +1,8 @@
-"""`python -m gaia.validator.db.prepare`: makes what the embedded PostgreSQL needs, as a process of its own.
+"""`python -m gaia.validator.db.prepare`: makes everything that the embedded PostgreSQL needs, in its own process.
 
-The first time that takes seconds (initdb), in which the supervisor must hear signals. Exit status 2, with one line on
-stderr, for what the operator has to mend. Ended by SIGTERM, it leaves no half-made cluster and nobody running; what it
-could not clear of its scratch folder in the time it was given, the next start sweeps.
+The first time this takes seconds (initdb), while the supervisor must handle signals. Exit status 2, with one line on
+stderr: the operator must correct something. After a SIGTERM no half-made cluster and no process is left. Remains of its
+scratch folder are deleted at the next start.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gaia.validator.db.embedded import EmbeddedPostgres
 
 
 def preparation_argv(database: EmbeddedPostgres) -> list[str]:
-    """The command line that prepares a server as a child of this very process."""
+    """The command line that prepares a server as a child of this process."""
     return [
         *(sys.executable, "-B", "-m", "gaia.validator.db.prepare", "--ppid", str(os.getpid())),
         *("--data", str(database.data_dir), "--sockets", str(database.socket_dir), "--log", str(database.log_path)),
@@ -29,7 +29,7 @@ def preparation_argv(database: EmbeddedPostgres) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prepare; the exit status."""
+    """Prepare everything. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="gaia.validator.db.prepare", description="prepares the embedded PostgreSQL")
     for option in ("--data", "--sockets", "--log"):
         parser.add_argument(option, type=Path, required=True)
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit("stopped")  # an exception: whoever runs a program kills it, whoever has a scratch folder clears it
+    raise SystemExit("stopped")  # as an exception, so that running programs are killed and scratch folders deleted
 
 
 if __name__ == "__main__":

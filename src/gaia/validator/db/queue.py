@@ -1,9 +1,9 @@
-"""The durable job queue on PostgreSQL. Why our own: docs/database.md.
+"""The durable job queue on PostgreSQL. docs/database.md says why the project has its own.
 
-Every statement that touches a claimed job names its fence: the number of the claim, which rises with each
-and never falls. So a worker that lost its lease can neither extend it nor finish the job; and because a job
-ends in the same transaction that writes its results, an effect happens exactly once. Leases and `run_at`
-follow the database's clock. This module owns the SQL of table `job`; it runs no handlers.
+Every claim of a job has a number, the fence, which grows with each claim. Every statement on a claimed job names it. So
+a worker that lost its lease can neither extend the lease nor finish the job. A job ends in the same transaction that
+writes its results, so every effect happens exactly once. Leases and `run_at` use the database's clock. This module owns
+the SQL of the table `job`, and runs no handlers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LISTEN_PROBE_S = 30.0
 _PROBE_TIMEOUT_S = 5.0
 _ERROR_LENGTH = 4000
 
-# The keys are inserted in one order everywhere, so that two puts of the same keys cannot deadlock.
+# All statements insert the keys in the same order, so that two puts of the same keys cannot deadlock.
 _PUT = """
 WITH added AS (
   INSERT INTO job (kind, key, payload, priority, run_at, max_attempts)
@@ -103,7 +103,7 @@ WITH freed AS (
 SELECT state, pg_notify($3, '') FROM freed
 """
 
-# A holder that vanished may have crashed on the job: the attempt stays counted, and a poison job dies of it.
+# A worker that vanished may have crashed because of the job. So the attempt counts, and such a job dies in the end.
 _FREE = """
 WITH lost AS MATERIALIZED (
   SELECT id FROM job WHERE state = 'leased' AND {lost}
@@ -122,7 +122,7 @@ SELECT count(*) AS freed, CASE WHEN count(*) > 0 THEN pg_notify($1, '') END FROM
 _RESCUE = _FREE.format(lost="lease_until < now()")
 _RECLAIM = _FREE.format(lost="leased_by = $2")
 
-# Finished jobs are kept by the ten thousand and are no depth; the partial indexes cover the rest.
+# Finished jobs are kept by the ten thousand and do not count here. The partial indexes cover the other states.
 _DEPTH = """
 SELECT count(*) FILTER (WHERE state = 'ready' AND run_at <= now()) AS due,
        count(*) FILTER (WHERE state = 'ready' AND run_at > now()) AS waiting,
@@ -135,19 +135,19 @@ FROM job WHERE state IN ('ready', 'leased', 'dead')
 
 
 def backoff(attempt: int) -> timedelta:
-    """How long to wait before the try after `attempt`: 2 s, 4 s, 8 s ... one hour, each +-50 % at random.
+    """The time to wait after a failed attempt: 2 s, 4 s, 8 s ... one hour, each +-50 % at random.
 
-    The spread keeps jobs that failed together from coming back together.
+    The spread prevents that jobs which failed together come back together.
     """
     delay_s: float = min(3600.0, 2.0 ** min(attempt, 12))
     return timedelta(seconds=delay_s * random.uniform(0.5, 1.5))  # noqa: S311  not a secret
 
 
 class PostgresQueue:
-    """gaia.contracts.job.Queue on PostgreSQL; passes tests/contract/queue_suite.py.
+    """gaia.contracts.job.Queue on PostgreSQL. It passes tests/contract/queue_suite.py.
 
-    `owner` names this claimer in the table: the same name again after a restart, so that `reclaim` finds what
-    its predecessor held. Every method raises DatabaseUnavailable while the server is away.
+    `owner` names this process in the table. It must be the same after a restart, so that `reclaim` finds the jobs of
+    the earlier process. Every method raises DatabaseUnavailable while the server does not answer.
     """
 
     def __init__(self, pool: DatabasePool, *, owner: str, lease: timedelta, clock: Clock | None = None) -> None:
@@ -180,7 +180,7 @@ class PostgresQueue:
         return sorted(jobs, key=lambda job: (-job.priority, job.run_at, job.id))  # RETURNING keeps no order
 
     async def heartbeat(self, jobs: Collection[Job]) -> Collection[int]:
-        """Extend the leases that are still held; returns the ids of those."""
+        """Extend the leases that are still held. Returns the ids of these jobs."""
         held = list(jobs)
         async with self._pool.acquire() as conn:
             rows = await conn.fetch(_HEARTBEAT, [job.id for job in held], [job.fence for job in held], self._lease)
@@ -188,9 +188,9 @@ class PostgresQueue:
 
     @asynccontextmanager
     async def completing(self, job: Job) -> AsyncIterator[Connection]:
-        """A transaction that ends with the job done.
+        """A transaction that marks the job as done at its end.
 
-        Raises LeaseLost, and rolls everything back, if the job is no longer ours at its end.
+        Raises LeaseLost, and rolls everything back, if the lease is lost by then.
         """
         async with self._pool.transaction() as conn:
             yield conn
@@ -198,36 +198,36 @@ class PostgresQueue:
                 raise _lost(job)
 
     async def retry(self, job: Job, error: str, delay: timedelta | None = None) -> JobState:
-        """Give the job back after a failure: ready after `delay` (or `backoff`), or dead when used up."""
+        """Give the job back after a failure: ready after `delay` (or `backoff`), or dead after its last attempt."""
         wait = backoff(job.attempt) if delay is None else delay
         return await self._give_back(_RETRY, job, _as_text(error), wait)
 
     async def bury(self, job: Job, error: str) -> None:
-        """The job is dead."""
+        """Mark the job as dead."""
         await self._give_back(_BURY, job, _as_text(error))
 
     async def postpone(self, job: Job, until: datetime, why: str) -> None:
-        """The job comes back at `until`; no attempt is used up, the fence stays risen."""
+        """Give the job back until the time `until`. This uses up no attempt. The fence does not go back."""
         await self._give_back(_POSTPONE, job, _as_text(why), until, SHORTEST_POSTPONEMENT)
 
     async def release(self, job: Job) -> None:
-        """Hand the job back untouched, at a drain; no attempt is used up."""
+        """Hand the job back unchanged, at a drain. This uses up no attempt."""
         await self._give_back(_RELEASE, job, CHANNEL)
 
     async def rescue(self) -> int:
-        """Free the jobs whose lease ran out; returns how many. One whose attempts are used up is dead."""
+        """Free the jobs whose lease has expired; those without attempts left are dead. Returns how many."""
         return int(await self._fetchval(_RESCUE, CHANNEL))
 
     async def reclaim(self) -> int:
-        """At a start: free at once what an earlier process of this owner held; returns how many.
+        """Free the jobs that an earlier process of this owner held. Called at the start. Returns how many.
 
-        The attempt stays counted, for the job may be what killed that process. Should that process be alive
-        after all, the fence keeps it from finishing anything.
+        The attempt counts, because the job may have killed that process. If that process still lives, the fence keeps
+        it from finishing anything.
         """
         return int(await self._fetchval(_RECLAIM, CHANNEL, self._owner))
 
     async def depth(self) -> QueueDepth:
-        """How many unfinished jobs stand where."""
+        """The number of unfinished jobs by state."""
         async with self._pool.acquire() as conn:
             row = await conn.fetchrow(_DEPTH)
         return QueueDepth(**{**dict(row), "oldest_due_s": float(row["oldest_due_s"])})
@@ -235,8 +235,8 @@ class PostgresQueue:
     async def listen(self, wake: Callable[[], None]) -> None:
         """Call `wake` whenever jobs were put, until cancelled. Survives restarts of the server.
 
-        A notification can be lost while the connection is down, so `wake` is also called at each new
-        connection; callers poll as well.
+        A notification can be lost while there is no connection. So `wake` is also called at each new connection, and
+        callers must poll as well.
         """
         outage = Outage()
 
@@ -249,7 +249,7 @@ class PostgresQueue:
             why = "the server has closed the connection"
             try:
                 await self._listen_once(connected, wake)
-            except Exception as error:  # noqa: BLE001  a service loop; a driver in trouble raises anything
+            except Exception as error:  # noqa: BLE001  a service loop; the driver may raise anything
                 why = str(error)
             missed = outage.missed(self._clock.monotonic())
             if missed.worth_saying:
@@ -267,7 +267,7 @@ class PostgresQueue:
             while True:
                 try:
                     await asyncio.wait_for(gone.wait(), _LISTEN_PROBE_S)
-                except TimeoutError:  # silence: ask whether the server still is there
+                except TimeoutError:  # no notification for a while: check that the server still answers
                     await connection.execute("SELECT 1", timeout=_PROBE_TIMEOUT_S)
                 else:
                     return
@@ -284,7 +284,7 @@ class PostgresQueue:
 
 
 def _as_text(error: str) -> str:
-    return error[:_ERROR_LENGTH].replace("\0", "?")  # PostgreSQL's text takes no NUL, and a job must not die of that
+    return error[:_ERROR_LENGTH].replace("\0", "?")  # PostgreSQL's text cannot hold NUL
 
 
 def _lost(job: Job) -> LeaseLost:

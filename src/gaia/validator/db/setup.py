@@ -1,9 +1,9 @@
-"""Brings a database to the newest schema: `python -m gaia.validator.db.setup`, a child run once at start.
+"""Brings a database to the newest schema: `python -m gaia.validator.db.setup`, a child that runs once at the start.
 
-It owns the waiting for the server, the lock against a second migration at the same time, and the refusal of a
-database that a newer Gaia has used. It must never create, drop or empty anything that no migration names.
+Waits for the server, prevents two migrations at the same time with a lock, and refuses a database that a newer Gaia has
+used. Never creates, drops or empties anything that no migration names.
 
-Exit status: 0 done; 1 the server could not be reached in time; 3 refused, trying again cannot help.
+Exit status: 0 done; 1 the server could not be reached in time; 3 refused, a new try cannot help.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _RETRY_S = 0.1
 
 
 class SchemaTooNewError(ConfigurationError):
-    """The database was used by a newer Gaia than this one."""
+    """A newer Gaia than this one has used the database."""
 
 
 class SchemaChange(Struct, frozen=True, kw_only=True):
-    """From which revision to which a database was brought; None is the empty schema."""
+    """The revisions of a database before and after a migration. None is the empty schema."""
 
     before: str | None
     after: str | None
@@ -52,9 +52,12 @@ class SchemaChange(Struct, frozen=True, kw_only=True):
 async def run_comprehensive_database_setup(dsn: str, *, wait_s: float = 60.0, revision: str = "head") -> SchemaChange:
     """Wait for the server, check its version, and migrate to `revision`, in one transaction under a lock.
 
-    A `revision` below the present one migrates down. Raises DatabaseUnavailable after `wait_s`,
-    ConfigurationError if the server refuses us or is too old, SchemaTooNewError if the database knows more
-    than we do.
+    A `revision` below the present one migrates down.
+
+    Raises:
+        DatabaseUnavailable: The server does not answer within `wait_s`.
+        ConfigurationError: The server refuses us or is too old (operator's fault).
+        SchemaTooNewError: A newer Gaia has used the database (operator's fault).
     """
     await _wait_for_server(dsn, wait_s)
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: _connection(dsn), poolclass=NullPool)
@@ -86,7 +89,7 @@ async def _wait_for_server(dsn: str, wait_s: float) -> None:
 
 
 async def _connection(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
-    """The driver reads the DSN itself, so that this module and the pool cannot understand it differently."""
+    """Connect. The driver reads the DSN itself, so that this module and the pool cannot read it differently."""
     return await asyncpg.connect(dsn, timeout=_CONNECT_TIMEOUT_S, command_timeout=_STATEMENT_TIMEOUT_S)
 
 

@@ -1,6 +1,6 @@
-"""What the database does, in numbers: sizes, dead rows, connections, the longest transaction, the queue.
+"""Reads the database's figures: sizes, dead rows, connections, the longest transaction, the queue.
 
-Read-only. The service `database_monitor` asks it once a minute; it decides nothing.
+The service `database_monitor` calls it once a minute. It changes and decides nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FROM pg_stat_user_tables WHERE schemaname = 'public'
 ORDER BY pg_total_relation_size(relid) DESC, relname
 """
 
-# Our own transaction, which asks, is not counted.
+# The transaction of this query itself does not count.
 _SERVER = """
 SELECT pg_database_size(current_database()) AS size_bytes,
        count(*) AS connections,
@@ -29,14 +29,14 @@ FROM pg_stat_activity WHERE datname = current_database()
 
 
 class DatabaseStatsManager:
-    """Takes the looks."""
+    """Reads the figures."""
 
     def __init__(self, pool: DatabasePool, queue: PostgresQueue) -> None:
         self._pool = pool
         self._queue = queue
 
     async def collect(self) -> DatabaseStats:
-        """Three short queries; raises DatabaseUnavailable while the server is away."""
+        """Read the figures with three short queries. Raises DatabaseUnavailable while the server does not answer."""
         async with self._pool.acquire() as conn:
             server = dict(await conn.fetchrow(_SERVER))
             tables = await conn.fetch(_TABLES)

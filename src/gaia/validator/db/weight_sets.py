@@ -1,4 +1,4 @@
-"""The weights that were set: SQL and typed rows."""
+"""The table of the weights that were set: SQL and typed rows."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def insert_weight_set(
     submitted_at: datetime,
     alarm: str | None,
 ) -> int:
-    """Remember what was submitted; returns its id."""
+    """Store the submitted weights. Returns the row's id."""
     identity: int = await conn.fetchval(
         _INSERT, netuid, run_id, dict(emission), {str(uid): value for uid, value in submitted.items()}, submitted_at,
         alarm,
@@ -56,29 +56,29 @@ async def insert_weight_set(
 
 
 async def load_weight_set(conn: Connection, weight_set_id: int) -> WeightSet:
-    """One row; it exists, for a job that names it was put in the transaction that wrote it."""
+    """Load one row. It exists, because the job that names it was put in the transaction that wrote the row."""
     return _weight_set(await conn.fetchrow(_SELECT, weight_set_id))
 
 
 async def newest_of_run(conn: Connection, run_id: str) -> WeightSet | None:
-    """What was submitted last after a run; None: nothing yet."""
+    """The last weights that were submitted after a run; None if there are none yet."""
     row = await conn.fetchrow(_NEWEST_OF, run_id)
     return None if row is None else _weight_set(row)
 
 
 async def last_good(conn: Connection, netuid: int) -> WeightSet | None:
-    """The newest weights that the chain is known to hold."""
+    """The newest weights that were read back from the chain; None if there are none."""
     row = await conn.fetchrow(_LAST_GOOD, netuid)
     return None if row is None else _weight_set(row)
 
 
 async def mark_read_back(conn: Connection, weight_set_id: int, at: datetime) -> None:
-    """The chain holds what was submitted."""
+    """Store that the chain holds the submitted weights."""
     await conn.execute("UPDATE weight_set SET read_back_at = $2 WHERE id = $1", weight_set_id, at)
 
 
 async def raise_alarm(conn: Connection, weight_set_id: int, alarm: str) -> None:
-    """Something is wrong with these weights; people must look."""
+    """Store that something is wrong with these weights, for a person to check."""
     await conn.execute("UPDATE weight_set SET alarm = $2 WHERE id = $1", weight_set_id, alarm)
 
 

@@ -1,1 +1,1 @@
-"""The validator's client of the miners' protocol."""
+"""The validator's HTTP client for the miners."""

@@ -1,6 +1,6 @@
-"""A chunk on its way to the disk: written beside its destination, renamed when it is whole.
+"""Writes a chunk to the disk, beside its destination, and renames it when it is complete.
 
-Disk work happens in threads, so a slow disk does not hold up the event loop. Nothing is digested here.
+The disk work runs in threads, so that a slow disk does not block the event loop. Digests are checked elsewhere.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ Result = TypeVar("Result")
 
 
 async def store_chunk(pieces: AsyncIterator[bytes], destination: Path, size_bytes: int) -> None:
-    """Write `pieces` to `destination`, whole or not at all; never keeps more than one block in memory.
+    """Write `pieces` to `destination`, completely or not at all. Keeps at most one block in memory.
 
-    Raises WrongChunkSize as soon as there is a byte too many, or at the end if there are too few;
-    ChunkNotStored if the disk fails. Whatever `pieces` raises passes through.
+    Raises:
+        WrongChunkSize: There are more or fewer bytes than `size_bytes` (miner's fault).
+        ChunkNotStored: The disk fails (validator's fault).
     """
     part = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}.part")
     file = await _on_disk(destination, partial(_create, part))
@@ -67,7 +68,7 @@ def _write(file: BinaryIO, block: bytes) -> None:
 
 
 def _publish(file: BinaryIO, part: Path, destination: Path) -> None:
-    # Unsynced, a power cut could leave a hollow file, whose wrong digest would look like the miner's doing.
+    # Without it a power cut could leave a file with holes, and its wrong digest would be blamed on the miner.
     os.fsync(file.fileno())
     part.replace(destination)
 

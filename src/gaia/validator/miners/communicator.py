@@ -1,7 +1,7 @@
-"""MinerCommunicator: asks miners, over signed HTTP, and believes nothing that they answer.
+"""MinerCommunicator: sends signed HTTP requests to miners, and trusts nothing in their answers.
 
-Every answer is bounded in size and time; redirects, cookies, compression and proxies are off. It never
-retries: that is the jobs' business. It digests no chunk and judges no forecast.
+Every answer is limited in size and time. Redirects, cookies, compression and proxies are off. It never retries; the
+jobs do that. It checks no digests and judges no forecast.
 """
 
 from __future__ import annotations
@@ -61,31 +61,30 @@ _PIECE_BYTES = 65_536
 
 
 class ClientLimits(Struct, frozen=True, kw_only=True):
-    """How long to wait for miners, and how many exchanges to hold at once."""
+    """How long to wait for miners, and how many exchanges may run at once."""
 
     connect_timeout_s: float = 5.0
     message_timeout_s: float = 15.0
-    """Until an answer begins; and then until a message's body is complete."""
+    """The time until an answer begins, and again until a message's body is complete."""
     chunk_timeout_s: float = 60.0
-    """Of waiting for a chunk's bytes in all. Time spent on our own disk does not count."""
+    """The total time of waiting for a chunk's bytes. Time of our own disk does not count."""
     max_exchanges: int = 64
     max_exchanges_per_miner: int = 8
-    """One slow miner holds no more than these."""
+    """The most exchanges that one slow miner can occupy."""
 
 
 class _Exchange(Struct, frozen=True, kw_only=True):
-    """A request that has been sent, and its response, whose body has not been read."""
+    """A sent request, and its response with the body still to be read."""
 
     request: RequestIdentity
     response: aiohttp.ClientResponse
 
 
 class MinerCommunicator:
-    """`gaia.contracts.ports.MinerPort` over HTTP. Make it inside the event loop that uses it; end with
-    `close`.
+    """`gaia.contracts.ports.MinerPort` over HTTP. Create it inside the event loop that uses it, and `close` it.
 
-    `allow_private_endpoints` is for networks of one's own: demonstrations and tests. With the real chain it
-    must be off, or a miner could point the validator at its neighbours.
+    `allow_private_endpoints` is for private networks, demonstrations and tests. With the real chain it must be off.
+    Otherwise a miner could make the validator call machines in its own network.
     """
 
     def __init__(
@@ -106,7 +105,7 @@ class MinerCommunicator:
         self._resolver = GuardedResolver(allow_private=allow_private_endpoints)
         self._network = Reachability(clock, self._resolver, dial_timeout_s=self._limits.connect_timeout_s)
         self._session = aiohttp.ClientSession(
-            # our own slots bound the connections: waiting in a pool would count against the miner's timeout
+            # our own slots limit the connections, because a wait in aiohttp's pool would count as the miner's time
             connector=aiohttp.TCPConnector(limit=0, resolver=self._resolver, use_dns_cache=False),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -115,7 +114,7 @@ class MinerCommunicator:
         )
 
     async def close(self) -> None:
-        """Close all connections. Idempotent."""
+        """Close all connections. May be called twice."""
         await self._session.close()
         await self._resolver.close()
 
@@ -180,9 +179,7 @@ class MinerCommunicator:
 
     @asynccontextmanager
     async def _exchange(self, miner: MinerAddress, method: str, path: str, body: bytes) -> AsyncIterator[_Exchange]:
-        """Send a signed request; whatever then fails, here or in the reading of the body, leaves as a
-        GaiaError.
-        """
+        """Send a signed request. A failure here, or while the block reads the body, is raised as a GaiaError."""
         base = parse_endpoint(miner.endpoint, allow_private=self._allow_private)
         slot = self._miner_slots.setdefault(miner.hotkey, asyncio.Semaphore(self._limits.max_exchanges_per_miner))
         async with slot, self._slots:
@@ -222,12 +219,12 @@ class MinerCommunicator:
         return signature | {"Accept-Encoding": "identity", "Content-Type": "application/json"}
 
     def _next_nonce_ns(self) -> int:
-        """The wall clock, never the same twice."""
+        """The time of the wall clock, but never the same value twice."""
         self._last_nonce_ns = max(unix_ns(self._clock.now()), self._last_nonce_ns + 1)
         return self._last_nonce_ns
 
     async def _read(self, response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-        """The body; raises AnswerTooLarge without reading further than the bound."""
+        """The body of a response. Raises AnswerTooLarge as soon as it exceeds the limit."""
         too_large = AnswerTooLarge(f"the miner's answer is larger than {max_bytes} bytes")
         if (response.content_length or 0) > max_bytes:
             raise too_large
@@ -239,7 +236,7 @@ class MinerCommunicator:
         return bytes(body)
 
     async def _pieces(self, response: aiohttp.ClientResponse, timeout_s: float) -> AsyncIterator[bytes]:
-        """The body as it comes; raises TimeoutError once waiting for it has taken `timeout_s` in all."""
+        """The body in pieces, as they arrive. Raises TimeoutError if all waiting together exceeds `timeout_s`."""
         pieces = response.content.iter_chunked(_PIECE_BYTES)
         waited_s = 0.0
         while True:
@@ -252,7 +249,7 @@ class MinerCommunicator:
             yield piece
 
     async def _quoted(self, response: aiohttp.ClientResponse) -> str:
-        """What the miner says about its refusal; nothing if it says nothing sensible."""
+        """The miner's reason for a refusal; empty if it gives no readable one."""
         try:
             error = decode_answer(await self._read(response, MAX_ANSWER_BYTES), ErrorMessage)
         except (AnswerTooLarge, MalformedAnswer):

@@ -1,7 +1,7 @@
-"""Which addresses a validator may call: a miner's announcement must not turn it against its own network.
+"""Decides which addresses a validator may call, so that no miner can make it call machines in its own network.
 
-A name is resolved here, its addresses are checked, and exactly those are dialled, so nobody can swap them
-between check and use. No HTTP here.
+A name is resolved here, its addresses are checked, and exactly these are called. So nobody can change them between
+check and use. No HTTP here.
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ from gaia.validator.miners.failures import EndpointRefused
 _LONGEST_ENDPOINT = 256
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"(?:{_LABEL}\.)*(?!0x|[0-9]+\.?$){_LABEL}\.?")
-"""A last label that reads as a number would make it an address in one of its odd spellings, such as 0x7f.1.
-"""
+"""A host name. Its last label must not be a number, because that would be an address in a rare form such as 0x7f.1."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def parse_endpoint(endpoint: str, *, allow_private: bool) -> URL:
-    """The base URL of a miner's server: scheme, host and port, nothing else. Raises EndpointRefused.
+    """The base URL of a miner's server. It may have only scheme, host and port. Raises EndpointRefused.
 
     >>> parse_endpoint("http://8.8.8.8:8091", allow_private=False)
     URL('http://8.8.8.8:8091')
@@ -55,7 +54,7 @@ def parse_endpoint(endpoint: str, *, allow_private: bool) -> URL:
 
 
 def is_public(address: IpAddress) -> bool:
-    """Whether an address leads out into the internet, also one wrapped in an IPv6 transition format."""
+    """Whether an address is a public one of the internet. Also checks addresses inside IPv6 transition formats."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
         if inner is None and address in _NAT64:
@@ -66,9 +65,7 @@ def is_public(address: IpAddress) -> bool:
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves names in threads of its own, since a slow name server must not hold up other work; drops what
-    may not be called.
-    """
+    """Resolves names, and drops addresses that may not be called. Its own threads keep slow name servers apart."""
 
     def __init__(self, *, allow_private: bool, threads: int = 4) -> None:
         self._allow_private = allow_private
@@ -77,10 +74,9 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Addresses of `host` that may be called. Raises EndpointRefused if there are others only, OSError if
-        none.
+        """The addresses of `host` that may be called. The caller must set a timeout.
 
-        Bounded by the caller's timeout.
+        Raises EndpointRefused if `host` has only other addresses, and OSError if it has none.
         """
         found = await asyncio.get_running_loop().run_in_executor(
             self._threads, lambda: socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)

@@ -1,7 +1,7 @@
-"""What can go wrong between the validator and a miner, and whose fault it is.
+"""The errors between the validator and a miner, and whose fault each is.
 
-Only what the miner controls may be its fault. A failure of our machine or our network is ours, and delays the
-miner's score instead of lowering it.
+A miner is blamed only for what it controls. A failure of our machine or network is our fault: it delays the miner's
+score, and does not lower it.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _NO_ROUTE = frozenset((errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, so
 
 
 class EndpointRefused(MinerFault):
-    """The endpoint that the miner announced is not one that a validator may call."""
+    """The validator may not call the endpoint that the miner announced."""
 
 
 class MinerUnreachable(MinerFault):
-    """No connection to the miner's server."""
+    """The validator cannot connect to the miner's server."""
 
     retryable = True
 
 
 class MinerTimedOut(MinerFault):
-    """The miner did not answer, or not fully, in time."""
+    """The miner did not answer in time, or not completely."""
 
     retryable = True
 
@@ -44,21 +44,21 @@ class ConnectionBroken(MinerFault):
 
 
 class AnswerTooLarge(MinerFault):
-    """The miner's answer is longer than any good one."""
+    """The miner's answer is longer than any valid one."""
 
 
 class AnswerNotSigned(MinerFault):
     """The answer is not signed by the miner's hotkey for this request."""
 
-    retryable = True  # whoever stands between the two may be gone next time
+    retryable = True  # perhaps another machine in between has answered
 
 
 class WrongChunkSize(MinerFault):
-    """A chunk has not the size that its manifest states."""
+    """A chunk does not have the size in its manifest."""
 
 
 class RefusedByMiner(MinerFault):
-    """The miner answered with an error, quoted."""
+    """The miner answered with an error. The message quotes it."""
 
     def __init__(self, status: int, quote: str) -> None:
         super().__init__(f"the miner answered HTTP {status}" + (f": {quote}" if quote else ""))
@@ -67,7 +67,7 @@ class RefusedByMiner(MinerFault):
 
 
 class NoNetwork(ValidatorFault):
-    """The validator has no route to anybody."""
+    """The validator has no route to any miner."""
 
     retryable = True
 
@@ -85,9 +85,10 @@ class ChunkNotStored(ValidatorFault):
 
 
 def failure_of(error: Exception, *, others_reachable: bool) -> GaiaError:
-    """Whose fault a failed exchange is. `others_reachable`: other miners are, so our network works.
+    """The GaiaError of a failed exchange; its class says whose fault it is.
 
-    `error` is a TimeoutError, an OSError or an aiohttp.ClientError.
+    `error` is a TimeoutError, an OSError or an aiohttp.ClientError. `others_reachable`: other miners can be reached, so
+    our network works.
     """
     code = _errno_of(error)
     if code in _OUT_OF_RESOURCES:
@@ -99,12 +100,12 @@ def failure_of(error: Exception, *, others_reachable: bool) -> GaiaError:
     if isinstance(error, TimeoutError):
         return MinerTimedOut("the miner did not answer in time")
     if isinstance(error, aiohttp.ClientResponseError):
-        return MalformedAnswer(f"the miner does not speak HTTP: {printable(error.message)}")
+        return MalformedAnswer(f"the miner's answer is not valid HTTP: {printable(error.message)}")
     return ConnectionBroken(f"the connection to the miner broke: {printable(str(error))}")
 
 
 def lacks_route(error: Exception) -> bool:
-    """Whether the way to the miner failed, which may be the miner's doing or ours."""
+    """Whether there is no route to the miner. The cause may be the miner's network or ours."""
     return _errno_of(error) in _NO_ROUTE
 
 

@@ -1,7 +1,7 @@
-"""Whether our network works, when the way to one miner fails: others are asked.
+"""Finds out whether our network works when there is no route to one miner: tries others.
 
-A miner chooses what route leads to it and who resolves its name. It must not be able to make its silence our fault, for
-that would take a run that it dislikes out of its window. Owns the memory of who has answered; judges nobody.
+A miner controls its own route and its name server. It must not be able to make its silence look like our fault, because
+a run with our fault does not count for it. Owns the memory of which miners have answered.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ from gaia.validator.miners.endpoints import GuardedResolver
 from gaia.validator.miners.failures import EndpointRefused
 
 _LATELY_S: Final = 900.0
-"""So long after another miner's answer nobody is dialled."""
+"""If another miner has answered within this time, no connection is tried."""
 _REMEMBERED: Final = 9
-"""Eight to dial, and the one that is in question."""
+"""Eight miners to try, and the one in question."""
 
 
 class Reachability:
-    """Of the miners, from here. Opens a connection now and then, and closes it at once."""
+    """Knows which miners can be reached. Sometimes opens a connection, and closes it at once."""
 
     def __init__(self, clock: Clock, resolver: GuardedResolver, *, dial_timeout_s: float) -> None:
         self._clock = clock
         self._resolver = resolver
         self._dial_timeout_s = dial_timeout_s
         self._answers: dict[Hotkey, tuple[URL, float]] = {}
-        """Where and when (monotonic) the latest ones answered, the last at the end."""
+        """The address and time (monotonic) of the latest answers, the last one at the end."""
 
     def answered(self, hotkey: Hotkey, base: URL) -> None:
-        """A miner's answer has begun."""
+        """Note that a miner has begun to answer."""
         self._answers.pop(hotkey, None)
         self._answers[hotkey] = (base, self._clock.monotonic())
         if len(self._answers) > _REMEMBERED:
             del self._answers[next(iter(self._answers))]
 
     async def reaches_others_than(self, hotkey: Hotkey) -> bool:
-        """Whether another miner answered lately or can be dialled now. False also while nobody else is known."""
+        """Whether another miner answered lately or can be reached now. False also if no other miner is known."""
         others = [answer for other, answer in self._answers.items() if other != hotkey]
         if any(self._clock.monotonic() - at_s < _LATELY_S for _, at_s in others):
             return True
         return any(await asyncio.gather(*(self._has_route(base) for base, _ in others)))
 
     async def _has_route(self, base: URL) -> bool:
-        """Whether somebody is there, if only to refuse."""
+        """Whether a machine answers at this address, even if it refuses the connection."""
         try:
             async with asyncio.timeout(self._dial_timeout_s):
                 found = await self._resolver.resolve(base.raw_host or "", base.port or 0, socket.AF_UNSPEC)

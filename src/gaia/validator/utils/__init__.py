@@ -1,1 +1,1 @@
-"""Settings and the frames between processes; the name is the plan's."""
+"""The validator's settings, and the messages between its processes."""

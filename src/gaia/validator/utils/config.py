@@ -1,7 +1,7 @@
 """Reads the settings from the environment, here and nowhere else, and validates them.
 
-Every value comes from a `GAIA_*` variable or a line of `.env` (the environment wins), but `DATABASE_URL`, whose name
-everybody knows. A name that does not exist is refused, because a misspelt setting that is ignored is worse than none.
+Every value comes from a `GAIA_*` variable or a line of `.env` (the environment wins). The only other name is
+`DATABASE_URL`, because other programs use it too. An unknown name is refused, so that no misspelt setting is ignored.
 
 `python -m gaia.validator.utils.config` prints the settings as JSON: the supervisor itself stays free of pydantic that
 way, and so does the IO-Engine, to which it hands them on.
@@ -49,7 +49,7 @@ class _Rules(BaseSettings):
         try:
             return str(parse_source(value))
         except ConfigurationError as error:
-            raise ValueError(str(error)) from error  # so that it is named with its setting, beside the others
+            raise ValueError(str(error)) from error  # so that the message names the setting, like the others
 
     @field_validator("metrics_port", mode="before", check_fields=False)
     @classmethod
@@ -64,7 +64,7 @@ class _Rules(BaseSettings):
         except ValueError:
             raise ValueError(f"{value!r} is not an IP address; use 127.0.0.1") from None
         if address.is_unspecified or not address.is_private:
-            raise ValueError("metrics would be open to everybody; use 127.0.0.1 or a private address of this machine")
+            raise ValueError("everybody could read the metrics; use 127.0.0.1 or a private address of this machine")
         return value
 
     @field_validator("database_url", check_fields=False)
@@ -94,7 +94,7 @@ _Environment: Final = create_model(
 
 
 def load_settings(env_file: Path | None = Path(".env")) -> Settings:
-    """The effective settings; raises ConfigurationError whose message has one line for each thing to mend."""
+    """The effective settings. Raises ConfigurationError with one line for each problem."""
     try:
         _refuse_unknown_names(env_file)
         values = _Environment(_env_file=env_file).model_dump(exclude_unset=True)
@@ -151,7 +151,7 @@ def main() -> int:
     """Print the settings as JSON, or what is wrong with them."""
     try:
         settings = load_settings()
-        refuse_incomplete(settings)  # at a SIGHUP too: an engine that is replaced and refuses ends the validator
+        refuse_incomplete(settings)  # also at a SIGHUP, so that no engine is replaced by one that cannot start
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,10 +1,11 @@
-"""What the IO-Engine and a compute worker say to each other: the frames, and the units that they carry.
+"""The messages between the IO-Engine and a compute worker.
 
-Each frame is one tagged struct, as an array: smaller and faster than a map. A new worker may face an engine older than
-itself (SIGHUP replaces the engine only where settings have changed), so an array changes only with a restart.
+Each message is one tagged struct, encoded as an array, which is smaller and faster than a map. A new worker may talk to
+an older engine (SIGHUP replaces the engine only if settings have changed). So a release that changes an array needs a
+restart.
 
-A worker says `Hello` once per connection; then every `Dispatch` is answered by one `Result`, with any number of
-`Progressed` before it. `Leaving` is a worker's wish to go, `Retire` the engine's word that nothing more will come.
+A worker sends `Hello` once per connection. Then it answers every `Dispatch` with one `Result`, with any number of
+`Progressed` before it. With `Leaving` a worker asks to leave. With `Retire` the engine tells it to leave.
 """
 
 from __future__ import annotations
@@ -33,15 +34,13 @@ __all__ = [
 
 
 class Hello(Struct, frozen=True, array_like=True, tag="hello"):
-    """A worker has dialled in and is free. Who it is, the kernel says (SO_PEERCRED); where it belongs, it
-    says.
-    """
+    """A worker has connected and is free. It names its slot; the kernel tells its pid and user (SO_PEERCRED)."""
 
     slot: int
 
 
 class Dispatch(Struct, frozen=True, array_like=True, tag="dispatch"):
-    """Do this: what a worker has to know of a unit. `attempt` comes back with the result: a late one is known by it."""
+    """A unit for the worker. The result repeats `attempt`, so that a late result is recognised."""
 
     unit_id: str
     attempt: int
@@ -51,7 +50,7 @@ class Dispatch(Struct, frozen=True, array_like=True, tag="dispatch"):
 
 
 class Result(Struct, frozen=True, array_like=True, tag="result"):
-    """A unit is done (`value`) or has failed (`error`); the worker is free again."""
+    """A unit is done (`value`) or has failed (`error`). The worker is free again."""
 
     unit_id: str
     attempt: int
@@ -61,7 +60,7 @@ class Result(Struct, frozen=True, array_like=True, tag="result"):
 
 
 class Progressed(Struct, frozen=True, array_like=True, tag="progressed"):
-    """The unit in hand has come so far."""
+    """The progress of the present unit."""
 
     unit_id: str
     attempt: int
@@ -69,17 +68,17 @@ class Progressed(Struct, frozen=True, array_like=True, tag="progressed"):
 
 
 class Leaving(Struct, frozen=True, array_like=True, tag="leaving"):
-    """The worker was asked to stop: it takes no further unit once the engine answers with `Retire`."""
+    """The worker was asked to stop. It ends when the engine answers with `Retire`."""
 
 
 class Prepare(Struct, frozen=True, array_like=True, tag="prepare"):
-    """You stand by: import these handlers, so that your first unit need not."""
+    """Asks a spare to import these handlers in advance."""
 
     handlers: tuple[str, ...]
 
 
 class Retire(Struct, frozen=True, array_like=True, tag="retire"):
-    """Nothing more will be sent: leave."""
+    """Nothing more will be sent. The worker must end."""
 
 
 FromWorker = Hello | Result | Progressed | Leaving

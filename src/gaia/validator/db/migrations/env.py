@@ -1,5 +1,8 @@
-"""What Alembic runs for every command. The caller, gaia.validator.db.setup, brings the connection, inside the
-transaction that holds the lock; there is no ini file and no offline mode."""
+"""Alembic runs this file for every command.
+
+gaia.validator.db.setup passes the connection, inside the transaction that holds the lock. There is no ini file and no
+offline mode.
+"""
 
 from alembic import context
 
