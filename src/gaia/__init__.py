@@ -1,7 +1,7 @@
 """Gaia: the validator of Bittensor subnet 57 and its forecast-scoring engine.
 
-`import gaia` offers the scoring functions for people with xarray: `gaia.rmse(forecast, truth)` and the like. They
-import numpy and xarray at their first use, so that importing `gaia` alone stays cheap.
+`import gaia` offers the scoring functions for xarray, such as `gaia.rmse(forecast, truth)`. They import numpy and
+xarray at their first use, so that importing `gaia` alone stays cheap.
 """
 
 from __future__ import annotations

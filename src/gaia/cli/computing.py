@@ -1,4 +1,4 @@
-"""What the workers of the running validator compute now, and how far they are: read from its /metrics."""
+"""Reads from the running validator's /metrics which units its workers compute now, and their progress."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _METRIC = "gaia_compute_unit_progress_ratio"
 
 
 class Computing(Struct, frozen=True, kw_only=True):
-    """A long unit in a worker."""
+    """A unit that a worker computes now."""
 
     run_id: str
-    """Empty: several runs share what it makes."""
+    """Empty: several runs share its result."""
     handler: str
     worker: int
     done: float
-    """0 to 1, as its handler tells."""
+    """0 to 1, as its handler reports it."""
 
 
 def computing(host: str, port_file: Path) -> Sequence[Computing]:
-    """The units that tell how far they are; none where no validator runs or its metrics are off."""
+    """The running units that report their progress. None if no validator runs or its metrics are off."""
     from prometheus_client.parser import text_string_to_metric_families
 
     try:

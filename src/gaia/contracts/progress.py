@@ -17,12 +17,12 @@ _NOTE_CHARS: Final = 200
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """How far a unit has come."""
+    """The progress of a unit."""
 
     fraction: float
     """0 to 1, as the handler estimates it."""
     note: str = ""
-    """What the unit is doing, in words."""
+    """The present activity of the unit, in words."""
 
 
 _listener: ContextVar[Callable[[Progress], None] | None] = ContextVar("progress_listener", default=None)

@@ -1,1 +1,1 @@
-"""Makes forecasts: chooses the model, and runs it in a process of its own, so that a model may crash or leak."""
+"""Makes forecasts: chooses the model, and runs it in its own process, so that a crash of the model does no harm."""

@@ -1,1 +1,1 @@
-"""Answers validators: who may ask, what they get and when."""
+"""Answers validators: decides who may ask, and what they get at which time."""

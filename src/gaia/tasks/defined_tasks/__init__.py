@@ -1,1 +1,1 @@
-"""The tasks that exist. A new one gets a folder here and an entry in `registry.py`."""
+"""The existing tasks. A new task gets a folder here and an entry in `registry.py`."""

@@ -58,7 +58,7 @@ class HotkeyScore(Struct, frozen=True, kw_only=True):
 
 
 def is_void(run: RunOutcome, policy: ScoringPolicy) -> bool:
-    """Whether so many miners failed in a run that we presume our own fault. Such a run counts for nobody.
+    """Whether a run is void: so many miners failed that the fault is probably ours. Such a run counts for no miner.
 
     Args:
         run: The run. Miners who delivered a clone, or failed the gate, do not count as failed.

@@ -17,7 +17,7 @@ from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 
 
 class StartedSeries:
-    """A series with start and lead added. Raises BadRequest if the file itself says another start."""
+    """A series with start and lead added. Raises BadRequest if the file itself gives another start."""
 
     def __init__(self, series: Series, init_time: datetime) -> None:
         other = next((i.init_time for i in series.instants() if i.init_time not in (None, init_time)), None)

@@ -1,1 +1,1 @@
-"""Zarr stores on disk: what is refused before a library reads them, and a fast reader of plain chunks."""
+"""Zarr stores on disk: refuses unsafe ones before a library reads them, and reads plain chunks fast."""

@@ -25,7 +25,7 @@ from gaia.tasks.defined_tasks.weather.files.confined_file import UnsafePath, ope
 from gaia.tasks.defined_tasks.weather.files.errors import StoreDamaged
 
 _BLOSC_OVERHEAD_BYTES: Final = 16
-"""Of a chunk that cannot be compressed: BLOSC_MAX_OVERHEAD of c-blosc."""
+"""The size that blosc adds to a chunk that cannot be compressed: BLOSC_MAX_OVERHEAD of c-blosc."""
 _METADATA_LIMIT_BYTES: Final = 1 << 20
 _CHUNK_LIMIT_BYTES: Final = 256 << 20
 """The metadata decide the size of a chunk's buffers, so it needs a bound. 37 levels of 0.25 degrees take 154 MB."""

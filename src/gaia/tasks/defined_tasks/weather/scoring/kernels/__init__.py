@@ -1,1 +1,1 @@
-"""Compiled loops over fields, and how their machine code is kept between processes."""
+"""Compiled loops over fields, and the cache of their machine code between processes."""

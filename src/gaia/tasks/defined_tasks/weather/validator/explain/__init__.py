@@ -1,1 +1,1 @@
-"""Explains a score: makes it once more from what is stored. `gaia explain` imports it."""
+"""Explains a score: computes it again from the stored data. `gaia explain` imports this package."""

@@ -1,4 +1,4 @@
-"""What runs in compute workers: verifying digests, finding clones, comparing fields.
+"""The compute handlers, which run in workers: verify digests, find clones, score fields.
 
-The payloads of all handlers stand here too. They need no numpy, so the steps of a run build and read them.
+The payloads of all handlers are here too. They need no numpy, because the steps of a run build and read them.
 """

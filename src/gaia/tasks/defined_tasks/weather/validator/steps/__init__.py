@@ -1,7 +1,7 @@
-"""The eight steps of a run, in order. Each has a file of its name here; step 8 is the validator's own, for all tasks.
+"""The eight steps of a run, in order. Each has a file of its name here. Step 8, for all tasks, is in `gaia.validator`.
 
-The demonstration, the documents and the pages read `STEPS`; no other list of them exists. `lifecycle` names the durable
-jobs that carry the steps out. The other files are parts of a step or what follows a run.
+The demonstration, the documentation and the web pages read `STEPS`; there is no other list. `lifecycle` names the
+durable jobs that do the steps. The other files are parts of a step, or work after a run.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ class RunStep(NamedTuple):
     """One step of a run."""
 
     name: str
-    """The file that does it: here, or for `set_weights` in `gaia.validator`."""
+    """The name of its file: in this package, or in `gaia.validator` for `set_weights`."""
     title: str
-    """What it does, for people."""
+    """Its description for people."""
 
 
 STEPS: Final = (
