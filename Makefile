@@ -26,11 +26,11 @@ endif
 demo: $(STAMP)
 	$(BIN)/gaia demo $(ARGS)
 
-# Who would earn what under the scoring policy, in the embedded world: docs/scoring.md
+# Who would earn what under the scoring policy, in the embedded world: docs/explanation/policy-trial.md
 policy: $(STAMP)
 	$(BIN)/python scripts/try_policy.py $(ARGS)
 
-# Figures of docs/performance.md, into out/bench; ARGS="--quick" only sees that it runs, --only NAME chooses.
+# Figures of docs/explanation/performance.md, into out/bench; ARGS="--quick" only sees that it runs, --only NAME chooses.
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -49,9 +49,9 @@ layers: $(STAMP)
 unit: $(STAMP)
 	$(BIN)/python scripts/run_tests.py $(ARGS)
 
-# Every fault at full counts; writes the table into docs/operations.md
+# Every fault at full counts; writes the table into docs/reference/faults.md
 faults: $(STAMP)
-	$(BIN)/python -m pytest tests/faults --quiet --full --fault-page docs/operations.md $(ARGS)
+	$(BIN)/python -m pytest tests/faults --quiet --full --fault-page docs/reference/faults.md $(ARGS)
 
 # Ten minutes of units, leaks and kills: throughput, memory and restarts of every role
 soak: $(STAMP)

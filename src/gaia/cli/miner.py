@@ -40,7 +40,7 @@ def miner(  # noqa: PLR0917  typer reads its options from here
     ppid: Annotated[Optional[int], typer.Option(hidden=True)] = None,  # noqa: UP045
 ) -> None:
     """Forecast for the validators of a subnet: a complete miner, to run or to build yours from
-    (docs/miners.md).
+    (docs/how-to/write-a-miner.md).
     """
     from gaia.miner.launch import Launch, launch
     from gaia.miner.log_setup import log_to_stderr

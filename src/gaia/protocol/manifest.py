@@ -2,7 +2,7 @@
 
 A miner publishes only the commitment until the deadline, then opens it. Whatever is frozen has passed
 `check_manifest`. Digests of chunks are only compared here: computing them is a compute worker's business.
-Every signed or hashed byte is laid out in docs/protocol.md.
+Every signed or hashed byte is laid out in docs/reference/protocol.md.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Any request can show "sent by hotkey X, to hotkey Y, with exactly this body, just now". A response is signed
 in the same scheme over the identity of the request that it answers, so neither an old answer nor another's
 can be passed off. Nothing here does HTTP. Checks refuse, they never warn; errors never echo a signature or a
-payload. The layout of every signed byte is in docs/protocol.md.
+payload. The layout of every signed byte is in docs/reference/protocol.md.
 """
 
 from __future__ import annotations

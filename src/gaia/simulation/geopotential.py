@@ -20,8 +20,8 @@ from gaia.simulation.initial_error import initial_error_field
 from gaia.simulation.spectral import FloatArray, LatLonGrid, require_resolved, with_truncation
 
 HELMHOLTZ_LENGTH_M = 2.0e6
-"""Of none, 3000, 2000 and 1500 km the best on ERA5 z500 of 2017-01-01; so was `REGULARISATION`. docs/embedded_world.md
-has the table."""
+"""Of none, 3000, 2000 and 1500 km the best on ERA5 z500 of 2017-01-01; so was `REGULARISATION`.
+docs/explanation/embedded-world.md has the table."""
 REGULARISATION = 0.1
 
 

@@ -10,7 +10,7 @@ exact, and the error of any other is the atmosphere's own growth of errors:
 * growth of synoptic waves in middle latitudes, as baroclinic instability would give, that weakens to nothing as the
   eddies' kinetic energy nears `EDDY_ENERGY_J_KG` (eddies use up what feeds them).
 
-The constants were chosen by trial, for mid-latitude variability like the Earth's: docs/embedded_world.md.
+The constants were chosen by trial, for mid-latitude variability like the Earth's: docs/explanation/embedded-world.md.
 """
 
 from __future__ import annotations

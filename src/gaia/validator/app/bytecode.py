@@ -1,8 +1,8 @@
 """Where compiled modules are kept when Python cannot keep them beside their sources.
 
 A worker's start is mostly imports, and imports without compiled modules take four to five times as long
-(docs/backbone.md). That is so in an installation that is read-only or that PYTHONDONTWRITEBYTECODE keeps from being
-written, unless its modules were compiled when it was made. Decides, writes nothing itself.
+(docs/explanation/backbone.md). That is so in an installation that is read-only or that PYTHONDONTWRITEBYTECODE keeps
+from being written, unless its modules were compiled when it was made. Decides, writes nothing itself.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ class EmbeddedPostgres:
             raise ConfigurationError(
                 f"{self.data_dir} was made by PostgreSQL {major}, but the programs in {binaries.bin_dir} are "
                 f"version {binaries.version}: install version {major} again, or dump and reload it "
-                "(docs/database.md)"
+                "(docs/explanation/database.md)"
             )
         owner = self.data_dir.stat().st_uid
         if owner != account.uid:

@@ -1,4 +1,4 @@
-"""The durable job queue on PostgreSQL. Why our own: docs/database.md.
+"""The durable job queue on PostgreSQL. Why our own: docs/explanation/database.md.
 
 Every statement that touches a claimed job names its fence: the number of the claim, which rises with each
 and never falls. So a worker that lost its lease can neither extend it nor finish the job; and because a job

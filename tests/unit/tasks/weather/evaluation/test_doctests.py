@@ -20,7 +20,7 @@ def test_examples_hold(name: str) -> None:
 
 
 def test_the_example_in_the_documentation_holds() -> None:
-    document = Path(__file__).parents[5] / "docs" / "scoring.md"
+    document = Path(__file__).parents[5] / "docs" / "reference" / "scoring.md"
     found = doctest.testfile(str(document), module_relative=False)
     assert found.attempted > 0
     assert found.failed == 0

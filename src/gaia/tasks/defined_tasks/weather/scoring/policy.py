@@ -2,7 +2,7 @@
 digest.
 
 Owns the numbers, not the formulas. Imports no numpy: the IO-Engine puts a policy into every unit of work. A
-changed number is a new version and a line in the changelog. docs/scoring.md gives the reason for each.
+changed number is a new version and a line in the changelog. docs/explanation/scoring.md gives the reason for each.
 """
 
 from __future__ import annotations
