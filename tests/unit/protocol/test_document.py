@@ -25,7 +25,7 @@ ASKED_NS = 1_483_257_660_000_000_000
 
 
 def vector(name: str) -> str:
-    match = re.search(rf"<!-- vector: {name} -->\n```\n(.*?)\n```", DOCUMENT, re.DOTALL)
+    match = re.search(rf"<!-- vector: {name} -->\n```text\n(.*?)\n```", DOCUMENT, re.DOTALL)
     assert match is not None, name
     return match[1]
 
