@@ -64,3 +64,7 @@ lock:
 
 clean:
 	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.PHONY: docs
+docs: $(STAMP) ## Build the documentation as a site into out/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
