@@ -74,6 +74,13 @@ def test_python_examples_hold(page: Path) -> None:
     assert found.failed == 0
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name != "decisions"], ids=name)
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    """A decision speaks of its own day; every other page of today."""
+    named = re.findall(r"`((?:src|tests|scripts|benchmarks|examples|docs)/[\w./-]+)`", page.read_text(encoding="utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_block_of_a_page_is_found(page: Path) -> None:
     fences = re.findall(r"^ *```", page.read_text(encoding="utf-8"), re.MULTILINE)
