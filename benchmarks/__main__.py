@@ -26,6 +26,7 @@ BENCHMARKS = {
     "peers": "benchmarks.scoring.peers",
     "growth": "benchmarks.scoring.growth",
     "start": "benchmarks.scoring.start",
+    "command_line": "benchmarks.command_line",
     "backbone": "benchmarks.backbone.report",
 }
 _LONGEST_S = 300.0

@@ -16,8 +16,8 @@ from msgspec import Struct
 from policy_miners import BENCHMARK, FIELDS, HONEST, Charts, Entry, Start, Trial, trial_grid
 
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.scoring.clones import distance, has_faded
-from gaia.tasks.defined_tasks.weather.scoring.policy import ScoringPolicy
+from gaia.tasks.defined_tasks.weather.policy.clones import distance, has_faded
+from gaia.tasks.defined_tasks.weather.policy.policy import ScoringPolicy
 
 REFERENCE = "reference"
 INDEPENDENT = (*HONEST, "damped persistence", "persistence", REFERENCE)

@@ -18,9 +18,9 @@ from gaia.simulation.nature import run_nature
 from gaia.simulation.spectral import Coefficients, with_truncation
 from gaia.simulation.structure import ChartMaker
 from gaia.simulation.twin import twin_forecast
+from gaia.tasks.defined_tasks.weather.files.grid_axes import coordinates
+from gaia.tasks.defined_tasks.weather.policy.policy import ScoringPolicy
 from gaia.tasks.defined_tasks.weather.scoring.grid import Grid
-from gaia.tasks.defined_tasks.weather.scoring.policy import ScoringPolicy
-from gaia.tasks.defined_tasks.weather.sources.grid_axes import coordinates
 
 Charts = NDArray[np.float32]
 """(lead, field, latitude, longitude)."""

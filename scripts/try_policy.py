@@ -47,10 +47,8 @@ from policy_miners import (
 
 from gaia.contracts.ids import Hotkey, RunId
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.scoring.clones import are_clones, distance, has_faded
-from gaia.tasks.defined_tasks.weather.scoring.metrics import ComponentMetrics, metrics_of
-from gaia.tasks.defined_tasks.weather.scoring.moments import field_moments
-from gaia.tasks.defined_tasks.weather.scoring.policy import (
+from gaia.tasks.defined_tasks.weather.policy.clones import are_clones, distance, has_faded
+from gaia.tasks.defined_tasks.weather.policy.policy import (
     DEFAULT_POLICY,
     CloneThreshold,
     GatePolicy,
@@ -58,8 +56,10 @@ from gaia.tasks.defined_tasks.weather.scoring.policy import (
     ScoringPolicy,
     TermWeights,
 )
-from gaia.tasks.defined_tasks.weather.scoring.skill import component_score, gate, lead_score
-from gaia.tasks.defined_tasks.weather.scoring.window import RunOutcome, Zeroed, window_scores
+from gaia.tasks.defined_tasks.weather.policy.skill import component_score, gate, lead_score
+from gaia.tasks.defined_tasks.weather.policy.window import RunOutcome, Zeroed, window_scores
+from gaia.tasks.defined_tasks.weather.scoring.metrics import ComponentMetrics, metrics_of
+from gaia.tasks.defined_tasks.weather.scoring.moments import field_moments
 from gaia.validator.weights import EmissionPolicy, emission_weights
 
 FIRST_POLICY = ScoringPolicy(

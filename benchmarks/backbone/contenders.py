@@ -26,10 +26,10 @@ import pebble
 
 from benchmarks.backbone.units import KILOBYTE, REGISTRY, echo
 from gaia.contracts.unit import WorkUnit
-from gaia.validator.app.children import WorkerLaunch
-from gaia.validator.app.compute_pool import ComputePool
-from gaia.validator.app.local_workers import LocalWorkers
-from gaia.validator.app.pool_settings import PoolSettings
+from gaia.validator.app.compute.compute_pool import ComputePool
+from gaia.validator.app.compute.local_workers import LocalWorkers
+from gaia.validator.app.compute.pool_settings import PoolSettings
+from gaia.validator.app.compute.worker_launch import WorkerLaunch
 
 _LENGTH: Final = struct.Struct("<I")
 
@@ -46,14 +46,14 @@ async def gaia_pool(
         path = Path(folder) / "compute.sock"
         settings = settings or PoolSettings()
         if spares:
-            settings = msgspec.structs.replace(settings, workers=workers)
+            settings = msgspec.structs.replace(settings, compute_workers=workers)
         pool = ComputePool(socket_path=path, settings=settings)
         await pool.start()
         launch = WorkerLaunch(
             socket_path=path,
             cache_dir=Path(folder),
             registry=REGISTRY,
-            hard_memory_bytes=settings.hard_memory_bytes,
+            worker_hard_memory_bytes=settings.worker_hard_memory_bytes,
         )
         try:
             async with LocalWorkers(workers + spares, launch) as local:

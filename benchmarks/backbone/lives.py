@@ -13,8 +13,8 @@ from msgspec import Struct
 from benchmarks.backbone.contenders import gaia_pool
 from benchmarks.backbone.instruments import insist, median, percentile, unique_bytes
 from gaia.contracts.unit import WorkUnit, value_of
-from gaia.validator.app.memory import AnonymousMemory
-from gaia.validator.app.pool_settings import PoolSettings
+from gaia.validator.app.compute.pool_settings import PoolSettings
+from gaia.validator.app.machine.memory import AnonymousMemory
 
 MIB: Final = 1024 * 1024
 _UNIT_CPU_S: Final = 0.05
@@ -92,7 +92,7 @@ async def leaking(units: int) -> Leak:
     soft_bytes = 200 * MIB
     workers, sizes, engine = [], [], []
     memory = AnonymousMemory(_own_pid())
-    async with gaia_pool(2, PoolSettings(soft_memory_bytes=soft_bytes), spares=1) as (pool, _):
+    async with gaia_pool(2, PoolSettings(worker_soft_memory_bytes=soft_bytes), spares=1) as (pool, _):
         left = iter(range(units))
 
         async def caller() -> None:
@@ -155,7 +155,7 @@ async def leaps(kills: int) -> Leaps:
     """Watched from outside by reading the worker's memory as fast as this process can, until it dies."""
     hard_bytes = 300 * MIB
     over = []
-    async with gaia_pool(2, PoolSettings(hard_memory_bytes=hard_bytes), spares=1) as (pool, local):
+    async with gaia_pool(2, PoolSettings(worker_hard_memory_bytes=hard_bytes), spares=1) as (pool, local):
         for _ in range(kills):
             unit = asyncio.create_task(pool.run(WorkUnit(handler="seize", payload={"step_bytes": MIB}, timeout_s=60.0)))
             highest = 0

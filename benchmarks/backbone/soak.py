@@ -30,7 +30,7 @@ from benchmarks.backbone.instruments import insist, median
 from benchmarks.backbone.soak_engine import Tally
 from benchmarks.backbone.soak_supervisor import settings_in
 from benchmarks.backbone.watch import Look, children_of, looks_at, looks_table, role_of
-from gaia.validator.app.children import python_module
+from gaia.validator.app.processes.child import python_module
 
 _SAMPLE_S: Final = 0.5
 _KILL_EVERY_S: Final = 5.0

@@ -22,19 +22,19 @@ from benchmarks.backbone.units import KILOBYTE
 from gaia.contracts.clock import SystemClock
 from gaia.contracts.parent_death import die_with_parent
 from gaia.contracts.unit import WorkUnit
-from gaia.validator.app.compute_pool import ComputePool
-from gaia.validator.app.engine_snapshot import EngineSnapshot, SnapshotSender
-from gaia.validator.app.pool_settings import PoolSettings
+from gaia.validator.app.compute.compute_pool import ComputePool
+from gaia.validator.app.compute.pool_settings import PoolSettings
 from gaia.validator.app.services.event_loop_lag import LoopLagMonitor
+from gaia.validator.app.telemetry.engine_snapshot import EngineSnapshot, SnapshotSender
 
 _CALLERS: Final = 16
 _LONGEST_UNIT_S: Final = 120.0
 _TALLY_EVERY_S: Final = 1.0
 _SETTINGS: Final = PoolSettings(
-    workers=WORKERS,
+    compute_workers=WORKERS,
     recycle_units=2_000,
-    soft_memory_bytes=200 * MIB,
-    hard_memory_bytes=HARD_MEMORY_BYTES,
+    worker_soft_memory_bytes=200 * MIB,
+    worker_hard_memory_bytes=HARD_MEMORY_BYTES,
     queue_capacity=100,
 )
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.backbone.units import REGISTRY
-from gaia.validator.app.children import python_module
-from gaia.validator.app.supervisor import Programs
-from gaia.validator.app.supervisor_settings import SupervisorSettings
+from gaia.validator.app.processes.child import python_module
+from gaia.validator.app.supervision.supervisor import Programs
+from gaia.validator.utils.settings import Settings
 from gaia.validator.validator import run
 
 MIB: Final = 1024 * 1024
@@ -21,15 +21,15 @@ SPARES: Final = 1
 HARD_MEMORY_BYTES: Final = 600 * MIB
 
 
-def settings_in(folder: Path) -> SupervisorSettings:
+def settings_in(folder: Path) -> Settings:
     """The product's own, but for the number of workers and their limit."""
-    return SupervisorSettings(
-        data_dir=str(folder / "data"),
+    return Settings(
+        data_dir=folder / "data",
         database_url="postgresql://nobody@localhost/nothing",  # nobody here asks it anything
         compute_workers=WORKERS,
-        spare_workers=SPARES,
-        hard_memory_bytes=HARD_MEMORY_BYTES,
-        grace_s=5.0,
+        compute_spares=SPARES,
+        worker_hard_memory_mib=HARD_MEMORY_BYTES // MIB,
+        drain_grace_s=5.0,
         metrics_port=0,
     )
 

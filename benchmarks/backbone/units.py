@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from gaia.validator.app.memory import AnonymousMemory
+from gaia.validator.app.machine.memory import AnonymousMemory
 
 Payload = Mapping[str, Any]
 

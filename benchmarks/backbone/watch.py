@@ -20,14 +20,14 @@ from typing import Final, TextIO
 import msgspec
 from msgspec import Struct
 
-from gaia.validator.app.memory import process_usage
+from gaia.validator.app.machine.memory import process_usage
 
 MIB: Final = 1024 * 1024
 SUPERVISOR: Final = "supervisor"
 _MODULES: Final = {
     "gaia.validator.app.io_engine": "io_engine",
     "benchmarks.backbone.soak_engine": "io_engine",
-    "gaia.validator.app.compute_worker": "compute_worker",
+    "gaia.validator.app.compute.compute_worker": "compute_worker",
     "postgres": "postgres",
 }
 

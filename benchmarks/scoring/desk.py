@@ -15,8 +15,9 @@ import msgspec
 
 from gaia.contracts.errors import ValidatorFault
 from gaia.contracts.unit import UnitFailed
-from gaia.validator.app.children import Child, WorkerLaunch
-from gaia.validator.app.ipc import BlockingChannel, encode_frame
+from gaia.validator.app.compute.ipc import BlockingChannel, encode_frame
+from gaia.validator.app.compute.worker_launch import WorkerLaunch
+from gaia.validator.app.processes.child import Child
 from gaia.validator.utils.ipc_types import Dispatch, FromWorker, Hello, Result
 
 _PATIENCE_S = 60.0

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from benchmarks.measuring import Size
 from gaia.protocol.run_spec import FieldId, GridSpec
-from gaia.tasks.defined_tasks.weather.sources.grid_axes import coordinates
-from gaia.tasks.defined_tasks.weather.sources.open_store import open_store
+from gaia.tasks.defined_tasks.weather.files.grid_axes import coordinates
+from gaia.tasks.defined_tasks.weather.files.store.open_store import open_store
 
 REAL_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 _T500 = tuple(REAL_DATA / "ecmwf" / f"t500_0p25_20260310T{hour}_step0.grib2" for hour in ("00", "12"))

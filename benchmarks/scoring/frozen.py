@@ -17,10 +17,10 @@ from benchmarks.scoring.fields import Sample, levels
 from gaia.contracts.ids import Hotkey, RunId
 from gaia.protocol.manifest import Manifest, canonical_bytes
 from gaia.protocol.run_spec import GridSpec, RunSpec, VariableSpec
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
-from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
-from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
-from gaia.tasks.defined_tasks.weather.validator.score_payloads import Era5Payload
+from gaia.tasks.defined_tasks.weather.files.store.flat_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.forecast.forecast_writer import ForecastWriter
+from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
+from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import Era5Payload
 
 _INIT_TIME = datetime(2026, 3, 10, tzinfo=UTC)
 _RUN_ID = RunId("sn57-20260310T00Z")

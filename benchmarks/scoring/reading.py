@@ -24,10 +24,10 @@ from zarr.codecs import BloscCodec
 from benchmarks.measuring import Figure, Report, Size, Timings, interleaved
 from benchmarks.scoring.fields import Cube, Field, Sample, area_weights, samples, turned
 from benchmarks.scoring.frozen import Frozen, freeze
+from gaia.tasks.defined_tasks.weather.files.store.open_store import open_store
+from gaia.tasks.defined_tasks.weather.files.zarr.zarr_blocks import ZarrBlocks
 from gaia.tasks.defined_tasks.weather.scoring.moments import Yardstick
-from gaia.tasks.defined_tasks.weather.sources.open_store import open_store
-from gaia.tasks.defined_tasks.weather.sources.zarr_blocks import ZarrBlocks
-from gaia.tasks.defined_tasks.weather.validator.score_payloads import Era5Payload
+from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import Era5Payload
 from gaia.tasks.defined_tasks.weather.validator.scoring import handle_era5_unit
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES
 

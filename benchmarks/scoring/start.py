@@ -24,7 +24,7 @@ _PARTS = {
     "msgspec": "import msgspec",
     "numpy": "import numpy",
     "blosc": "import numcodecs.blosc, blake3",
-    "the worker": "import gaia.validator.app.compute_worker",
+    "the worker": "import gaia.validator.app.compute.compute_worker",
     "scoring": "import gaia.tasks.defined_tasks.weather.validator.scoring",
     "the kernel, and one call": (
         "import numpy as np; from gaia.tasks.defined_tasks.weather.scoring.moments import field_moments; "

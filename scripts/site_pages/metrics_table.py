@@ -4,15 +4,36 @@ from __future__ import annotations
 
 from prometheus_client.core import Metric
 
-from gaia.validator.app.engine_snapshot import EngineSnapshot
-from gaia.validator.app.histogram import HistogramSnapshot
-from gaia.validator.app.memory import ProcessUsage
-from gaia.validator.app.metrics import SupervisorCollector
-from gaia.validator.app.supervisor_view import ChildView, SupervisorView
+from gaia.contracts.progress import Progress
+from gaia.validator.app.machine.memory import ProcessUsage
+from gaia.validator.app.telemetry.engine_snapshot import EngineSnapshot
+from gaia.validator.app.telemetry.histogram import HistogramSnapshot
+from gaia.validator.app.telemetry.metrics import SupervisorCollector
+from gaia.validator.app.telemetry.pool_statistics import RunningUnit
+from gaia.validator.app.telemetry.supervisor_view import ChildView, SupervisorView
+from gaia.validator.db.figures import DatabaseStats, QueueDepth, TableStats
 from site_pages.markdown import code, table
 
 _NO_TIMES = HistogramSnapshot(bounds_s=(1.0,), counts=(0, 0), sum_s=0.0)
 _USAGE = ProcessUsage(resident_bytes=0, anonymous_bytes=0, cpu_s=0.0)
+_RUNNING = RunningUnit(
+    unit_id="unit",
+    handler="handler",
+    run_id="run",
+    worker_slot=0,
+    attempt=1,
+    running_s=0.0,
+    progress=Progress(fraction=0.0),
+)
+_DATABASE = DatabaseStats(
+    size_bytes=0,
+    connections=0,
+    active_connections=0,
+    max_connections=0,
+    longest_transaction_s=0.0,
+    tables=(TableStats(name="table", total_bytes=0, live_rows=0, dead_rows=0),),
+    queue=QueueDepth(due=0, waiting=0, leased=0, dead=0, oldest_due_s=0.0),
+)
 
 
 def metrics_table() -> str:
@@ -29,6 +50,8 @@ def families() -> list[Metric]:
         queue_depths={"compute": 0},
         compute_durations={"handler": _NO_TIMES},
         compute_waits=_NO_TIMES,
+        running=(_RUNNING,),
+        database=_DATABASE,
     )
     child = ChildView(role="io_engine", slot=0, restarts=0, given_up=False, usage=_USAGE)
     view = SupervisorView(children=(child,), engine=engine, disk_free_bytes=0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
+from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
 from site_pages.markdown import code, table
 
 

@@ -18,8 +18,8 @@ from numcodecs import blosc
 
 from gaia.contracts.errors import Fault, GaiaError
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.sources.chunk_codec import encode_field
-from gaia.tasks.defined_tasks.weather.sources.chunk_faults import (
+from gaia.tasks.defined_tasks.weather.forecast.chunk_codec import encode_field
+from gaia.tasks.defined_tasks.weather.forecast.chunk_errors import (
     ChunkCorrupt,
     ChunkDigestMismatch,
     ChunkNotCached,
@@ -27,8 +27,8 @@ from gaia.tasks.defined_tasks.weather.sources.chunk_faults import (
     ImplausibleValue,
     NonFiniteValue,
 )
-from gaia.tasks.defined_tasks.weather.sources.forecast_store import FrozenManifestAltered
-from gaia.tasks.defined_tasks.weather.validator.hashing import handle_verify
+from gaia.tasks.defined_tasks.weather.forecast.forecast_store import FrozenManifestAltered
+from gaia.tasks.defined_tasks.weather.validator.handlers.hashing import handle_verify
 from tests.support.small_forecast import SPEC, FrozenForecast, small_forecast, smooth_field
 
 T2 = FieldId("2t")

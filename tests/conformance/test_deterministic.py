@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from gaia.tasks.defined_tasks.weather.scoring.evaluate import (
+from gaia.tasks.defined_tasks.weather.scoring.area_weighting import AreaWeighting
+from gaia.tasks.defined_tasks.weather.scoring.field import Field
+from gaia.tasks.defined_tasks.weather.scoring.field_summary import (
     FieldMetrics,
     FieldStatistics,
     all_metrics,
     field_statistics,
 )
-from gaia.tasks.defined_tasks.weather.scoring.field import Field
 from gaia.tasks.defined_tasks.weather.scoring.metrics import metrics_of, wind_vector_rmse
 from gaia.tasks.defined_tasks.weather.scoring.moments import field_moments
-from gaia.tasks.defined_tasks.weather.scoring.policy import AreaWeighting
 from gaia.tasks.defined_tasks.weather.scoring.regions import region, region_weights
 from tests.conformance.fields import DIGITS, GRID, SAMPLES, Sample, labelled, labelled_weights
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import pytest
 
 from gaia.contracts.job import Connection, Job, JobState, LeaseLost, NewJob, Queue
-from gaia.validator.db.queue import QueueDepth
+from gaia.validator.db.figures import QueueDepth
 
 LEASE = timedelta(seconds=30)
 MOMENT = timedelta(milliseconds=1)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gaia.contracts.ports import ComputeBackend
-from gaia.validator.app.process_pool import ProcessPool
+from gaia.validator.app.compute.process_pool import ProcessPool
 from tests.contract.compute_backend_suite import ComputeBackendSuite
 from tests.support.pools import REGISTRY, running_pool
 
@@ -24,5 +24,5 @@ class TestComputePool(ComputeBackendSuite):
 class TestProcessPool(ComputeBackendSuite):
     @pytest.fixture
     async def backend(self) -> AsyncIterator[ComputeBackend]:
-        async with ProcessPool(REGISTRY, workers=2, spares=1) as pool:
+        async with ProcessPool(REGISTRY, compute_workers=2, compute_spares=1) as pool:
             yield pool

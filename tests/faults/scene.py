@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gaia.contracts.unit import ResultUnit, WorkUnit
-from gaia.validator.app.compute_pool import ComputePool
-from gaia.validator.app.pool_settings import PoolSettings
+from gaia.validator.app.compute.compute_pool import ComputePool
+from gaia.validator.app.compute.pool_settings import PoolSettings
 from tests.support.fault_handlers import FAULT_REGISTRY
 from tests.support.fault_report import Ledger, Witness
 from tests.support.pools import RunningPool, running_pool

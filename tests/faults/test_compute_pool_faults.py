@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gaia.contracts.unit import ResultUnit, WorkUnit
-from gaia.validator.app.compute_pool import ComputePool
-from gaia.validator.app.pool_settings import PoolSettings
+from gaia.validator.app.compute.compute_pool import ComputePool
+from gaia.validator.app.compute.pool_settings import PoolSettings
 from tests.support.pools import running_pool
 from tests.support.waiting import is_running, lines_of, until_async
 

@@ -12,7 +12,8 @@ import asyncpg
 import pytest
 
 from gaia.contracts.job import NewJob
-from gaia.validator.app.children import python_module
+from gaia.validator.app.processes.child import python_module
+from gaia.validator.app.processes.restart_policy import RestartPolicy
 from gaia.validator.db.pool import DatabasePool
 from gaia.validator.db.queue import PostgresQueue
 from tests.faults.loaded_stack import LoadedStack
@@ -106,7 +107,7 @@ def test_an_engine_whose_loop_is_blocked_for_a_while(loaded: LoadedStack, full: 
 
 @pytest.mark.fault(ENGINE, "its event loop blocked past the stall limit", must="killed and replaced; nothing lost")
 def test_an_engine_whose_loop_is_blocked_for_good(loaded: LoadedStack) -> None:
-    loaded.replace_settings(stall_limit_s=2.0)
+    loaded.replace_settings(engine_stall_limit_s=2.0)
     engine = block_under_load(loaded, 600.0)
     assert loaded.stack.pid_of("io_engine") != engine
     (stall,) = loaded.stack.events("engine_stalled")
@@ -154,9 +155,7 @@ def test_an_engine_asked_to_stop_under_load(loaded: LoadedStack) -> None:
 def test_an_engine_in_a_crash_loop(loaded: LoadedStack) -> None:
     stack = loaded.stack
     stack.engine = (sys.executable, "-c", "raise SystemExit(1)")
-    loaded.replace_settings(
-        restart=type(stack.settings.restart)(first_delay_s=0.05, longest_delay_s=0.4, max_failures=5)
-    )
+    stack.restart = RestartPolicy(first_delay_s=0.05, longest_delay_s=0.4, max_failures=5)
     loaded.start()
     loaded.strike()
     assert stack.process is not None

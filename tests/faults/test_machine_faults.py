@@ -10,16 +10,17 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import source_hash
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from gaia.contracts.job import NewJob
-from gaia.validator.app.children import python_module
-from gaia.validator.app.database_child import embedded_postgres
-from gaia.validator.app.open_files import files_needed
-from gaia.validator.app.restart_policy import RestartPolicy
+from gaia.validator.app.processes.child import python_module
+from gaia.validator.app.processes.restart_policy import RestartPolicy
+from gaia.validator.app.supervision.database_child import embedded_postgres
+from gaia.validator.app.supervision.open_files import files_needed
 from gaia.validator.db.embedded import EmbeddedPostgres
 from gaia.validator.db.pool import DatabasePool
 from gaia.validator.db.postgres_binaries import find_binaries
@@ -27,9 +28,10 @@ from gaia.validator.db.queue import PostgresQueue
 from tests.faults.loaded_stack import LoadedStack
 from tests.support.backbone_stack import Stack
 from tests.support.demo_process import public_folder
-from tests.support.disks import tmpfs_of
+from tests.support.disks import fill, tmpfs_of
 from tests.support.durable_engine import KIND, LEASE
 from tests.support.fault_report import Ledger, Witness
+from tests.support.tools import needed_tool
 from tests.support.waiting import lines_of, until, until_async
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
@@ -50,33 +52,98 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield disk
 
 
-def fill(path: Path) -> None:
-    """Until the disk has no byte left."""
-    with path.open("wb", buffering=0) as ballast:
-        for block in (bytes(1 << 20), bytes(1 << 12)):
-            try:
-                while True:
-                    ballast.write(block)
-            except OSError:
-                continue
-    assert shutil.disk_usage(path.parent).free == 0
-
-
-@pytest.mark.fault(MACHINE, "data folder full", must="a unit that writes fails as data; the others and restarts go on")
-def test_a_full_data_folder(loaded: LoadedStack, small_disk: Path) -> None:
-    stack = loaded.stack
-    loaded.replace_settings(data_dir=str(small_disk / "data"))
-    stack.engine = (
-        *python_module("tests.support.backbone_engine", "--folder", str(stack.folder)),
-        *("--socket", str(stack.settings.engine_socket)),
+@pytest.fixture
+def on_small_disk(loaded: LoadedStack, small_disk: Path) -> LoadedStack:
+    """With its data folder there."""
+    loaded.replace_settings(data_dir=small_disk / "data", metrics_port=0)
+    loaded.stack.engine = (
+        *python_module("tests.support.backbone_engine", "--folder", str(loaded.stack.folder)),
+        *("--socket", str(loaded.stack.settings.engine_socket)),
     )
-    loaded.start()
+    return loaded
+
+
+@pytest.fixture
+def never_compiled(tmp_path: Path) -> Mapping[str, str]:
+    """As in an installation without compiled modules: all of them are ours to compile and to keep."""
+    return {"PYTHONPYCACHEPREFIX": str(tmp_path / "nothing")}
+
+
+@pytest.mark.fault(
+    MACHINE, "data folder full, room again", must="a unit that writes fails as data; the others and restarts go on"
+)
+def test_a_full_data_folder(on_small_disk: LoadedStack, small_disk: Path, never_compiled: Mapping[str, str]) -> None:
+    loaded, stack = on_small_disk, on_small_disk.stack
+    loaded.start(environment=never_compiled)  # which alone fills the disk
     stack.wait_ready()
     stack.do("glutton", "fill_disk", path=str(small_disk / "data" / "block"))
     error = stack.result("glutton").error
     assert error is not None
     assert (error.code, "No space left on device" in error.message) == ("os_error", True)
     assert shutil.disk_usage(small_disk).free == 0
+    names = units_done_while_all_are_replaced(loaded)
+
+    (small_disk / "data" / "block").unlink()
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True, timeout=30)
+    kept_before = len(kept_modules(stack))
+    names += units_done_while_all_are_replaced(loaded)
+    loaded.account()
+    stopped_without_another_end(loaded, killed=4)
+    kept = kept_modules(stack)
+    assert all(map(is_whole, kept))
+    assert len(kept) > kept_before
+    loaded.witness.saw(
+        f"`{error.code}: No space left on device`; engine and workers came back on the full disk and after it, "
+        f"{len(names)} units done; {kept_before} compiled modules kept on it, {len(kept)} after it, all whole"
+    )
+
+
+@pytest.mark.fault(MACHINE, "started on a full data folder", must="all come up and work, however slowly")
+def test_a_start_on_a_full_data_folder(
+    on_small_disk: LoadedStack, small_disk: Path, never_compiled: Mapping[str, str]
+) -> None:
+    loaded, stack = on_small_disk, on_small_disk.stack
+    loaded.start(environment=never_compiled)
+    stack.wait_ready()
+    stopped_without_another_end(loaded, killed=0)
+    shutil.rmtree(small_disk / "data" / "cache" / "python")
+    fill(small_disk / "ballast")
+    loaded.witness.strike()
+    loaded.start(environment=never_compiled)
+    loaded.serves_again()
+    names = loaded.give(20, **PAUSE)
+    loaded.account()
+    stopped_without_another_end(loaded, killed=0)
+    assert kept_modules(stack) == []
+    assert len(stack.events("metrics_port_not_written")) == 1
+    loaded.witness.saw(f"{len(names)} units done, nothing kept, no child ended but when it was asked to")
+
+
+@pytest.mark.fault(MACHINE, "kept compiled modules cut short", must="compiled anew; no process ends of them")
+def test_compiled_modules_that_are_cut_short(loaded: LoadedStack, never_compiled: Mapping[str, str]) -> None:
+    stack = loaded.stack
+    loaded.start(environment=never_compiled)
+    (name,) = loaded.give(1)
+    assert stack.result(name).ok
+    stopped_without_another_end(loaded, killed=0)
+    kept = kept_modules(stack)
+    lengths = (0, 8, 16, 20, None, -1)
+    for turn in range(2):  # so that a module of each process is cut to several lengths
+        for number, path in enumerate(kept):
+            size, length = path.stat().st_size, lengths[(number + 3 * turn) % len(lengths)]
+            os.truncate(path, size // 2 if length is None else length % size)
+        loaded.witness.strike()
+        loaded.start(environment=never_compiled)
+        loaded.serves_again()
+        stopped_without_another_end(loaded, killed=0)
+        assert all(map(is_whole, kept))
+    loaded.account()
+    loaded.witness.saw(f"{len(kept)} of them cut to 0, 8, 16, 20 bytes, to half and by one byte; all whole again")
+
+
+def units_done_while_all_are_replaced(loaded: LoadedStack) -> list[str]:
+    """Kill a worker and the engine; give units, wait for all results."""
+    stack = loaded.stack
     worker, engine = stack.pid_of("compute_worker"), stack.pid_of("io_engine")
     os.kill(worker, signal.SIGKILL)
     os.kill(engine, signal.SIGKILL)
@@ -84,12 +151,27 @@ def test_a_full_data_folder(loaded: LoadedStack, small_disk: Path) -> None:
     names = loaded.give(20, **PAUSE)
     loaded.serves_again()
     until(lambda: stack.pid_of("compute_worker") != worker, "the worker is started again")
-    loaded.account()
+    until(lambda: loaded.finished(names) == len(names), "all units are done")
+    return names
+
+
+def stopped_without_another_end(loaded: LoadedStack, *, killed: int) -> None:
+    """Stop it; of all its children's ends only so many were not asked for."""
+    stack = loaded.stack
     os.kill(stack.pid, signal.SIGTERM)
     assert stack.exit_status() == 0
-    loaded.witness.saw(
-        f"`{error.code}: No space left on device`; both came back on the full disk; {len(names)} units done"
-    )
+    assert sum(event["level"] == "warning" for event in stack.events("child_ended")) == killed
+
+
+def kept_modules(stack: Stack) -> list[Path]:
+    """The compiled modules in its data folder."""
+    return sorted((Path(stack.settings.data_dir) / "cache" / "python").glob("*.code"))
+
+
+def is_whole(kept: Path) -> bool:
+    """Whether its second digest, from byte 8, is that of its content, from byte 16."""
+    content = kept.read_bytes()
+    return content[8:16] == source_hash(content[16:])
 
 
 @pytest.fixture
@@ -145,14 +227,12 @@ async def test_a_disk_that_fills_up_in_mid_run(
 def a_stack_with_its_own_server(loaded: LoadedStack, data_dir: Path, cluster: Path) -> EmbeddedPostgres:
     """Durable jobs over an embedded server. The disk will cause far more ends than its restart policy forgives."""
     stack = loaded.stack
-    policy = RestartPolicy(first_delay_s=0.02, longest_delay_s=0.2, max_failures=3)
-    loaded.replace_settings(
-        data_dir=str(data_dir), database_url=None, stall_limit_s=600.0, restart=policy, compute_workers=1
-    )
+    stack.restart = RestartPolicy(first_delay_s=0.02, longest_delay_s=0.2, max_failures=3)
+    loaded.replace_settings(data_dir=data_dir, database_url=None, engine_stall_limit_s=600.0, compute_workers=1)
     server = embedded_postgres(stack.settings)
     data_dir.mkdir(mode=0o711)
     subprocess.run(["cp", "-a", cluster, server.data_dir], check=True, timeout=LONGEST_S)
-    stack.setup = tuple(python_module("gaia.validator.db.setup"))
+    stack.setup = tuple(python_module("gaia.validator.db.setup", "--settings-on-stdin"))
     stack.engine = tuple(python_module("tests.support.durable_engine", "--socket", str(stack.settings.engine_socket)))
     return server
 
@@ -211,28 +291,31 @@ def limited(soft: int, hard: int) -> list[str]:
     return ["sh", "-c", f'ulimit -S -n {soft} && ulimit -H -n {hard} && exec "$@"', "limited"]
 
 
-@pytest.mark.fault(MACHINE, "64 open files allowed to each process", must="12 workers and their engine work within it")
+@pytest.mark.fault(
+    MACHINE, "no more open files allowed than are needed", must="12 workers and their engine work within it"
+)
 def test_a_low_limit_on_open_files(loaded: LoadedStack, full: bool) -> None:
     # Each worker costs the engine three descriptors (its stream, its end, its memory) and the supervisor two.
     workers = 12 if full else 3
     stack = loaded.stack
     loaded.replace_settings(compute_workers=workers)
+    needed = files_needed(stack.settings)
     loaded.witness.strike()
-    loaded.start(through=limited(64, 64))
+    loaded.start(through=limited(needed, needed))
     names = loaded.give(200 if full else 60)
     until(lambda: loaded.finished(names) == len(names), "all units are done", 120.0)
     loaded.serves_again()
     loaded.account()
     most = max(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in (stack.pid, *loaded.family()))
-    assert most <= files_needed(stack.settings) <= 64
-    assert open_files_allowed(stack.pid_of("io_engine")) == 64
+    assert most <= needed - stack.settings.engine_files  # this engine has neither database nor miners
+    assert open_files_allowed(stack.pid_of("io_engine")) == needed
     loaded.witness.saw(f"{workers} workers, {len(names)} units: each done once; at most {most} files open in a process")
 
 
 @pytest.mark.fault(MACHINE, "64 open files allowed, more to be had, more needed", must="raises its own limit as needed")
 def test_a_soft_limit_on_open_files(loaded: LoadedStack) -> None:
     stack = loaded.stack
-    loaded.replace_settings(engine_files=300)
+    loaded.replace_settings(miner_concurrency=128)
     loaded.witness.strike()
     loaded.start(through=limited(64, 1024))
     loaded.serves_again()
@@ -244,7 +327,6 @@ def test_a_soft_limit_on_open_files(loaded: LoadedStack) -> None:
 
 @pytest.mark.fault(MACHINE, "64 open files allowed for good, more needed", must="refused at the start in one line")
 def test_a_hard_limit_on_open_files(loaded: LoadedStack) -> None:
-    loaded.replace_settings(engine_files=300)
     loaded.witness.strike()
     loaded.start(through=limited(64, 64))
     status = loaded.stack.exit_status()
@@ -298,9 +380,7 @@ time_t time(time_t *out) {
 @pytest.fixture
 def shifted_clock(tmp_path: Path) -> Path:
     """A library to be preloaded: it sets the wall clock an hour back once SHIFT_FILE exists. Monotonic time is true."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("needs a C compiler")
+    compiler = needed_tool("cc")
     source, library = tmp_path / "clock.c", tmp_path / "clock.so"
     source.write_text(_SHIFTED_CLOCK, encoding="ascii")
     subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True, timeout=60)

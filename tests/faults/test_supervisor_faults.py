@@ -10,7 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from tests.faults.loaded_stack import LoadedStack
@@ -81,7 +80,7 @@ def test_a_supervisor_asked_to_stop_under_load(loaded: LoadedStack) -> None:
 )
 def test_control_c_twice(loaded: LoadedStack, tmp_path: Path) -> None:
     stack = loaded.stack
-    loaded.replace_settings(grace_s=3600.0)
+    loaded.replace_settings(drain_grace_s=3600.0)
     loaded.start()
     stack.wait_ready()
     release = tmp_path / "release"
@@ -109,7 +108,7 @@ def test_control_c_twice(loaded: LoadedStack, tmp_path: Path) -> None:
 @pytest.mark.fault(SUPERVISOR, "a worker that ignores SIGTERM at the stop", must="killed after its grace; nothing left")
 def test_a_stop_with_a_worker_that_ignores_it(loaded: LoadedStack, tmp_path: Path) -> None:
     stack = loaded.stack
-    loaded.replace_settings(grace_s=0.5)
+    loaded.replace_settings(drain_grace_s=0.5)
     loaded.start()
     stack.wait_ready()
     stack.do("deaf", "ignore_sigterm", began=str(tmp_path / "began"))
@@ -184,7 +183,7 @@ def test_a_terminal_that_is_closed(loaded: LoadedStack, through: tuple[str, ...]
 @pytest.mark.fault(SUPERVISOR, "its terminal is closed, it was started with nohup", must="goes on; no unit disturbed")
 def test_a_terminal_that_is_closed_on_one_that_is_to_outlive_it(loaded: LoadedStack) -> None:
     stack = loaded.stack
-    settings = msgspec.json.encode(stack.settings).decode()
+    settings = stack.settings.to_json().decode()
     stack.settings_program = (sys.executable, "-c", f"print({settings!r})")
     with contextlib.ExitStack() as window:
         kept_open, terminal = os.openpty()

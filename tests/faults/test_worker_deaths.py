@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gaia.validator.app.pool_settings import PoolSettings
+from gaia.validator.app.compute.pool_settings import PoolSettings
 from tests.faults.scene import scene
 from tests.support.fault_report import Ledger, Witness
 from tests.support.waiting import is_running, lines_of, until, until_async

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ from typing import Any
 import pytest
 
 from gaia.contracts.unit import ResultUnit, WorkUnit
-from gaia.validator.app.pool_settings import PoolSettings
+from gaia.validator.app.compute.pool_settings import PoolSettings
 from tests.faults.scene import scene
+from tests.support.disks import tmpfs_of
 from tests.support.fault_report import Ledger, Witness
 from tests.support.waiting import is_running, lines_of, until_async
 
@@ -80,7 +80,7 @@ async def test_a_worker_that_hangs(act: str, ledger: Ledger, witness: Witness, t
 @pytest.mark.fault(WORKER, "leaks past the soft limit", must="replaced after its unit, no unit disturbed")
 async def test_a_worker_that_leaks(ledger: Ledger, witness: Witness, full: bool) -> None:
     replacements = 20 if full else 3
-    async with scene(ledger, witness, settings=PoolSettings(soft_memory_bytes=120 * MIB)) as here:
+    async with scene(ledger, witness, settings=PoolSettings(worker_soft_memory_bytes=120 * MIB)) as here:
         here.strike()
         results: list[ResultUnit] = []
         while here.pool.statistics().retired < replacements:  # one at a time: the next waits for the replacement
@@ -99,7 +99,7 @@ async def test_a_worker_that_leaks(ledger: Ledger, witness: Witness, full: bool)
 @pytest.mark.fault(WORKER, "leaps past the hard limit", must="killed within a sample; the unit named, not retried")
 async def test_a_worker_that_leaps(ledger: Ledger, witness: Witness, tmp_path: Path) -> None:
     limit_bytes = 200 * MIB
-    async with scene(ledger, witness, settings=PoolSettings(hard_memory_bytes=limit_bytes)) as here:
+    async with scene(ledger, witness, settings=PoolSettings(worker_hard_memory_bytes=limit_bytes)) as here:
         height = tmp_path / "height"
         here.strike("leap")
         greedy = here.give("leap", act="leap", given={"step_bytes": MIB, "height": str(height)})
@@ -117,7 +117,7 @@ async def test_a_worker_that_leaps(ledger: Ledger, witness: Witness, tmp_path: P
 
 @pytest.mark.fault(WORKER, "one allocation beyond all bounds", must="MemoryError inside the handler, worker lives on")
 async def test_an_allocation_beyond_all_bounds(ledger: Ledger, witness: Witness, tmp_path: Path) -> None:
-    async with scene(ledger, witness, settings=PoolSettings(hard_memory_bytes=200 * MIB)) as here:
+    async with scene(ledger, witness, settings=PoolSettings(worker_hard_memory_bytes=200 * MIB)) as here:
         here.strike()
         result, = await here.account(here.give("huge", act="allocate", given={"bytes": 3000 * MIB}))  # fmt: skip
         await here.serves_again()
@@ -141,7 +141,7 @@ async def test_an_allocation_beyond_all_bounds(ledger: Ledger, witness: Witness,
 async def test_a_library_without_memory(act: str, ledger: Ledger, witness: Witness) -> None:
     # The handler itself fills what RLIMIT_DATA leaves. bytearray asks for zeroed pages and touches none, so that the
     # hard limit on resident memory, a third of it, is not what ends it.
-    async with scene(ledger, witness, settings=PoolSettings(hard_memory_bytes=1024 * MIB)) as here:
+    async with scene(ledger, witness, settings=PoolSettings(worker_hard_memory_bytes=1024 * MIB)) as here:
         here.strike("starved")
         starved = here.give("starved", act=act, given={"block_bytes": 4 * MIB}, timeout_s=60.0)
         result, *others = await here.account(starved, *here.bystanders(10))
@@ -315,7 +315,7 @@ async def test_a_worker_that_closes_its_channel(ledger: Ledger, witness: Witness
 async def test_a_read_only_numba_cache(
     ledger: Ledger, witness: Witness, read_only_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gaia.validator.app.children import WorkerLaunch
+    from gaia.validator.app.compute.worker_launch import WorkerLaunch
 
     monkeypatch.setattr(WorkerLaunch, "environment", _with_numba_cache(read_only_folder))
     async with scene(ledger, witness) as here:
@@ -338,15 +338,8 @@ def _with_numba_cache(folder: Path) -> Any:
 @pytest.fixture
 def read_only_folder(tmp_path: Path) -> Iterator[Path]:
     """A folder that not even root can write: a file system mounted read-only."""
-    folder = tmp_path / "read-only"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "ro,size=64k", "tmpfs", folder], capture_output=True, check=False, timeout=10
-    )
-    if mounted.returncode != 0:
-        pytest.skip("mounting needs privileges")
-    yield folder
-    subprocess.run(["umount", folder], check=True, timeout=10)
+    with tmpfs_of(tmp_path / "read-only", "ro,size=64k") as folder:
+        yield folder
 
 
 @pytest.mark.fault("100,000 units", "tiny, all submitted at once", must="each gets its own answer; a bounded line")

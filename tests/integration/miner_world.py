@@ -23,8 +23,8 @@ from gaia.protocol.signing import RequestIdentity, sign_request, unix_ns, verify
 from gaia.simulation.initial_error import random_anomaly
 from gaia.simulation.nature import rest_state
 from gaia.simulation.structure import ChartMaker
-from gaia.tasks.defined_tasks.weather.sources.catalog import ARCHIVE_HEADER, Role, archive_store
-from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.files.archive import ARCHIVE_HEADER, SourceRole, archive_store
+from gaia.tasks.defined_tasks.weather.files.store.flat_store import write_flat_store
 
 NETUID = 57
 INIT = datetime(2017, 1, 1, tzinfo=UTC)
@@ -147,7 +147,7 @@ def write_archive(folder: Path) -> dict[FieldId, np.ndarray[tuple[int, ...], np.
     folder.mkdir(parents=True)
     (folder / ARCHIVE_HEADER).write_text("{}")
     write_flat_store(
-        archive_store(folder, Role.TRUTH, valid_time=INIT),
+        archive_store(folder, SourceRole.TRUTH, valid_time=INIT),
         grid=SPEC.grid, valid_time=INIT, fields=SPEC.fields(), data=charts, source="test",
     )  # fmt: skip
     return dict(zip(SPEC.fields(), charts, strict=True))

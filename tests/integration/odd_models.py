@@ -13,7 +13,7 @@ import numpy as np
 from gaia.miner.model import Climatology, ForecastField
 from gaia.miner.models.persistence import Persistence
 from gaia.protocol.run_spec import RunSpec
-from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore
+from gaia.tasks.defined_tasks.weather.files.store.field_store import FieldStore
 
 
 class OddModel:

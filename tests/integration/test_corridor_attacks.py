@@ -17,9 +17,8 @@ from gaia.contracts.ports import Acknowledgement, Commitment, MinerAddress, Reve
 from gaia.protocol.manifest import ChunkDigest, Manifest, canonical_bytes
 from gaia.protocol.messages import CommitmentMessage, decode_answer
 from gaia.tasks.defined_tasks.base import SET_WEIGHTS
-from gaia.tasks.defined_tasks.weather.sources.catalog import SourceSet
-from gaia.tasks.defined_tasks.weather.validator.compare_forecasts import Comparison, put_out_found
-from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, miner_job, run_job
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceSet
+from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import CloneFound, ClonesResult
 from gaia.tasks.defined_tasks.weather.validator.records.clone_searches import put_clone_search
 from gaia.tasks.defined_tasks.weather.validator.records.forecasts import Forecast, freeze, mark_verified
 from gaia.tasks.defined_tasks.weather.validator.records.runs import (
@@ -29,7 +28,8 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     RunState,
     load_miners,
 )
-from gaia.tasks.defined_tasks.weather.validator.score_payloads import CloneFound, ClonesResult
+from gaia.tasks.defined_tasks.weather.validator.steps.compare_forecasts import Comparison, put_out_found
+from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind, miner_job, run_job
 from gaia.tasks.defined_tasks.weather.validator.weather_context import NoEndpoint
 from gaia.validator.db.embedded import EmbeddedPostgres
 from tests.support.small_world import SPEC, a_run

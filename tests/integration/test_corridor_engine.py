@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gaia.contracts.errors import ConfigurationError, GaiaError
@@ -68,3 +69,20 @@ def test_the_process_ends_with_status_2_and_one_line_for_a_setting_to_mend(tmp_p
         check=False,
     )
     assert (done.returncode, done.stderr) == (2, "GAIA_LOG_FORMAT: Input should be 'json' or 'console'\n")
+
+
+def test_the_process_goes_by_the_settings_on_its_stdin_and_not_by_the_environment(folder: Path) -> None:
+    settings = validator_settings(folder, NO_SERVER, folder / "validator.json", truth=None)
+    (folder / ".env").write_text("GAIA_LOG_FORMAT=xml\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "gaia.validator.app.io_engine", "--ppid", str(os.getpid()), "--settings-on-stdin"],
+        env={**os.environ, "GAIA_NO_SUCH_SETTING": "1"},
+        input=msgspec.structs.replace(settings, hotkey_file=folder / "nothing.json").to_json(),
+        cwd=folder,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith(f"there is no key file {folder / 'nothing.json'}")
+    assert done.stderr.count(b"\n") == 1

@@ -25,16 +25,9 @@ from gaia.miner.run_store import AcceptedRun, StoredRun
 from gaia.protocol.keys import HotkeySigner, create_key_file
 from gaia.protocol.messages import ForecastRequest
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.sources.catalog import (
-    ARCHIVE_HEADER,
-    Role,
-    SourceRef,
-    SourceSet,
-    archive_store,
-)
-from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
-from gaia.tasks.defined_tasks.weather.validator.draw_picture import picture_path
-from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, run_job
+from gaia.tasks.defined_tasks.weather.files.archive import ARCHIVE_HEADER, SourceRole, archive_store
+from gaia.tasks.defined_tasks.weather.files.store.flat_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceRef, SourceSet
 from gaia.tasks.defined_tasks.weather.validator.records import results
 from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     MinerState,
@@ -46,11 +39,13 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     record_commitment,
 )
 from gaia.tasks.defined_tasks.weather.validator.records.scores import load_combined
+from gaia.tasks.defined_tasks.weather.validator.steps.draw_picture import picture_path
+from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind, run_job
 from gaia.validator.app.io_engine import IOEngine, NotStarted
 from gaia.validator.db.embedded import EmbeddedPostgres
 from gaia.validator.db.pool import DatabasePool
 from gaia.validator.db.queue import PostgresQueue
-from gaia.validator.utils.config import Settings
+from gaia.validator.utils.settings import Settings
 from gaia.validator.weights import EmissionPolicy
 from tests.support.small_world import (
     FIRST_INIT,
@@ -76,7 +71,7 @@ from tests.support.small_world import (
 pytestmark = [pytest.mark.database, pytest.mark.processes, pytest.mark.asyncio(loop_scope="module")]
 
 SETTLE_WITHIN_S = 90.0
-DAYS = 6
+DAYS = 9
 GOOD, FAIR, FAIR_TOO = forecast_with_error(0.2), forecast_with_error(0.5), forecast_with_error(0.4)
 CLOSED_PORT = "http://127.0.0.1:9"
 """The discard service, which nothing of ours listens on."""
@@ -282,9 +277,9 @@ async def _check_weights(world: World, run_id: str, scores: Mapping[Hotkey, floa
     """Only these earn, by the policy's power of their score, and the chain holds it."""
     async with world.database.acquire() as conn:
         assert await results.weights_state(conn, run_id) == results.WeightsState(set=True, read_back=True, alarm=None)
-        standings = await results.leaderboard(conn, run_id)
+        leaderboard = await results.leaderboard(conn, run_id)
     pay = {hotkey: score ** EmissionPolicy().sharpness for hotkey, score in scores.items()}
-    for standing in standings:
+    for standing in leaderboard:
         assert standing.emission_weight == pytest.approx(pay.get(standing.hotkey, 0.0) / sum(pay.values()), rel=1e-3)
         assert (standing.reason is None) == (standing.hotkey in pay)
 
@@ -302,10 +297,34 @@ async def test_a_chunk_spoilt_on_our_own_disk_is_fetched_anew_and_blames_nobody(
 
         assert await world.settled(run.run_id) is RunState.SCORED
         found, scores = await world.miners_of(run.run_id), await world.scores_of(run.run_id)
+        assert (found[good.hotkey].state, found[good.hotkey].reason_code) == (MinerState.SCORED, None)
+        assert scores[good.hotkey] == pytest.approx(await world.lead_score_of(run.run_id, good.hotkey), rel=1e-4)
+        await world.check_components(run.run_id, good.hotkey, 0.2)
 
-    assert (found[good.hotkey].state, found[good.hotkey].reason_code) == (MinerState.SCORED, None)
-    assert scores[good.hotkey] == pytest.approx(await world.lead_score_of(run.run_id, good.hotkey), rel=1e-4)
-    await world.check_components(run.run_id, good.hotkey, 0.2)
+
+@pytest.mark.parametrize("kind", [Kind.COMBINE, Kind.PICTURE])
+async def test_a_chunk_spoilt_after_it_was_scored_is_fetched_anew(world: World, kind: Kind) -> None:
+    run = a_run({Kind.COMBINE: 6, Kind.PICTURE: 7}[kind], sources=world.sources, state=RunState.COLLECTING)
+    async with world.miners(good=(GOOD, None), fair=(FAIR, None)) as miners:
+        await world.close_run(run, *miners.values())
+        assert await world.settled(run.run_id) is RunState.SCORED
+        chunks = [path for path in world.cached(run, miners["good"]).glob("*/c/**/*") if path.is_file()]
+        whole = {path: path.read_bytes() for path in chunks}
+        for path, content in whole.items():
+            path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        picture = picture_path(world.settings.data_dir, run.run_id)
+        picture.unlink()
+        await world.rows("DELETE FROM clone_search WHERE run_id = $1", run.run_id)
+        await world.queue.put(run_job(kind, run.run_id, suffix=":again"))
+        assert await world.settled(run.run_id) is RunState.SCORED
+
+    if kind is Kind.PICTURE:
+        assert picture.stat().st_size > 10_000
+    else:
+        searches = await world.rows("SELECT * FROM clone_search WHERE run_id = $1", run.run_id)
+        assert [search["result"]["unreadable"] for search in searches] == [{}] * len(searches)
+        assert searches
+    assert any(path.read_bytes() == content for path, content in whole.items())
 
 
 def _commit_sizes(run: Run, miner: FormulaMiner) -> dict[str, int]:
@@ -358,7 +377,7 @@ async def test_a_source_that_has_not_delivered_is_waited_for_without_using_up_at
     for lead_h in SPEC.lead_h:
         valid_time = init_time + timedelta(hours=lead_h)
         write_flat_store(
-            archive_store(poor, Role.TRUTH, valid_time=valid_time),
+            archive_store(poor, SourceRole.TRUTH, valid_time=valid_time),
             grid=SPEC.grid, valid_time=valid_time, fields=(warm,), data=weather(warm, valid_time)[None], source="",
         )  # fmt: skip
     spec = msgspec.structs.replace(SPEC, gate_lead_h=None)
@@ -429,6 +448,40 @@ async def test_units_that_cannot_be_resolved_are_refused_with_the_reason(world: 
             assert "scores the leads [24, 36] h" in message
         no_gate = await refusal(world, day1, {"run_id": ungated.run_id})
         assert no_gate == ("not_scorable", f"run {ungated.run_id} has no day-1 gate")
+
+
+async def test_dispatched_score_units_fetch_spoilt_chunks_anew_and_complete_their_run(world: World) -> None:
+    run = a_run(8, sources=world.sources, state=RunState.COLLECTING)
+    async with world.miners(good=(GOOD, None)) as miners:
+        good = miners["good"]
+        await world.close_run(run, good)
+        assert await world.settled(run.run_id) is RunState.SCORED
+        before = await world.scores_of(run.run_id)
+        await _unscore(world, run)
+        chunks = [path for path in world.cached(run, good).glob("*/c/**/*") if path.is_file()]
+        assert len(chunks) >= len(run.spec.fields()) * (1 + len(run.spec.scored_lead_h))
+        for path in chunks:
+            path.write_bytes(bytes(path.stat().st_size))
+
+        names = {"run_id": run.run_id, "hotkey": good.hotkey}
+        results_of_units = [await dispatch(world, "weather.score.day1", names)]
+        results_of_units += [
+            await dispatch(world, "weather.score.era5", {**names, "lead_h": lead_h})
+            for lead_h in run.spec.scored_lead_h
+        ]
+        assert [result.error for result in results_of_units] == [None] * (1 + len(run.spec.scored_lead_h))
+        assert await world.settled(run.run_id) is RunState.SCORED
+        assert await world.scores_of(run.run_id) == before
+
+
+async def _unscore(world: World, run: Run) -> None:
+    """Put a scored run back to where its forecasts have been verified and nothing has been scored."""
+    async with world.database.transaction() as conn:
+        for table in ("score", "gate_score", "run_score"):
+            await conn.execute(f"DELETE FROM {table} WHERE run_id = $1", run.run_id)  # noqa: S608  constant names
+        await conn.execute("DELETE FROM job WHERE kind = $1 AND payload ->> 'run_id' = $2", Kind.COMBINE, run.run_id)
+        await conn.execute("UPDATE run SET state = $2 WHERE run_id = $1", run.run_id, RunState.SCORING)
+        await conn.execute("UPDATE run_miner SET state = $2 WHERE run_id = $1", run.run_id, MinerState.VERIFIED)
 
 
 async def _freeze(world: World, run: Run, hotkey: Hotkey, *, verified: bool) -> None:

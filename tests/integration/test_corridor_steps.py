@@ -14,11 +14,8 @@ from gaia.contracts.ids import Hotkey, run_id_for
 from gaia.contracts.job import Later
 from gaia.protocol.run_spec import RunSpec
 from gaia.tasks.defined_tasks.weather.settings import WeatherSettings
-from gaia.tasks.defined_tasks.weather.sources.catalog import SourceRef, SourceSet
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceRef, SourceSet
 from gaia.tasks.defined_tasks.weather.validator.field_cache import FieldCache
-from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, miner_job, run_job
-from gaia.tasks.defined_tasks.weather.validator.open_run import due_run
-from gaia.tasks.defined_tasks.weather.validator.progress import combine_if_complete
 from gaia.tasks.defined_tasks.weather.validator.records import results
 from gaia.tasks.defined_tasks.weather.validator.records.forecasts import (
     Forecast,
@@ -37,6 +34,9 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     record_commitment,
 )
 from gaia.tasks.defined_tasks.weather.validator.records.scores import load_combined
+from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind, miner_job, run_job
+from gaia.tasks.defined_tasks.weather.validator.steps.open_run import due_run
+from gaia.tasks.defined_tasks.weather.validator.steps.run_completion import combine_if_complete
 from gaia.tasks.defined_tasks.weather.validator.weather_context import UnsafeName, WeatherContext
 from gaia.validator.db.embedded import EmbeddedPostgres
 from tests.support.small_world import FIRST_INIT, NETUID, SPEC, a_run
@@ -213,8 +213,8 @@ async def test_a_validator_that_was_away_before_the_deadline_blames_nobody(
     assert await combined(desk, run) == {}
     assert await state_of(desk, run) is RunState.SCORED
     async with desk.context.database.acquire() as conn:
-        standings = await results.leaderboard(conn, run.run_id)
-    assert [(s.score, s.reason_code) for s in standings] == [(None, "commitment_unknown")] * 2
+        leaderboard = await results.leaderboard(conn, run.run_id)
+    assert [(s.score, s.reason_code) for s in leaderboard] == [(None, "commitment_unknown")] * 2
 
 
 async def test_being_away_for_a_short_while_excuses_nobody(desk: StepDesk) -> None:

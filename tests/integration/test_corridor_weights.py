@@ -13,11 +13,11 @@ from gaia.contracts.ids import Hotkey
 from gaia.contracts.job import Later
 from gaia.contracts.ports import ChainRefused
 from gaia.tasks.defined_tasks.base import MinerScore, set_weights_job
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
+from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
 from gaia.tasks.defined_tasks.weather.validator.records import results
 from gaia.tasks.defined_tasks.weather.validator.records.scores import put_combined
-from gaia.validator.app.set_weights import READ_BACK, NoWeights
 from gaia.validator.db.embedded import EmbeddedPostgres
+from gaia.validator.set_weights import READ_BACK, NoWeights
 from gaia.validator.weights import EmissionPolicy
 from tests.support.small_world import NETUID, PARAMETERS, a_run
 from tests.support.step_desk import StepDesk, neuron, step_desk
@@ -86,14 +86,18 @@ async def test_weights_follow_the_scores_and_are_read_back(desk: StepDesk) -> No
     assert await read_back(desk) == "weights_read_back"
     async with desk.context.database.acquire() as conn:
         assert await results.weights_state(conn, run_id) == results.WeightsState(set=True, read_back=True, alarm=None)
-        standings = await results.leaderboard(conn, run_id)
+        leaderboard = await results.leaderboard(conn, run_id)
     assert SHARPNESS == 3  # so that the shares are 8/9 and 1/9, published with six decimals
-    assert [(s.rank, s.hotkey, s.score, s.emission_weight) for s in standings] == [
+    assert [(s.rank, s.hotkey, s.score, s.emission_weight) for s in leaderboard] == [
         (1, "best", 0.8, 0.888889),
         (2, "second", 0.4, 0.111111),
         (3, "silent", 0.0, 0.0),
     ]
-    assert (standings[2].score, standings[2].reason_code, standings[2].reason) == (0.0, "no_commitment", "because")
+    assert (leaderboard[2].score, leaderboard[2].reason_code, leaderboard[2].reason) == (
+        0.0,
+        "no_commitment",
+        "because",
+    )
 
 
 async def test_a_hotkey_that_left_the_subnet_gets_no_weight_and_the_rest_still_sums_to_one(desk: StepDesk) -> None:

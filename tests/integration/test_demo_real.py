@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.timeout(420),
 ]
 
-WORKER = "gaia.validator.app.compute_worker"
+WORKER = "gaia.validator.app.compute.compute_worker"
 ENGINE = "gaia.validator.app.io_engine"
 STANDARD_GRAVITY = 9.80665
 LEADS_H = (12, 24, 36)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from gaia.demonstration.cast import TWIN_CAST, guest
+from gaia.demonstration.demo_miners import TWIN_CAST, guest
 from gaia.miner.model_choice import BuiltIn
 from tests.support.demo_process import Demo, demo_of, processes_in, sockets_in
 
@@ -32,7 +32,7 @@ def report(demo: Demo) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def standings(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def leaderboard(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The leaderboard by the miners' models."""
     return {row["model"]: row for row in report["leaderboard"]}
 
@@ -63,7 +63,7 @@ def test_every_scored_field_has_its_metrics_at_every_lead(report: dict[str, Any]
     assert found == sorted((h, lead, name, level or 0) for h in scored for lead in leads for name, level in fields)
 
 
-def test_smaller_initial_error_ranks_higher(standings: dict[str, dict[str, Any]]) -> None:
+def test_smaller_initial_error_ranks_higher(leaderboard: dict[str, dict[str, Any]]) -> None:
     """Of the honest barotropic miners of the same resolution."""
     rivals = [
         player
@@ -72,18 +72,18 @@ def test_smaller_initial_error_ranks_higher(standings: dict[str, dict[str, Any]]
     ]
     assert len(rivals) >= 2
     by_error = [player.name for player in sorted(rivals, key=lambda player: player.initial_error)]
-    assert by_error == sorted(by_error, key=lambda name: int(standings[name]["rank"]))
+    assert by_error == sorted(by_error, key=lambda name: int(leaderboard[name]["rank"]))
 
 
-def test_finer_model_beats_the_coarser_and_both_beat_climatology(standings: dict[str, dict[str, Any]]) -> None:
-    ranks = [standings[name]["rank"] for name in ("barotropic", "barotropic, coarse", "climatology")]
+def test_finer_model_beats_the_coarser_and_both_beat_climatology(leaderboard: dict[str, dict[str, Any]]) -> None:
+    ranks = [leaderboard[name]["rank"] for name in ("barotropic", "barotropic, coarse", "climatology")]
     assert ranks == sorted(ranks)
 
 
-def test_a_guest_s_model_is_scored_by_the_name_of_its_file(standings: dict[str, dict[str, Any]]) -> None:
-    row = standings["ten_lines.py:make"]
+def test_a_guest_s_model_is_scored_by_the_name_of_its_file(leaderboard: dict[str, dict[str, Any]]) -> None:
+    row = leaderboard["ten_lines.py:make"]
     assert (row["uid"], row["status"]) == (len(CAST), "scored")
-    assert 0.0 < row["score"] < standings["barotropic"]["score"]
+    assert 0.0 < row["score"] < leaderboard["barotropic"]["score"]
 
 
 def test_higher_score_earns_more(report: dict[str, Any]) -> None:
@@ -95,8 +95,8 @@ def test_higher_score_earns_more(report: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("model", "reason"), [("swaps after committing", "commitment_mismatch:"), ("never answers", "miner_timed_out:")]
 )
-def test_cheat_earns_nothing_and_is_told_why(standings: dict[str, dict[str, Any]], model: str, reason: str) -> None:
-    row = standings[model]
+def test_cheat_earns_nothing_and_is_told_why(leaderboard: dict[str, dict[str, Any]], model: str, reason: str) -> None:
+    row = leaderboard[model]
     assert (row["score"], row["emission_weight"], row["status"]) == (0.0, 0.0, "failed")
     assert row["reason"].startswith(reason)
 

@@ -203,6 +203,16 @@ def test_cluster_of_another_version_is_refused(server_folder: Path) -> None:
         server.prepare()
 
 
+@pytest.mark.parametrize("content", [b"", b"\0\0\0", b"\xff"], ids=["empty", "zeros", "garbled"])
+def test_cluster_whose_version_was_lost_is_refused_and_left_alone(server_folder: Path, content: bytes) -> None:
+    server = server_in(server_folder)
+    server.data_dir.mkdir()
+    (server.data_dir / "PG_VERSION").write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"PG_VERSION holds no version: .* restore it from a backup"):
+        server.prepare()
+    assert (server.data_dir / "PG_VERSION").read_bytes() == content
+
+
 @as_root
 def test_cluster_of_another_user_is_refused(prepared: EmbeddedPostgres) -> None:
     os.chown(prepared.data_dir, 12345, 12345)

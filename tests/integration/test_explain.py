@@ -20,22 +20,22 @@ from gaia.contracts.ids import Hotkey
 from gaia.contracts.ports import Neuron
 from gaia.protocol.manifest import commitment_digest
 from gaia.tasks.defined_tasks.base import MinerScore
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
-from gaia.tasks.defined_tasks.weather.sources.catalog import SourceRef, SourceSet
-from gaia.tasks.defined_tasks.weather.validator.explain import MinerUnknown, NothingToExplain, explain
-from gaia.tasks.defined_tasks.weather.validator.explanation import Explanation
-from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, run_job
-from gaia.tasks.defined_tasks.weather.validator.records.clone_searches import put_clone_search
-from gaia.tasks.defined_tasks.weather.validator.records.forecasts import Forecast, freeze, mark_verified
-from gaia.tasks.defined_tasks.weather.validator.records.runs import Run, RunUnknown, record_commitment, void_run
-from gaia.tasks.defined_tasks.weather.validator.records.scores import put_combined, put_day1, put_era5
-from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
+from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceRef, SourceSet
+from gaia.tasks.defined_tasks.weather.validator.explain.explain_miner import MinerUnknown, NothingToExplain, explain
+from gaia.tasks.defined_tasks.weather.validator.explain.explanation import Explanation
+from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import (
     CloneFound,
     ClonesResult,
     Day1Result,
     Era5Result,
     ScoredAgainst,
 )
+from gaia.tasks.defined_tasks.weather.validator.records.clone_searches import put_clone_search
+from gaia.tasks.defined_tasks.weather.validator.records.forecasts import Forecast, freeze, mark_verified
+from gaia.tasks.defined_tasks.weather.validator.records.runs import Run, RunUnknown, record_commitment, void_run
+from gaia.tasks.defined_tasks.weather.validator.records.scores import put_combined, put_day1, put_era5
+from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind, run_job
 from gaia.validator.db.embedded import EmbeddedPostgres
 from gaia.validator.db.pool import DatabasePool
 from gaia.validator.db.weight_sets import insert_weight_set

@@ -26,11 +26,12 @@ from gaia.contracts.unit import WorkUnit
 from gaia.protocol.keys import create_key_file
 from gaia.protocol.manifest import Manifest, canonical_bytes
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
-from gaia.tasks.defined_tasks.weather.sources.catalog import SourceRef, SourceSet
-from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
+from gaia.tasks.defined_tasks.weather.forecast.forecast_writer import ForecastWriter
+from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceRef, SourceSet
 from gaia.validator.app.io_engine import IOEngine
-from gaia.validator.utils.config import Settings, load_settings
+from gaia.validator.utils.config import load_settings
+from gaia.validator.utils.settings import Settings
 from tests.support.small_world import (
     FIRST_INIT,
     NETUID,
@@ -239,7 +240,7 @@ async def test_score_units_of_an_inserted_forecast_run_through_the_stack_into_th
     await until_async(lambda: not any(map(is_running, family)), "the stack's processes are gone")
     assert set(children_of(os.getpid())) <= before
     assert [path for path in folder.rglob("*") if path.is_socket()] == []
-    assert not settings.for_supervisor().engine_socket.exists()
+    assert not settings.engine_socket.exists()
 
 
 def _check_day1(value: Mapping[str, Any]) -> None:

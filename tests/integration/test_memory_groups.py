@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gaia.validator.app.memory_groups import is_ours, own_group
+from gaia.validator.app.supervision.memory_groups import is_ours, own_group
 from tests.support.backbone_stack import Stack
 from tests.support.memory_handlers import MEMORY_REGISTRY
 from tests.support.waiting import is_running, lines_of, until
@@ -42,10 +42,10 @@ def group() -> Path:
 def ready(group: Path, stack: Stack) -> Stack:
     """Started in the group, with workers whose limit is known; at SIGHUP it is told to double it."""
     stack.registry = MEMORY_REGISTRY
-    stack.settings = msgspec.structs.replace(stack.settings, spare_workers=1, hard_memory_bytes=HARD_BYTES)
+    stack.settings = msgspec.structs.replace(stack.settings, compute_spares=1, worker_hard_memory_mib=HARD_BYTES // MIB)
     told = stack.folder / "told.json"
-    changed = msgspec.structs.replace(stack.settings, hard_memory_bytes=2 * HARD_BYTES)
-    told.write_bytes(msgspec.json.encode(changed))
+    changed = msgspec.structs.replace(stack.settings, worker_hard_memory_mib=2 * HARD_BYTES // MIB)
+    told.write_bytes(changed.to_json())
     stack.settings_program = (sys.executable, "-c", f"print(open({str(told)!r}).read())")
     stack.start()
     until(lambda: stack.events("validator_ready"), "all have come up", 120.0)

@@ -16,10 +16,10 @@ import pytest
 from gaia.contracts.errors import ConfigurationError
 from gaia.contracts.ids import RunId, run_id_for
 from gaia.miner.adversary import Cheat, conduct_for
-from gaia.miner.forecaster import FIRST_PAUSE_S
+from gaia.miner.forecasting.forecaster import FIRST_PAUSE_S
 from gaia.miner.model_choice import ModelChoice
-from gaia.miner.permits import LOOK_AGAIN_GAP_S, STALE_AFTER_S
 from gaia.miner.server import EXPIRY_EVERY_S, MinerServer
+from gaia.miner.serving.permits import LOOK_AGAIN_GAP_S, STALE_AFTER_S
 from gaia.miner.settings import MinerSettings
 from gaia.protocol.keys import HotkeySigner
 from gaia.protocol.manifest import CommitmentMismatch, Manifest, check_manifest
@@ -35,8 +35,8 @@ from gaia.protocol.messages import (
     reveal_path,
 )
 from gaia.protocol.run_spec import VariableSpec
-from gaia.tasks.defined_tasks.weather.sources.chunk_codec import decode_field
-from gaia.tasks.defined_tasks.weather.sources.chunk_faults import Chunk
+from gaia.tasks.defined_tasks.weather.forecast.chunk_codec import decode_field
+from gaia.tasks.defined_tasks.weather.forecast.chunk_errors import Chunk
 from tests.integration.miner_world import (
     DEADLINE,
     INIT,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gaia.contracts.unit import WorkUnit
-from gaia.validator.app.process_pool import ProcessPool
-from gaia.validator.app.restart_policy import RestartPolicy
+from gaia.validator.app.compute.process_pool import ProcessPool
+from gaia.validator.app.processes.restart_policy import RestartPolicy
 from tests.support.pools import REGISTRY
 from tests.support.waiting import is_running
 
@@ -43,7 +43,7 @@ def test_the_examples_of_the_page_run_as_they_stand(tmp_path: Path, file_name: s
 
 
 async def test_a_block_that_ends_leaves_no_process_and_gives_what_ran_up(tmp_path: Path) -> None:
-    async with ProcessPool(REGISTRY, workers=1) as pool:
+    async with ProcessPool(REGISTRY, compute_workers=1) as pool:
         result = await pool.run(WorkUnit(handler="environment", payload={"names": []}))
         assert result.value is not None
         assert is_running(result.value["pid"])
@@ -55,7 +55,7 @@ async def test_a_block_that_ends_leaves_no_process_and_gives_what_ran_up(tmp_pat
 
 async def test_units_do_not_wait_for_workers_that_never_come() -> None:
     policy = RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=1)
-    async with ProcessPool("not a registry", workers=2, restart=policy) as pool:
+    async with ProcessPool("not a registry", compute_workers=2, restart=policy) as pool:
         for _ in range(2):  # one that waits, and one that comes later
             result = await pool.run(WorkUnit(handler="echo", payload={}))
             assert result.error is not None

@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from gaia.contracts.ids import Hotkey, RunId
 from gaia.contracts.unit import WorkUnit, value_of
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
-from gaia.tasks.defined_tasks.weather.scoring.window import RunOutcome, window_scores
-from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
-from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
-from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
+from gaia.tasks.defined_tasks.weather.files.store.flat_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.forecast.forecast_writer import ForecastWriter
+from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
+from gaia.tasks.defined_tasks.weather.policy.window import RunOutcome, window_scores
+from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import (
     ClonesPayload,
     Day1Payload,
     Era5Payload,
     ForecastRef,
 )
-from gaia.validator.app.process_pool import ProcessPool
+from gaia.validator.app.compute.process_pool import ProcessPool
 from gaia.validator.weights import emission_weights
 from tests.support.small_forecast import INIT_TIME, RUN_ID, SPEC, freeze, smooth_field
 
@@ -85,7 +85,7 @@ def _units(folder: Path) -> list[WorkUnit]:
 
 async def _computed(units: Sequence[WorkUnit], workers: int) -> dict[str, Any]:
     """Unit -> its result."""
-    async with ProcessPool(_HANDLERS, workers=workers) as pool:
+    async with ProcessPool(_HANDLERS, compute_workers=workers) as pool:
         results = await asyncio.wait_for(asyncio.gather(*map(pool.run, units)), 120.0)
     return {unit.unit_id: value_of(result) for unit, result in zip(units, results, strict=True)}
 

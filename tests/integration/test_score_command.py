@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 from gaia.cli.main import app
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.evaluation.grib_series import GribSeries
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
-from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
-from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
-from gaia.tasks.defined_tasks.weather.validator.score_payloads import Era5Payload, Era5Result
+from gaia.tasks.defined_tasks.weather.files.series.grib_series import GribSeries
+from gaia.tasks.defined_tasks.weather.files.store.flat_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.forecast.forecast_writer import ForecastWriter
+from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
+from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import Era5Payload, Era5Result
 from gaia.tasks.defined_tasks.weather.validator.scoring import handle_era5_unit
 from gaia.tasks.defined_tasks.weather.variables import STANDARD_GRAVITY
 from tests.support.real_data import CLIMATOLOGY, ERA5_GRIB, REAL_DATA, needs_real_data

@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from gaia.contracts.ids import RunId
 from gaia.protocol.run_spec import GridSpec
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
+from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
+from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import Day1Result, ScoredAgainst
 from gaia.tasks.defined_tasks.weather.validator.records.scores import load_gates, put_day1, put_era5
-from gaia.tasks.defined_tasks.weather.validator.score_payloads import Day1Result, ScoredAgainst
 from gaia.validator.db.pool import DatabasePool
 from tests.support.step_desk import lead_result
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gaia.validator.app.children import python_module
-from gaia.validator.app.restart_policy import RestartPolicy
+from gaia.validator.app.processes.child import python_module
+from gaia.validator.app.processes.restart_policy import RestartPolicy
 from tests.support.backbone_stack import Stack, assert_all_gone
 from tests.support.waiting import children_of, is_running, lines_of, until
 
@@ -81,7 +81,7 @@ def test_a_unit_in_flight_finishes_before_a_stop_is_done(stack: Stack, tmp_path:
 
 
 def test_a_second_signal_hurries_the_stop(stack: Stack, tmp_path: Path) -> None:
-    stack.settings = msgspec.structs.replace(stack.settings, grace_s=3600.0)
+    stack.settings = msgspec.structs.replace(stack.settings, drain_grace_s=3600.0)
     stack.start()
     stack.wait_ready()
     family = children_of(stack.pid)
@@ -141,9 +141,7 @@ def test_a_second_supervisor_on_the_same_folder_is_refused_in_one_line(stack: St
 
 
 def test_a_crash_loop_trips_the_restart_intensity(stack: Stack) -> None:
-    stack.settings = msgspec.structs.replace(
-        stack.settings, restart=RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=3)
-    )
+    stack.restart = RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=3)
     stack.engine = (sys.executable, "-c", "raise SystemExit(1)")
     stack.start()
     assert stack.exit_status() == 1
@@ -159,9 +157,7 @@ def test_a_child_that_says_that_trying_again_is_useless_ends_the_validator_at_on
 
 
 def test_units_that_kill_their_workers_do_not_bring_the_validator_down(stack: Stack) -> None:
-    stack.settings = msgspec.structs.replace(
-        stack.settings, restart=RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=3)
-    )
+    stack.restart = RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=3)
     stack.start()
     stack.wait_ready()
     for number in range(4):
@@ -212,13 +208,15 @@ def test_metrics_show_every_post_and_the_engine(stack: Stack) -> None:
             return str(reply.read().decode())
 
     restarted = 'gaia_child_process_restarts_total{role="compute_worker",slot="1"} 1.0'
+    worked = 'gaia_compute_job_duration_seconds_count{handler="echo"} 1.0'
+    until(lambda: worked in scraped(), "the engine has told of the unit")
     text = until(lambda: text if restarted in (text := scraped()) else None, "the restart is counted")
     for expected in (
         'gaia_child_process_restarts_total{role="io_engine",slot="0"} 0.0',
         'gaia_process_resident_memory_bytes{role="supervisor",slot="0"}',
         'gaia_process_cpu_seconds_total{role="compute_worker",slot="0"}',
         'gaia_ipc_queue_depth{queue="compute"} 0.0',
-        'gaia_compute_job_duration_seconds_count{handler="echo"} 1.0',
+        worked,
         'gaia_io_event_loop_lag_seconds_bucket{le="+Inf"}',
         "gaia_engine_snapshot_age_seconds",
     ):
@@ -250,9 +248,7 @@ def test_a_data_folder_that_is_a_file_is_one_line_with_the_fix(stack: Stack, tmp
 
 
 def test_workers_that_cannot_start_trip_the_intensity_too(stack: Stack) -> None:
-    stack.settings = msgspec.structs.replace(
-        stack.settings, restart=RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=2)
-    )
+    stack.restart = RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=2)
     stack.registry = "not a registry"
     stack.start()
     assert stack.exit_status() == 1
@@ -301,9 +297,10 @@ def test_the_embedded_database_does_not_outlive_a_killed_supervisor(server_folde
 
 
 _CONNECT = """
-import asyncio, asyncpg, os
+import asyncio, asyncpg, sys
+from gaia.validator.utils.settings import Settings
 async def main():
-    connection = await asyncpg.connect(os.environ["DATABASE_URL"], timeout=10)
+    connection = await asyncpg.connect(Settings.from_json(sys.stdin.buffer.read()).database_dsn, timeout=10)
     assert await connection.fetchval("SELECT 1") == 1
     await connection.close()
 asyncio.run(main())
@@ -312,6 +309,6 @@ asyncio.run(main())
 
 def _postmaster(stack: Stack) -> int | None:
     """The running server's pid, as it says itself."""
-    lines = lines_of(Path(stack.settings.data_dir) / "postgres" / "postmaster.pid")
+    lines = lines_of(stack.settings.data_dir / "postgres" / "postmaster.pid")
     pid = int(lines[0]) if lines else None
     return pid if pid is not None and is_running(pid) else None

@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gaia.validator.app.children import python_module
-from gaia.validator.app.restart_policy import RestartPolicy
-from gaia.validator.app.supervisor_settings import SupervisorSettings
+from gaia.validator.app.processes.child import python_module
+from gaia.validator.app.processes.restart_policy import RestartPolicy
+from gaia.validator.utils.settings import Settings
 from tests.support.backbone_stack import ELSEWHERE, Stack, assert_all_gone, ended
 from tests.support.disks import tmpfs_of
 from tests.support.waiting import children_of, is_running, lines_of, until
@@ -25,9 +25,9 @@ pytestmark = pytest.mark.processes
 MIB = 1024 * 1024
 
 
-def renewed(stack: Stack, settings: SupervisorSettings) -> None:
+def renewed(stack: Stack, settings: Settings) -> None:
     """The next reading of the settings will give these."""
-    (stack.folder / "settings.json").write_bytes(msgspec.json.encode(settings))
+    (stack.folder / "settings.json").write_bytes(settings.to_json())
 
 
 @pytest.fixture
@@ -78,8 +78,7 @@ def test_new_limits_reach_the_workers_and_what_needs_a_restart_is_named(readable
     stack = readable
     stack.start()
     stack.wait_ready()
-    given = {"GAIA_METRICS_PORT": "9465", "GAIA_WORKER_HARD_MEMORY_MIB": "512"}
-    renewed(stack, msgspec.structs.replace(stack.settings, hard_memory_bytes=512 * MIB, given=given, metrics_port=9465))
+    renewed(stack, msgspec.structs.replace(stack.settings, worker_hard_memory_mib=512, metrics_port=9465))
     os.kill(stack.pid, signal.SIGHUP)
     until(lambda: stack.events("rolling_restart_done"), "all are replaced")
     (warning,) = stack.events("settings_need_restart")
@@ -97,7 +96,7 @@ def test_new_settings_replace_the_engine_too_and_lose_no_unit(readable: Stack, t
     before, engine = workers(stack), stack.pid_of("io_engine")
     for number in range(40):
         stack.do(f"a{number}", "record", path=str(log), name=str(number))
-    renewed(stack, msgspec.structs.replace(stack.settings, given={"GAIA_MINER_TIMEOUT_S": "7.0"}))
+    renewed(stack, msgspec.structs.replace(stack.settings, miner_timeout_s=7.0))
     os.kill(stack.pid, signal.SIGHUP)
     until(lambda: stack.events("rolling_restart_done"), "all are replaced")
     assert all(stack.result(f"a{number}").ok for number in range(40))
@@ -107,12 +106,28 @@ def test_new_settings_replace_the_engine_too_and_lose_no_unit(readable: Stack, t
     assert {event["how"] for event in stack.events("child_ended")} == {"exit status 0"}
 
 
-def test_a_child_is_told_what_only_a_restart_changes_whatever_stands_in_env_by_then(stack: Stack) -> None:
+def test_the_engine_gets_what_the_supervisor_goes_by_and_no_password_stands_where_others_look(
+    readable: Stack,
+) -> None:
+    stack = readable
+    stack.settings = msgspec.structs.replace(stack.settings, database_url="postgresql://me:pass-word@host/gaia")
     stack.start()
     stack.wait_ready()
-    environment = Path(f"/proc/{stack.pid_of('io_engine')}/environ").read_bytes().split(b"\0")
-    assert f"GAIA_DATA_DIR={stack.settings.data_dir}".encode() in environment
-    assert {b"GAIA_COMPUTE_WORKERS=2", b"GAIA_COMPUTE_SPARES=0"} <= set(environment)
+    engine = Path(f"/proc/{stack.pid_of('io_engine')}")
+    assert Settings.from_json((engine / "fd" / "0").read_bytes()) == stack.settings
+    told = msgspec.structs.replace(stack.settings, data_dir=Path("/elsewhere"), compute_workers=7, job_concurrency=9)
+    renewed(stack, told)
+    os.kill(stack.pid, signal.SIGHUP)
+    until(lambda: stack.events("rolling_restart_done"), "all are replaced")
+    engine = Path(f"/proc/{stack.pid_of('io_engine')}")
+    taken_up = msgspec.structs.replace(stack.settings, job_concurrency=9)
+    assert Settings.from_json((engine / "fd" / "0").read_bytes()) == taken_up
+    for place in ("environ", "cmdline"):
+        assert b"pass-word" not in (engine / place).read_bytes()
+    worker = Path(f"/proc/{workers(stack)[0]}")
+    assert worker.joinpath("fd", "0").readlink() == Path("/dev/null")
+    held = [str(link.readlink()) for link in Path(f"/proc/{stack.pid}/fd").iterdir()]
+    assert not [name for name in held if "memfd" in name]
 
 
 def test_settings_that_cannot_be_used_change_nothing(readable: Stack) -> None:
@@ -137,11 +152,8 @@ def test_an_engine_that_gives_up_while_settings_are_read_ends_the_validator_all_
         f"while not pathlib.Path({str(go_on)!r}).exists(): time.sleep(0.01)"
     )
     stack.settings_program = (sys.executable, "-c", code)
-    stack.settings = msgspec.structs.replace(
-        stack.settings,
-        compute_workers=1,
-        restart=RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=2),
-    )
+    stack.settings = msgspec.structs.replace(stack.settings, compute_workers=1)
+    stack.restart = RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=2)
     stack.start()
     stack.wait_ready()
     os.kill(stack.pid, signal.SIGHUP)
@@ -196,14 +208,16 @@ def test_the_state_is_printed_at_sigusr1(stack: Stack, tmp_path: Path) -> None:
     assert stack.process.poll() is None
 
 
-def test_a_service_manager_hears_of_start_reload_life_and_stop(readable: Stack, tmp_path: Path) -> None:
+def test_a_service_manager_hears_of_start_reload_life_and_stop(
+    readable: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stack = readable
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(30)
-        stack.settings = msgspec.structs.replace(
-            stack.settings, notify_socket=str(tmp_path / "notify"), watchdog_s=0.2, compute_workers=1
-        )
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "200000")
+        stack.settings = msgspec.structs.replace(stack.settings, compute_workers=1)
         renewed(stack, stack.settings)
         stack.start()
 
@@ -225,7 +239,7 @@ def test_a_service_manager_hears_of_start_reload_life_and_stop(readable: Stack, 
         assert stack.exit_status() == 0
 
 
-def test_a_service_manager_is_told_every_trouble_that_there_is(tmp_path: Path) -> None:
+def test_a_service_manager_is_told_every_trouble_that_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="gaia-") as folder,  # short, so that sockets have room in it
         tmpfs_of(Path(folder) / "disk", "size=200m") as disk,
@@ -234,12 +248,9 @@ def test_a_service_manager_is_told_every_trouble_that_there_is(tmp_path: Path) -
     ):
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(30)
-        stack.settings = msgspec.structs.replace(
-            stack.settings,
-            data_dir=str(disk / "data"),
-            notify_socket=str(tmp_path / "notify"),
-            restart=RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=2),
-        )
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        stack.settings = msgspec.structs.replace(stack.settings, data_dir=disk / "data")
+        stack.restart = RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=2)
         stack.engine = (*stack.engine[:-1], str(stack.settings.engine_socket))
         stack.start()
         stack.wait_ready()
@@ -276,8 +287,8 @@ def test_an_engine_that_refuses_after_it_has_worked_is_tried_until_it_is_mended(
     broken = tmp_path / "broken"
     code = (
         "import pathlib, sys, time\n"
-        "from gaia.validator.app.engine_snapshot import EngineSnapshot, Refusal, SnapshotSender\n"
-        "from gaia.validator.app.histogram import HistogramSnapshot\n"
+        "from gaia.validator.app.telemetry.engine_snapshot import EngineSnapshot, Refusal, SnapshotSender\n"
+        "from gaia.validator.app.telemetry.histogram import HistogramSnapshot\n"
         "sender = SnapshotSender(int(sys.argv[-1]))\n"
         f"if pathlib.Path({str(broken)!r}).exists():\n"
         "    sender.send(Refusal(message='the key file is gone'))\n"
@@ -287,11 +298,8 @@ def test_an_engine_that_refuses_after_it_has_worked_is_tried_until_it_is_mended(
         "time.sleep(600)"
     )
     stack.engine = (sys.executable, "-c", code)
-    stack.settings = msgspec.structs.replace(
-        stack.settings,
-        compute_workers=1,
-        restart=RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=2),
-    )
+    stack.settings = msgspec.structs.replace(stack.settings, compute_workers=1)
+    stack.restart = RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=2)
     stack.start()
 
     def engines_ready() -> int:
@@ -307,9 +315,7 @@ def test_an_engine_that_refuses_after_it_has_worked_is_tried_until_it_is_mended(
 
 
 def test_a_slot_that_keeps_failing_is_given_up_the_rest_works_and_the_end_says_so(stack: Stack, tmp_path: Path) -> None:
-    stack.settings = msgspec.structs.replace(
-        stack.settings, restart=RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=2)
-    )
+    stack.restart = RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, max_failures=2)
     stack.start()
     stack.wait_ready()
     kill_until_given_up(stack, slot=1)
@@ -325,7 +331,7 @@ def test_a_slot_that_keeps_failing_is_given_up_the_rest_works_and_the_end_says_s
 def test_an_engine_whose_loop_is_stuck_shows_its_stack_and_is_replaced(stack: Stack, tmp_path: Path) -> None:
     told = tmp_path / "stall"
     stack.engine = tuple(python_module("tests.support.stalling_engine", "--stall-at", str(told)))
-    stack.settings = msgspec.structs.replace(stack.settings, stall_limit_s=2.0, compute_workers=1)
+    stack.settings = msgspec.structs.replace(stack.settings, engine_stall_limit_s=2.0, compute_workers=1)
     stack.start()
     until(lambda: stack.events("child_ready"), "the engine is ready")
     engine = stack.pid_of("io_engine")
@@ -343,7 +349,7 @@ def test_an_engine_whose_loop_is_stuck_shows_its_stack_and_is_replaced(stack: St
 def test_an_engine_that_refuses_its_settings_says_so_in_one_line(stack: Stack) -> None:
     code = (
         "import sys\n"
-        "from gaia.validator.app.engine_snapshot import Refusal, SnapshotSender\n"
+        "from gaia.validator.app.telemetry.engine_snapshot import Refusal, SnapshotSender\n"
         "SnapshotSender(int(sys.argv[-1])).send(Refusal(message='GAIA_TRUTH is not set'))\n"
         "sys.exit(2)"
     )
@@ -355,7 +361,7 @@ def test_an_engine_that_refuses_its_settings_says_so_in_one_line(stack: Stack) -
 
 def test_a_worker_far_past_its_memory_is_killed_by_the_supervisor_too(stack: Stack, tmp_path: Path) -> None:
     # The engine of these tests sets its workers no limit, as one would that is too busy to look.
-    stack.settings = msgspec.structs.replace(stack.settings, hard_memory_bytes=100 * MIB, compute_workers=1)
+    stack.settings = msgspec.structs.replace(stack.settings, worker_hard_memory_mib=100, compute_workers=1)
     stack.start()
     stack.wait_ready()
     victim = stack.pid_of("compute_worker")
@@ -373,7 +379,7 @@ def test_a_stop_while_the_database_is_being_made_is_obeyed_and_leaves_no_half_on
     stack = Stack(server_folder)
     stack.settings = msgspec.structs.replace(stack.settings, database_url=None)
     stack.start()
-    made = Path(stack.settings.data_dir)
+    made = stack.settings.data_dir
     until(lambda: any(made.glob(".postgres.init-*")), "initdb has begun")
     family = children_of(stack.pid)
     os.kill(stack.pid, signal.SIGTERM)

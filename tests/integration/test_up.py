@@ -178,7 +178,7 @@ def test_up_is_asked_from_another_terminal(
     assert opened.returncode == 0, opened.stderr
 
     def found() -> dict[str, object]:
-        return dict(msgspec.json.decode(ask("runs", "--json").stdout)[0])
+        return dict(msgspec.json.decode(ask("runs", "--json").stdout)["runs"][0])
 
     until(lambda: found()["state"] == "void", "the run of no miner is void", 60.0)
     assert found()["void_reason"] == "the subnet had no miner to ask"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gaia.contracts.unit import WorkUnit
-from gaia.validator.app.pool_settings import PoolSettings
+from gaia.validator.app.compute.pool_settings import PoolSettings
 from tests.support.pools import RunningPool, running_pool
 from tests.support.waiting import is_running, lines_of, until_async
 
@@ -28,7 +28,7 @@ async def pid_of_next(running: RunningPool) -> int:
 
 
 async def test_no_more_work_at_once_than_have_a_place(tmp_path: Path) -> None:
-    async with running_pool(workers=2, settings=PoolSettings(workers=1)) as running:
+    async with running_pool(workers=2, settings=PoolSettings(compute_workers=1)) as running:
         await spare_stands_by(running)
         began, release = tmp_path / "began", tmp_path / "release"
         payload = {"began": str(began), "until": str(release)}
@@ -45,7 +45,7 @@ async def test_no_more_work_at_once_than_have_a_place(tmp_path: Path) -> None:
 
 
 async def test_the_spare_takes_over_before_a_killed_worker_has_been_started_again(tmp_path: Path) -> None:
-    async with running_pool(workers=2, settings=PoolSettings(workers=1)) as running:
+    async with running_pool(workers=2, settings=PoolSettings(compute_workers=1)) as running:
         await spare_stands_by(running)
         both = {running.workers.pid(0), running.workers.pid(1)}
         began = tmp_path / "began"
@@ -62,7 +62,7 @@ async def test_the_spare_takes_over_before_a_killed_worker_has_been_started_agai
 
 
 async def test_worn_out_workers_go_only_when_a_spare_stands_by_and_units_never_wait_for_a_start() -> None:
-    async with running_pool(workers=2, settings=PoolSettings(workers=1, recycle_units=5)) as running:
+    async with running_pool(workers=2, settings=PoolSettings(compute_workers=1, recycle_units=5)) as running:
         pids: list[int] = []
         while running.pool.statistics().retired < 3:
             pids.append(await pid_of_next(running))
@@ -80,7 +80,7 @@ async def test_a_spare_imports_what_has_proved_to_work_before_it_is_needed(
     imports = tmp_path / "imports"
     monkeypatch.setenv("ANNOUNCE_IMPORTS_TO", str(imports))
     async with running_pool(
-        workers=2, settings=PoolSettings(workers=1), registry="tests.support.announced_table:HANDLERS"
+        workers=2, settings=PoolSettings(compute_workers=1), registry="tests.support.announced_table:HANDLERS"
     ) as running:
         await spare_stands_by(running)
         assert not (await running.pool.run(WorkUnit(handler="import_fails", payload={}))).ok
@@ -94,7 +94,7 @@ async def test_a_spare_imports_what_has_proved_to_work_before_it_is_needed(
 
 
 async def test_a_spare_that_is_killed_is_replaced_and_nobody_notices() -> None:
-    async with running_pool(workers=2, settings=PoolSettings(workers=1)) as running:
+    async with running_pool(workers=2, settings=PoolSettings(compute_workers=1)) as running:
         await spare_stands_by(running)
         first = await pid_of_next(running)
         (spare,) = {running.workers.pid(0), running.workers.pid(1)} - {first}

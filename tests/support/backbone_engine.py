@@ -21,9 +21,9 @@ import uvloop
 from gaia.contracts.clock import SystemClock
 from gaia.contracts.parent_death import die_with_parent
 from gaia.contracts.unit import WorkUnit
-from gaia.validator.app.compute_pool import ComputePool
-from gaia.validator.app.engine_snapshot import EngineSnapshot, SnapshotSender
+from gaia.validator.app.compute.compute_pool import ComputePool
 from gaia.validator.app.services.event_loop_lag import LoopLagMonitor
+from gaia.validator.app.telemetry.engine_snapshot import EngineSnapshot, SnapshotSender
 
 GRACE_S = 5.0
 

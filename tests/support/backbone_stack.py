@@ -13,10 +13,10 @@ import msgspec
 import pytest
 
 from gaia.contracts.unit import ResultUnit, WorkUnit
-from gaia.validator.app.children import python_module
-from gaia.validator.app.restart_policy import RestartPolicy
-from gaia.validator.app.supervisor import Programs
-from gaia.validator.app.supervisor_settings import SupervisorSettings
+from gaia.validator.app.processes.child import python_module
+from gaia.validator.app.processes.restart_policy import RestartPolicy
+from gaia.validator.app.supervision.supervisor import Programs
+from gaia.validator.utils.settings import Settings
 from tests.support.backbone_supervisor import Plan
 from tests.support.pools import REGISTRY
 from tests.support.waiting import is_running, lines_of, until
@@ -32,13 +32,15 @@ class Stack:
         self.folder = folder
         for name in ("units", "results"):
             (folder / name).mkdir(exist_ok=True)
-        self.settings = SupervisorSettings(
-            data_dir=str(folder / "data"),
+        self.settings = Settings(
+            data_dir=folder / "data",
             database_url=ELSEWHERE,
             compute_workers=2,
-            grace_s=5.0,
-            restart=RestartPolicy(first_delay_s=0.02, longest_delay_s=0.1),
+            compute_spares=0,
+            drain_grace_s=5.0,
+            metrics_port=None,
         )
+        self.restart = RestartPolicy(first_delay_s=0.02, longest_delay_s=0.1)
         self.engine: tuple[str, ...] = (
             *python_module("tests.support.backbone_engine", "--folder", str(folder)),
             *("--socket", str(self.settings.engine_socket)),
@@ -51,9 +53,13 @@ class Stack:
 
     def write_plan(self) -> Path:
         programs = Programs(
-            settings=self.settings_program, engine=self.engine, setup=self.setup, registry=self.registry
+            settings=self.settings_program,
+            engine=self.engine,
+            setup=self.setup,
+            registry=self.registry,
+            restart=self.restart,
         )
-        plan = Plan(settings=self.settings, programs=programs)
+        plan = Plan(settings=self.settings.to_json(), programs=programs)
         path = self.folder / "plan.json"
         path.write_bytes(msgspec.json.encode(plan))
         return path

@@ -1,7 +1,7 @@
 """An engine over durable jobs for tests of the supervisor: `python -m tests.support.durable_engine --socket PATH ...`.
 
 Does jobs of the kind `fault.unit` with the real queue, dispatcher and pool; each commits one row of `applied`, a table
-without any key, so that a second application would show. DATABASE_URL says where.
+without any key, so that a second application would show. The settings on its stdin say where.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import os
 import signal
+import sys
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,21 +24,24 @@ from gaia.contracts.job import Job
 from gaia.contracts.parent_death import die_with_parent
 from gaia.contracts.unit import UnitFailed, WorkUnit, value_of
 from gaia.tasks.defined_tasks.base import TaskContext, TaskResult
-from gaia.validator.app.compute_pool import ComputePool
-from gaia.validator.app.disk_space import DiskSpace
-from gaia.validator.app.dispatcher import Dispatcher
+from gaia.validator.app.compute.compute_pool import ComputePool
+from gaia.validator.app.jobs.dispatcher import Dispatcher
+from gaia.validator.app.machine.disk_space import DiskSpace
 from gaia.validator.db.pool import DatabasePool
 from gaia.validator.db.queue import PostgresQueue
+from gaia.validator.utils.settings import Settings
 
 KIND = "fault.unit"
 CONCURRENCY = 20
 LEASE = timedelta(seconds=30)
 
 
-async def work(socket_path: Path, dsn: str, status_fd: int) -> None:
+async def work(socket_path: Path, settings: Settings, status_fd: int) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    database = await DatabasePool.connect(dsn, min_size=2, max_size=8, connect_timeout_s=30, command_timeout_s=30)
+    database = await DatabasePool.connect(
+        settings.database_dsn, min_size=2, max_size=8, connect_timeout_s=30, command_timeout_s=30
+    )
     queue = PostgresQueue(database, owner="engine", lease=LEASE)
     pool = ComputePool(socket_path=socket_path)
 
@@ -53,7 +57,7 @@ async def work(socket_path: Path, dsn: str, status_fd: int) -> None:
     await queue.reclaim()
     os.write(status_fd, b"\x01")
     context: Any = SimpleNamespace(clock=SystemClock())  # all of it that a dispatcher needs
-    disk = DiskSpace(Path(os.environ["GAIA_DATA_DIR"]), structlog.get_logger("disk_space"))
+    disk = DiskSpace(settings.data_dir, structlog.get_logger("disk_space"))
     dispatcher = Dispatcher(
         queue=queue,
         steps={KIND: step},
@@ -75,7 +79,7 @@ def main() -> None:
     options = parser.parse_args()
     die_with_parent(options.ppid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    uvloop.run(work(options.socket, os.environ["DATABASE_URL"], options.status_fd))
+    uvloop.run(work(options.socket, Settings.from_json(sys.stdin.buffer.read()), options.status_fd))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from typing import Any
 
 from gaia.contracts.clock import Clock
 from gaia.contracts.job import SHORTEST_POSTPONEMENT, Connection, Job, JobState, LeaseLost, NewJob
-from gaia.validator.db.queue import QueueDepth, backoff
+from gaia.validator.db.figures import QueueDepth
+from gaia.validator.db.queue import backoff
 
 
 @dataclass(frozen=True, kw_only=True)

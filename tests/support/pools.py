@@ -9,11 +9,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gaia.validator.app.children import WorkerLaunch
-from gaia.validator.app.compute_pool import ComputePool
-from gaia.validator.app.local_workers import LocalWorkers
-from gaia.validator.app.pool_settings import PoolSettings
-from gaia.validator.app.restart_policy import RestartPolicy
+from gaia.validator.app.compute.compute_pool import ComputePool
+from gaia.validator.app.compute.local_workers import LocalWorkers
+from gaia.validator.app.compute.pool_settings import PoolSettings
+from gaia.validator.app.compute.worker_launch import WorkerLaunch
+from gaia.validator.app.processes.restart_policy import RestartPolicy
 
 REGISTRY = "tests.support.compute_handlers:HANDLERS"
 EAGER = RestartPolicy(first_delay_s=0.01, longest_delay_s=0.05, max_failures=1000)
@@ -43,7 +43,7 @@ async def running_pool(
                 socket_path=path,
                 cache_dir=Path(folder),
                 registry=registry,
-                hard_memory_bytes=settings.hard_memory_bytes,
+                worker_hard_memory_bytes=settings.worker_hard_memory_bytes,
             )
             async with LocalWorkers(workers, launch, policy=EAGER, grace_s=5.0) as local:
                 try:

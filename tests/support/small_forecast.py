@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from gaia.contracts.ids import Hotkey, RunId
 from gaia.protocol.manifest import ChunkDigest, Manifest, canonical_bytes
 from gaia.protocol.run_spec import FieldId, GridSpec, RunSpec, VariableSpec
-from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
-from gaia.tasks.defined_tasks.weather.sources.forecast_store import ForecastReader
-from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
+from gaia.tasks.defined_tasks.weather.files.store.flat_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.forecast.forecast_store import ForecastReader
+from gaia.tasks.defined_tasks.weather.forecast.forecast_writer import ForecastWriter
 
 INIT_TIME = datetime(2017, 1, 1, tzinfo=UTC)
 RUN_ID = RunId("sn57-20170101T00Z")

@@ -26,19 +26,20 @@ from gaia.contracts.ids import Hotkey, run_id_for
 from gaia.contracts.job import Connection
 from gaia.contracts.ports import Neuron, SubnetParameters
 from gaia.miner.conduct import Conduct
-from gaia.miner.forecast_job import STORE_NAME, ForecastResult
-from gaia.miner.forecaster import Forecaster, manifest_of, promise
-from gaia.miner.front import Front
+from gaia.miner.forecasting.forecast_job import STORE_NAME, ForecastResult
+from gaia.miner.forecasting.forecaster import Forecaster, manifest_of, promise
 from gaia.miner.model_choice import ModelChoice
-from gaia.miner.permits import PermitList
 from gaia.miner.run_store import CommittedForecast, RunStore, StoredRun
+from gaia.miner.serving.front import Front
+from gaia.miner.serving.permits import PermitList
 from gaia.miner.settings import MinerSettings
 from gaia.protocol.keys import HotkeySigner
 from gaia.protocol.run_spec import FieldId, GridSpec, RunSpec, VariableSpec
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
-from gaia.tasks.defined_tasks.weather.sources.catalog import ARCHIVE_HEADER, Role, SourceSet, archive_store
-from gaia.tasks.defined_tasks.weather.sources.flat_store import write_flat_store
-from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
+from gaia.tasks.defined_tasks.weather.files.archive import ARCHIVE_HEADER, SourceRole, archive_store
+from gaia.tasks.defined_tasks.weather.files.store.flat_store import write_flat_store
+from gaia.tasks.defined_tasks.weather.forecast.forecast_writer import ForecastWriter
+from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceSet
 from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     Run,
     RunState,
@@ -47,7 +48,7 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     set_run_state,
 )
 from gaia.validator.db.embedded import EmbeddedPostgres
-from gaia.validator.utils.config import Settings
+from gaia.validator.utils.settings import Settings, WeatherSection
 
 NETUID = 57
 SPEC = RunSpec(
@@ -128,7 +129,11 @@ def write_archive(folder: Path, days: int = 1, *, spec: RunSpec = SPEC) -> Path:
     inits = [FIRST_INIT + timedelta(days=day) for day in range(days)]
     for init_time, lead_h in itertools.product(inits, spec.lead_h):
         valid_time = init_time + timedelta(hours=lead_h)
-        for role, recipe in ((Role.TRUTH, weather), (Role.CLIMATOLOGY, climate), (Role.REFERENCE, REFERENCE)):
+        for role, recipe in (
+            (SourceRole.TRUTH, weather),
+            (SourceRole.CLIMATOLOGY, climate),
+            (SourceRole.REFERENCE, REFERENCE),
+        ):
             place = archive_store(folder, role, valid_time=valid_time, init_time=init_time, lead_h=lead_h)
             write_flat_store(
                 place,
@@ -141,30 +146,32 @@ def write_archive(folder: Path, days: int = 1, *, spec: RunSpec = SPEC) -> Path:
     return folder
 
 
-def validator_settings(folder: Path, dsn: str, hotkey_file: Path | None, **changes: Any) -> Settings:
+def validator_settings(folder: Path, dsn: str, hotkey_file: Path | None, **weather: Any) -> Settings:
     """Settings of a validator whose data lie in `folder`, its archive in `folder`/archive."""
     spec_file = folder / "run_spec.json"
     spec_file.write_bytes(msgspec.json.encode(SPEC))
     archive = f"archive:{folder / 'archive'}"
-    return Settings.model_validate(
-        {
-            "DATABASE_URL": dsn,
-            "data_dir": folder / "validator",
-            "netuid": NETUID,
-            "hotkey_file": hotkey_file,
-            "truth": archive,
-            "reference": archive,
-            "climatology": archive,
-            "run_spec_file": spec_file,
-            "schedule": "manual",
-            "commit_window_s": 6.0,
-            "reveal_window_s": 60.0,
-            "miner_timeout_s": 5.0,
-            "drain_grace_s": 5.0,
-            "allow_private_endpoints": True,
-            "compute_workers": 1,
-            **changes,
-        }
+    return Settings(
+        database_url=dsn,
+        data_dir=folder / "validator",
+        netuid=NETUID,
+        hotkey_file=hotkey_file,
+        miner_timeout_s=5.0,
+        drain_grace_s=5.0,
+        allow_private_endpoints=True,
+        compute_workers=1,
+        weather=WeatherSection(
+            **{
+                "truth": archive,
+                "reference": archive,
+                "climatology": archive,
+                "run_spec_file": spec_file,
+                "schedule": "manual",
+                "commit_window_s": 6.0,
+                "reveal_window_s": 60.0,
+                **weather,
+            }
+        ),
     )
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from gaia.contracts.clock import SystemClock
 from gaia.contracts.parent_death import die_with_parent
-from gaia.validator.app.engine_snapshot import EngineSnapshot, SnapshotSender
 from gaia.validator.app.services.event_loop_lag import LoopLagMonitor
 from gaia.validator.app.services.loop_stall import StallReporter
+from gaia.validator.app.telemetry.engine_snapshot import EngineSnapshot, SnapshotSender
 
 
 async def stall_when_told(told: Path, sender: SnapshotSender) -> None:

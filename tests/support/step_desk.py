@@ -16,14 +16,15 @@ from gaia.contracts.unit import ResultUnit, WorkUnit
 from gaia.protocol.keys import HotkeySigner, create_key_file
 from gaia.protocol.run_spec import GridSpec
 from gaia.tasks.defined_tasks.base import Step, TaskResult
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
-from gaia.tasks.defined_tasks.weather.sources.catalog import ARCHIVE_HEADER, SourceRef, SourceSet
+from gaia.tasks.defined_tasks.weather.files.archive import ARCHIVE_HEADER
+from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceRef, SourceSet
+from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import Era5Result, ScoredAgainst
 from gaia.tasks.defined_tasks.weather.validator.records.runs import Run
 from gaia.tasks.defined_tasks.weather.validator.records.scores import put_era5
-from gaia.tasks.defined_tasks.weather.validator.score_payloads import Era5Result, ScoredAgainst
-from gaia.validator.app.set_weights import weight_steps
 from gaia.validator.app.wiring import Wired, wire
 from gaia.validator.db.embedded import EmbeddedPostgres
+from gaia.validator.set_weights import weight_steps
 from tests.support.small_world import (
     PARAMETERS,
     insert_run_at,

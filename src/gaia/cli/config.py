@@ -14,19 +14,19 @@ def config(as_json: bool = typer.Option(False, "--json", help="As JSON.")) -> No
     from rich.console import Console
     from rich.table import Table
 
-    from gaia.validator.utils.config import Settings, load_settings, masked, variable_name
+    from gaia.validator.utils.config import load_settings
+    from gaia.validator.utils.settings import about, fields_by_variable
 
     with plain_errors():
-        values = masked(load_settings())
+        values = load_settings().shown()
     if as_json:
         print(json.dumps(values, indent=2))
         return
     table = Table("setting", box=None, pad_edge=False)
     table.add_column("value", overflow="fold")
     table.add_column("meaning", overflow="fold")
-    for name, field in Settings.model_fields.items():
-        value = values[variable_name(name)]
-        table.add_row(variable_name(name), _text(value), field.description)
+    for variable, field in fields_by_variable().items():
+        table.add_row(variable, _text(values[variable]), about(field).meaning)
     Console().print(table)
 
 
@@ -35,6 +35,4 @@ def _text(value: object) -> str:
         return "unset"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, dict) and "format" in value:
-        return f"{value['format']}:{value['path']}"
     return str(value)

@@ -38,11 +38,11 @@ def demo(  # noqa: PLR0917  typer reads its options from here
         ),
     ] = None,
 ) -> None:
-    """Play one run on this machine: embedded database, validator, miners over HTTP, simulated chain."""
+    """DemoRun one run on this machine: embedded database, validator, miners over HTTP, simulated chain."""
     if truth is None and (member is not None or climatology is not None):
         fail("--member and --climatology describe --truth; give it too", 2)
     with plain_errors():
-        from gaia.demonstration.theatre import Options, run_demo
+        from gaia.demonstration.demo import Options, run_demo
         from gaia.demonstration.view import TerminalView
 
         options = Options(

@@ -45,8 +45,8 @@ async def _explained(conn: Connection, run_id: str, miner: str) -> Explained:
     import msgspec
 
     from gaia.cli.explain_view import Explained
-    from gaia.tasks.defined_tasks.weather.validator.explain import explain as explain_score
-    from gaia.tasks.defined_tasks.weather.validator.explanation import checked
+    from gaia.tasks.defined_tasks.weather.validator.explain.explain_miner import explain as explain_score
+    from gaia.tasks.defined_tasks.weather.validator.explain.explanation import checked
     from gaia.tasks.defined_tasks.weather.validator.records.scores import load_combined
     from gaia.validator.db.weight_sets import newest_of_run
     from gaia.validator.explain_pay import explain_pay

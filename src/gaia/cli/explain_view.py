@@ -12,7 +12,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from gaia.contracts.errors import Fault
-from gaia.tasks.defined_tasks.weather.validator.explanation import (
+from gaia.tasks.defined_tasks.weather.validator.explain.explanation import (
     Check,
     CloneEvidence,
     Explanation,
@@ -137,17 +137,17 @@ def _clone(evidence: CloneEvidence) -> Iterator[str]:
 def _leads(score: Explanation) -> Iterator[str]:
     """What this run gave at each lead, beside the standing over the window that the score is the mean of."""
     own = {lead.lead_h: lead for lead in score.leads}
-    standings = {lead.lead_h: lead for lead in score.window.leads} if score.window else {}
-    if not own and not standings:
+    leaderboard = {lead.lead_h: lead for lead in score.window.leads} if score.window else {}
+    if not own and not leaderboard:
         return
     yield from _title("Leads")
-    if score.window is not None and not own and not any(lead.standing for lead in standings.values()):
-        runs = max(lead.run_count for lead in standings.values())
+    if score.window is not None and not own and not any(lead.standing for lead in leaderboard.values()):
+        runs = max(lead.run_count for lead in leaderboard.values())
         yield f"  None is scored in this run. Over the window all stand at 0 (runs that count: {runs})."
         return
     rows = []
-    for lead_h in sorted(own.keys() | standings.keys()):
-        lead, standing = own.get(lead_h), standings.get(lead_h)
+    for lead_h in sorted(own.keys() | leaderboard.keys()):
+        lead, standing = own.get(lead_h), leaderboard.get(lead_h)
         weight = standing.lead_weight if standing else lead.lead_weight if lead else None
         rows.append(
             (
@@ -160,7 +160,7 @@ def _leads(score: Explanation) -> Iterator[str]:
             )
         )
     yield from _table(("lead", "lead weight", "this run", "over the window", "runs", "adds to the score"), rows)
-    if score.window is not None and standings:
+    if score.window is not None and leaderboard:
         yield from _sum(score.window)
 
 

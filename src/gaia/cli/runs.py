@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,8 +15,14 @@ from gaia.cli.exit import plain_errors
 from gaia.contracts.errors import ValidatorFault
 from gaia.contracts.job import Connection
 
+if TYPE_CHECKING:
+    from gaia.cli.computing import Computing
+
 _OPEN_WITHIN_S = 15.0
 _LOOK_EVERY_S = 0.2
+_FILE_COLUMNS = 1000
+_LAST_COLUMN = 12
+"""Narrower than that, all columns are folded."""
 _LAST_ERROR = "SELECT last_error FROM job WHERE key = $1"
 
 
@@ -31,14 +38,20 @@ def runs(
     limit: Annotated[int, typer.Option(help="How many to list.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """List the latest runs; with --open, have the running validator open a hindcast."""
+    """List the latest runs, and what workers compute now; with --open, have the running validator open a hindcast."""
     from gaia.tasks.defined_tasks.weather.validator.records import results
 
     with plain_errors():
         if open_init_time is not None:
             asyncio.run(_open(open_init_time))
         found = asyncio.run(ask_database(lambda conn: results.runs(conn, limit)))
-    _print(found, as_json, ("run_id", "state", "commit_deadline", "miners", "scored", "void_reason"))
+        told = _computing()
+    if as_json:
+        _print_json({"runs": found, "computing": told})
+        return
+    _print(found, ("run_id", "state", "commit_deadline", "miners", "scored", "void_reason"))
+    if told:
+        _print(told, ("worker", "handler", "run_id", "done"))
 
 
 def leaderboard(
@@ -55,13 +68,24 @@ def leaderboard(
 
     with plain_errors():
         found = asyncio.run(ask_database(ask))
-    _print(found, as_json, ("rank", "uid", "hotkey", "score", "emission_weight", "status", "reason"))
+    if as_json:
+        _print_json(found)
+    else:
+        _print(found, ("rank", "uid", "hotkey", "score", "emission_weight", "status", "reason"))
+
+
+def _computing() -> Sequence[Computing]:
+    from gaia.cli.computing import computing
+    from gaia.validator.utils.config import load_settings
+
+    settings = load_settings()
+    return computing(settings.metrics_host, settings.data_dir / "run" / "metrics.port")
 
 
 async def _open(init_time: datetime) -> None:
     """Put the job into the line, and wait until the validator has opened the run or said why not."""
     from gaia.contracts.ids import run_id_for
-    from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind, run_job
+    from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind, run_job
     from gaia.validator.db.queue import PostgresQueue
     from gaia.validator.utils.config import load_settings
 
@@ -92,18 +116,26 @@ async def _trouble(conn: Connection, run_id: str, job_key: str) -> str | None:
     return None
 
 
-def _print(found: Sequence[object], as_json: bool, columns: tuple[str, ...]) -> None:
+def _print_json(found: object) -> None:
     import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode(found)).decode())
+
+
+def _print(found: Sequence[object], columns: tuple[str, ...]) -> None:
+    """A table. Nothing is cut: on a terminal long cells are folded, in a file a line is as long as it needs."""
     from rich.console import Console
     from rich.table import Table
 
-    if as_json:
-        print(msgspec.json.format(msgspec.json.encode(found)).decode())
-        return
-    table = Table(*columns, box=None, pad_edge=False)
-    for row in found:
-        table.add_row(*(_cell(getattr(row, name)) for name in columns))
-    Console().print(table if found else "none yet")
+    console = Console() if sys.stdout.isatty() else Console(width=_FILE_COLUMNS)
+    rows = [[_cell(getattr(row, name)) for name in columns] for row in found]
+    whole = sum(max(map(len, column)) + 2 for column in list(zip(columns, *rows, strict=True))[:-1])
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, no_wrap=name != columns[-1] and whole + _LAST_COLUMN <= console.width, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table if found else "none yet")
 
 
 def _cell(value: object) -> str:

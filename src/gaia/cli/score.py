@@ -59,14 +59,16 @@ def score(  # noqa: PLR0917  typer reads its options from here
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the scores; - for stdout.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the scores; - for stdout.")] = None,
     parquet_file: Annotated[Path | None, typer.Option("--parquet", help="Write the scores (needs pyarrow).")] = None,
-    png_file: Annotated[Path | None, typer.Option("--png", help="Draw a scorecard against the reference.")] = None,
+    png_file: Annotated[
+        Path | None, typer.Option("--png", help="Draw a scorecard against the reference (matplotlib).")
+    ] = None,
 ) -> None:
     """Score a forecast against the weather, by variable and lead, with the validator's own functions."""
     if json_file == csv_file == _STDOUT:
         fail("only one of --json and --csv can go to stdout", MISUSED)
     if png_file is not None and reference is None and climatology is None:
         fail("--png compares with a reference: give --reference, or at least --climatology", MISUSED)
-    from gaia.tasks.defined_tasks.weather.evaluation.report import require_pyarrow
+    from gaia.tasks.defined_tasks.weather.evaluation.report import require_installed
     from gaia.tasks.defined_tasks.weather.evaluation.request import (
         Request,
         parse_areas,
@@ -78,7 +80,9 @@ def score(  # noqa: PLR0917  typer reads its options from here
     with plain_errors():
         _refuse_unwritable(json_file, csv_file, parquet_file, png_file)
         if parquet_file is not None:
-            require_pyarrow()
+            require_installed("pyarrow", "Parquet")
+        if png_file is not None:
+            require_installed("matplotlib", "A scorecard")
         request = Request(
             forecast=tuple(forecast),
             truth=truth,

@@ -8,18 +8,12 @@ from typing import Annotated
 
 import typer
 
-from gaia.cli.exit import plain_errors
-
 
 def up(
     test: Annotated[bool, typer.Option("--test", help="Hindcasts only: open runs with `gaia runs --open`.")] = False,
 ) -> None:
     """Run the validator until Ctrl-C or SIGTERM. Settings come from the environment and .env: see `gaia config`."""
-    from gaia.validator.utils.config import load_settings, refuse_incomplete
-
     if test:
         os.environ["GAIA_SCHEDULE"] = "manual"  # for this process and those that it starts
-    with plain_errors():
-        refuse_incomplete(load_settings())
     # The supervisor takes this process over: it must be the one that a service manager signals and watches.
-    os.execv(sys.executable, [sys.executable, "-m", "gaia.validator.validator"])  # noqa: S606  our own module
+    os.execv(sys.executable, [sys.executable, "-B", "-m", "gaia.validator.validator"])  # noqa: S606  our own module

@@ -22,14 +22,6 @@ Units are many and small: asking the kernel for random bits each time would cost
 """
 
 
-class SharedArray(Struct, frozen=True, kw_only=True):
-    """A C-ordered array in a flat file that any process may map read-only. Published whole, never changed."""
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: str
-
-
 class WorkUnit(Struct, frozen=True, kw_only=True):
     """One call of a registered handler.
 

@@ -10,25 +10,25 @@ from typing import Any
 
 import msgspec
 
-from gaia.demonstration.play import Finale
+from gaia.demonstration.demo_run import DemoOutcome
 from gaia.protocol.run_spec import RunSpec
-from gaia.tasks.defined_tasks.weather.validator.records.results import Component, Standing, published
+from gaia.tasks.defined_tasks.weather.validator.records.results import Component, LeaderboardRow, published
 
 
-def as_json(finale: Finale, init_time: datetime, spec: RunSpec) -> bytes:
+def as_json(finale: DemoOutcome, init_time: datetime, spec: RunSpec) -> bytes:
     """Everything that the demonstration found, indented. Metrics are in the units of the variable table."""
     report = {
         "run_id": finale.run_id,
         "init_time": init_time,
         "spec": spec,
-        "leaderboard": [_row(standing, finale) for standing in finale.standings],
+        "leaderboard": [_row(standing, finale) for standing in finale.leaderboard],
         "components": [_component(component) for component in finale.components],
         "weights": {"set": finale.weights.set, "read_back": finale.weights.read_back},
     }
     return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
 
 
-def _row(standing: Standing, finale: Finale) -> dict[str, Any]:
+def _row(standing: LeaderboardRow, finale: DemoOutcome) -> dict[str, Any]:
     return {
         "rank": standing.rank,
         "hotkey": standing.hotkey,

@@ -9,12 +9,13 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from gaia.demonstration.cast import REAL_CAST, TWIN_CAST, Player
+from gaia.demonstration.demo_miners import REAL_CAST, TWIN_CAST, DemoMiner
 from gaia.protocol.run_spec import GridSpec, RunSpec, VariableSpec
-from gaia.tasks.defined_tasks.weather.sources.catalog import Role, SourceRef, SourceSet, parse_source
-from gaia.tasks.defined_tasks.weather.sources.decode import decode, take_inventory
-from gaia.tasks.defined_tasks.weather.sources.embedded import build_archive
-from gaia.tasks.defined_tasks.weather.sources.payloads import DecodePayload, InventoryPayload, plan_from_truth
+from gaia.tasks.defined_tasks.weather.files.archive import SourceRole
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceRef, SourceSet, parse_source
+from gaia.tasks.defined_tasks.weather.supply.decode import decode, take_inventory
+from gaia.tasks.defined_tasks.weather.supply.decode_payloads import DecodePayload, InventoryPayload, plan_from_truth
+from gaia.tasks.defined_tasks.weather.supply.embedded import build_archive
 
 TWIN_INIT_TIME = datetime(2020, 1, 15, 12, tzinfo=UTC)
 _WORLD_SEED = 57
@@ -43,7 +44,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     init_time: datetime
     spec: RunSpec
     sources: SourceSet
-    cast: tuple[Player, ...]
+    cast: tuple[DemoMiner, ...]
 
     @property
     def analysis(self) -> SourceRef:
@@ -87,7 +88,7 @@ def _try_climatology(source: SourceRef, valid_time: datetime, spec: RunSpec) -> 
         decode(
             DecodePayload(
                 source=source,
-                role=Role.CLIMATOLOGY,
+                role=SourceRole.CLIMATOLOGY,
                 valid_time=valid_time,
                 spec=spec,
                 destination=str(Path(folder) / "climatology"),

@@ -11,19 +11,20 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gaia.demonstration.play import Finale, Scene
+from gaia.demonstration.demo_run import DemoOutcome, DemoState
 from gaia.demonstration.scenario import Scenario
+from gaia.tasks.defined_tasks.weather.validator.steps import STEPS, RunStep
 from gaia.tasks.defined_tasks.weather.variables import STANDARD_GRAVITY
 
-_STEPS = (
-    ("open the run", ()),
-    ("request forecasts", ("listed",)),
-    ("collect commitments", ("listed", "acknowledged")),
-    ("freeze manifests", ("listed", "acknowledged", "committed")),
-    ("verify digests", ("listed", "acknowledged", "committed", "frozen")),
-    ("score against the truth", ("listed", "acknowledged", "committed", "frozen", "verified")),
-)
-"""Each step, and the states of miners that still have it before them."""
+_STATES_BEFORE = {
+    "open_run": (),
+    "request_forecasts": ("listed",),
+    "collect_commitments": ("listed", "acknowledged"),
+    "freeze_forecast": ("listed", "acknowledged", "committed"),
+    "verify_forecast": ("listed", "acknowledged", "committed", "frozen"),
+    "score_forecast": ("listed", "acknowledged", "committed", "frozen", "verified"),
+}
+"""The steps that each miner goes through, and the states of the miners that still have one before them."""
 
 _COLOURS = {"failed": "red", "scored": "green", "verified": "cyan", "frozen": "blue"}
 
@@ -59,7 +60,7 @@ class TerminalView:
             f"{rows} x {columns} points, {len(scenario.cast)} miners"
         )
 
-    def scene(self, scene: Scene) -> None:
+    def scene(self, scene: DemoState) -> None:
         if not self._console.is_terminal:
             act = _act(scene)
             if act != self._last_act:
@@ -68,7 +69,7 @@ class TerminalView:
             return
         self._live.update(Group(*_corridor(scene), *_miners(scene)))
 
-    def finale(self, finale: Finale, data_dir: Path, json_file: Path | None) -> None:
+    def finale(self, finale: DemoOutcome, data_dir: Path, json_file: Path | None) -> None:
         self._console.print(_leaderboard(finale))
         if not any(c.skill_ref is not None for c in finale.components):
             self._console.print("day-1 gate and clone check: not applicable (no reference forecast in this run)")
@@ -82,35 +83,37 @@ class TerminalView:
             self._console.print(f"result    {json_file}", soft_wrap=True)
 
 
-def _act(scene: Scene) -> str:
+def _act(scene: DemoState) -> str:
     if scene.run_state is None:
         return scene.act
-    step = next((name for name, before in reversed(_STEPS[1:]) if any(m.state in before for m in scene.miners)), None)
-    current = next((name for name, before in _STEPS[1:] if any(m.state in before for m in scene.miners)), None)
-    return current or step or ("set weights and read them back" if scene.run_state == "scored" else "combine scores")
+    return next((step for step in STEPS if _waiting(step, scene)), STEPS[-1]).title
 
 
-def _corridor(scene: Scene) -> list[Text]:
+def _waiting(step: RunStep, scene: DemoState) -> int:
+    """How much of the run has this step before it: miners, or 1 for a step that is done once."""
+    if step.name == "combine_scores":
+        return int(scene.run_state != "scored")
+    if step.name == "set_weights":
+        return int(not (scene.weights and scene.weights.read_back))
+    return sum(miner.state in _STATES_BEFORE[step.name] for miner in scene.miners)
+
+
+def _corridor(scene: DemoState) -> list[Text]:
     if scene.run_state is None:
         return [Text(f"... {scene.act}", style="bold")]
-    lines = []
-    blocked = False
-    for name, before in _STEPS:
-        waiting = sum(m.state in before for m in scene.miners)
-        lines.append(_line(name, done=not waiting, current=bool(waiting) and not blocked, note=_note(name, scene)))
-        blocked = blocked or bool(waiting)
-    combined = scene.run_state == "scored"
-    lines.append(_line("combine into one score a miner", done=combined, current=not blocked and not combined))
-    weights = scene.weights
-    is_set = bool(weights and weights.read_back)
-    lines.append(_line("set weights and read them back", done=is_set, current=combined and not is_set))
-    lines.append(_line("draw the best forecast", done=scene.has_picture, current=combined and not scene.has_picture))
+    waiting = {step: _waiting(step, scene) for step in STEPS}
+    current = next((step for step in STEPS if waiting[step]), None)
+    lines = [
+        _line(step.title, done=not waiting[step], current=step is current, note=_note(step, scene)) for step in STEPS
+    ]
+    is_scored = scene.run_state == "scored"
+    lines.append(_line("draw the best forecast", done=scene.has_picture, current=is_scored and not scene.has_picture))
     return lines
 
 
-def _note(name: str, scene: Scene) -> str:
+def _note(step: RunStep, scene: DemoState) -> str:
     left = scene.seconds_to_deadline
-    if name == "collect commitments" and left is not None and left > 0:
+    if step.name == "collect_commitments" and left is not None and left > 0:
         return f"   deadline in {left:.0f} s"
     return ""
 
@@ -120,7 +123,7 @@ def _line(name: str, *, done: bool, current: bool, note: str = "") -> Text:
     return Text(f"{mark} {name}{note}", style=style)
 
 
-def _miners(scene: Scene) -> list[Table]:
+def _miners(scene: DemoState) -> list[Table]:
     if not scene.miners:
         return []
     table = Table("uid", "miner", "state", "leads", "what happened", box=None, pad_edge=False)
@@ -137,9 +140,9 @@ def _few(leads: list[int]) -> list[int]:
     return leads[::-1][::step][::-1]
 
 
-def _leaderboard(finale: Finale) -> Table:
+def _leaderboard(finale: DemoOutcome) -> Table:
     table = Table("rank", "uid", "model", "score", "emission", "status", title=f"Run {finale.run_id}", box=None)
-    for standing in finale.standings:
+    for standing in finale.leaderboard:
         colour = "red" if standing.reason_code else "green"
         why = f"{standing.reason_code}: {standing.reason}" if standing.reason_code else standing.status
         score = "unknown" if standing.score is None else f"{standing.score:.4f}"
@@ -150,7 +153,7 @@ def _leaderboard(finale: Finale) -> Table:
     return table
 
 
-def _errors(finale: Finale) -> Table:
+def _errors(finale: DemoOutcome) -> Table:
     """Root-mean-square errors of the 500 hPa height, the field that everybody knows how to read; else of the first."""
     variable, level = ("z", 500)
     if not any((c.variable, c.level) == (variable, level) for c in finale.components):
@@ -161,7 +164,7 @@ def _errors(finale: Finale) -> Table:
     table = Table(
         "model", *(f"+{lead} h" for lead in leads), title=f"RMSE of {variable}{level or ''}, {unit}", box=None
     )
-    for standing in finale.standings:
+    for standing in finale.leaderboard:
         mine = {c.lead_h: c.rmse / scale for c in rows if c.hotkey == standing.hotkey}
         if mine:
             table.add_row(

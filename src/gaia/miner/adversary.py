@@ -17,8 +17,8 @@ from gaia.contracts.errors import ConfigurationError
 from gaia.contracts.ids import Hotkey
 from gaia.miner.cheat import Cheat
 from gaia.miner.conduct import Compute, Conduct
-from gaia.miner.forecast_job import STORE_NAME, write_atomically
-from gaia.miner.forecaster import manifest_of
+from gaia.miner.forecasting.forecast_job import STORE_NAME, write_atomically
+from gaia.miner.forecasting.forecaster import manifest_of
 from gaia.miner.model_choice import BuiltIn, ModelChoice
 from gaia.miner.run_store import CommittedForecast, StoredRun
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from gaia.miner.forecast_job import ForecastResult
+from gaia.miner.forecasting.forecast_job import ForecastResult
 from gaia.miner.model_choice import ModelChoice
 from gaia.miner.run_store import CommittedForecast, StoredRun
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaia.protocol.run_spec import FieldId, RunSpec
-from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore
+from gaia.tasks.defined_tasks.weather.files.store.field_store import FieldStore
 
 ForecastField = tuple[FieldId, int, NDArray[np.float32]]
 """(field, lead in hours, values (latitude, longitude) in the units of the variable table)."""

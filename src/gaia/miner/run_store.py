@@ -23,9 +23,9 @@ from typing import TextIO
 import msgspec
 from msgspec import Struct
 
-from gaia.contracts.errors import ConfigurationError, ValidatorFault
+from gaia.contracts.errors import UNDECODABLE, ConfigurationError, ValidatorFault
 from gaia.contracts.ids import RunId
-from gaia.miner.forecast_job import STORE_NAME, write_atomically
+from gaia.miner.forecasting.forecast_job import STORE_NAME, write_atomically
 from gaia.protocol.messages import ForecastRequest
 
 _REQUEST_NAME = "request.json"
@@ -156,7 +156,7 @@ class RunStore:
             committed = None
             if (folder / _COMMITMENT_NAME).exists():
                 committed = msgspec.json.decode((folder / _COMMITMENT_NAME).read_bytes(), type=CommittedForecast)
-        except (msgspec.DecodeError, ValidatorFault) as error:
+        except (*UNDECODABLE, ValidatorFault) as error:
             raise ConfigurationError(
                 f"{folder} is damaged ({error}); move it away to go on without that run"
             ) from error

@@ -15,10 +15,10 @@ from gaia.contracts.clock import Clock
 from gaia.contracts.errors import ConfigurationError
 from gaia.contracts.ports import ChainPort, ChainRefused, Signer
 from gaia.miner.conduct import Conduct
-from gaia.miner.forecaster import Forecaster
-from gaia.miner.front import Front
-from gaia.miner.permits import PermitList
+from gaia.miner.forecasting.forecaster import Forecaster
 from gaia.miner.run_store import RunStore, StoredRun
+from gaia.miner.serving.front import Front
+from gaia.miner.serving.permits import PermitList
 from gaia.miner.settings import MinerSettings
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gaia.contracts.errors import ConfigurationError
 from gaia.miner.model_choice import ModelChoice, check_choice
-from gaia.tasks.defined_tasks.weather.sources.catalog import parse_source
+from gaia.tasks.defined_tasks.weather.supply.catalogue import parse_source
 
 
 class MinerSettings(Struct, frozen=True, kw_only=True):

@@ -130,11 +130,3 @@ def signature_is_valid(message: bytes, signature: bytes, hotkey: str) -> bool:
         return bool(bittensor_core.verify(message, signature, hotkey, bittensor_core.CRYPTO_SR25519))
     except ValueError:
         return False
-
-
-def is_hotkey(text: str) -> bool:
-    """Whether a text is an ss58 address in the one spelling that the chain uses (network prefix 42)."""
-    try:
-        return bool(bittensor_core.ss58_encode(bittensor_core.ss58_decode(text)) == text)
-    except ValueError:
-        return False

@@ -15,17 +15,15 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgspec
-
 from gaia.contracts.errors import ConfigurationError, GaiaError
 from gaia.contracts.parent_death import die_with_parent
-from gaia.validator.app.children import python_module
-from gaia.validator.app.event_log import EventLog
-from gaia.validator.app.metrics import MetricsEndpoint
-from gaia.validator.app.open_files import allow_files, files_needed
-from gaia.validator.app.run_folder import RunFolder
-from gaia.validator.app.supervisor import Programs, Supervisor
-from gaia.validator.app.supervisor_settings import SupervisorSettings
+from gaia.validator.app.processes.child import python_module
+from gaia.validator.app.supervision.open_files import allow_files, files_needed
+from gaia.validator.app.supervision.run_folder import RunFolder
+from gaia.validator.app.supervision.supervisor import Programs, Supervisor
+from gaia.validator.app.telemetry.event_log import EventLog
+from gaia.validator.app.telemetry.metrics import MetricsEndpoint
+from gaia.validator.utils.settings import Settings
 
 _SETTINGS_TIMEOUT_S: Final = 60.0
 
@@ -35,26 +33,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="gaia.validator.validator", description="runs the validator")
     parser.add_argument("--ppid", type=int, help="stop when this parent process dies")
     options = parser.parse_args(arguments)
-    return run(load_supervisor_settings, parent_pid=options.ppid)
+    return run(ask_for_settings, parent_pid=options.ppid)
 
 
-def run(
-    settings: Callable[[], SupervisorSettings], programs: Programs | None = None, *, parent_pid: int | None = None
-) -> int:
-    """Supervise, and explain in one line on stderr what goes wrong; the exit status."""
+def run(settings: Callable[[], Settings], programs: Programs | None = None, *, parent_pid: int | None = None) -> int:
+    """Supervise, and explain on stderr what goes wrong, a line for each cause; the exit status."""
     try:
         if parent_pid is not None:
             die_with_parent(parent_pid, signal.SIGTERM)
         supervise(settings(), programs)
     except GaiaError as error:
-        print(f"gaia: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"gaia: {line}", file=sys.stderr)
         return 2 if isinstance(error, ConfigurationError) else 1
     except KeyboardInterrupt:  # before there was anything to stop
         return 130
     return 0
 
 
-def supervise(settings: SupervisorSettings, programs: Programs | None = None) -> None:
+def supervise(settings: Settings, programs: Programs | None = None) -> None:
     """Own the data folder, serve the metrics and supervise; returns after an orderly stop."""
     log = EventLog(settings.log_format, settings.log_level)
     allow_files(files_needed(settings))
@@ -65,13 +62,16 @@ def supervise(settings: SupervisorSettings, programs: Programs | None = None) ->
             return
         endpoint = MetricsEndpoint(settings.metrics_host, settings.metrics_port, lambda: supervisor.view)
         try:
-            folder.metrics_port_file.write_text(f"{endpoint.port}\n", encoding="ascii")
+            try:
+                folder.tell_metrics_port(endpoint.port)
+            except OSError as error:  # a full disk
+                log.warning("metrics_port_not_written", port=endpoint.port, error=str(error))
             supervisor.run()
         finally:
             endpoint.close()
 
 
-def load_supervisor_settings() -> SupervisorSettings:
+def ask_for_settings() -> Settings:
     """Ask the settings' module, in a process of its own. Raises ConfigurationError with what it has to say."""
     try:
         asked = subprocess.run(
@@ -85,7 +85,7 @@ def load_supervisor_settings() -> SupervisorSettings:
         raise ConfigurationError(f"the settings could not be read within {_SETTINGS_TIMEOUT_S:g} s") from error
     if asked.returncode != 0:
         raise ConfigurationError(asked.stderr.decode("utf-8", errors="replace").strip() or "the settings are unusable")
-    return msgspec.json.decode(asked.stdout, type=SupervisorSettings)
+    return Settings.from_json(asked.stdout)
 
 
 if __name__ == "__main__":

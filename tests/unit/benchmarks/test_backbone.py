@@ -13,9 +13,6 @@ import msgspec
 import pytest
 import uvloop
 
-pytest.importorskip("loky")
-pytest.importorskip("pebble")
-
 from benchmarks.backbone import soak, watch
 from benchmarks.backbone.contenders import CONTENDERS
 from benchmarks.backbone.instruments import percentile, unique_bytes

@@ -12,14 +12,10 @@ from benchmarks.measuring import Figure, Report, interleaved
 from benchmarks.scoring.growth import PLOT
 from benchmarks.table import table
 
-_NEEDED = {"peers": ("scores", "xskillscore")}
-
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", sorted(name for name, module in BENCHMARKS.items() if ".scoring." in module))
 def test_a_benchmark_runs_and_reports(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for package in _NEEDED.get(name, ()):
-        pytest.importorskip(package)
     assert main(["--quick", "--only", name, "--out", str(tmp_path)]) == 0
     report = msgspec.json.decode((tmp_path / f"{name}.json").read_bytes(), type=Report)
     assert report.size == "quick"

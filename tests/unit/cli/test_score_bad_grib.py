@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.weather_files import truth, write
 from tests.unit.cli.test_score_bad_input import Words, assert_refused, usual
-from tests.unit.tasks.weather.sources import synthetic_grib
+from tests.unit.tasks.weather.files.store import synthetic_grib
 
 GRIB_TROUBLE: dict[str, tuple[Callable[[Path], Words], str, int]] = {
     "cut short": (

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from gaia.contracts.errors import Fault
-from gaia.contracts.unit import ResultUnit, SharedArray, UnitError, UnitFailed, WorkUnit, value_of
+from gaia.contracts.unit import ResultUnit, UnitError, UnitFailed, WorkUnit, value_of
 
 
 def there_and_back(sent: Any) -> Any:
@@ -21,7 +21,6 @@ def there_and_back(sent: Any) -> Any:
         WorkUnit(handler="weather.verify", payload={"lead_h": [12], "spec": {"grid": None}}, priority=2),
         ResultUnit(unit_id="u", handler="h", value={"rmse": 1.5}, attempt=2, duration_s=0.25, worker_slot=3),
         ResultUnit(unit_id="u", handler="h", error=UnitError(code="c", message="m", fault=Fault.SOURCE)),
-        SharedArray(path="/cache/x", shape=(2, 3), dtype="<f4"),
     ],
 )
 def test_everything_survives_the_channel(sent: Any) -> None:

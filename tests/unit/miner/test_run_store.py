@@ -10,9 +10,10 @@ import pytest
 
 from gaia.contracts.errors import ConfigurationError
 from gaia.contracts.ids import run_id_for
-from gaia.miner.forecast_job import STORE_NAME
+from gaia.miner.forecasting.forecast_job import STORE_NAME
 from gaia.miner.run_store import AcceptedRun, CommittedForecast, NotEnoughRoom, RunStore
 from tests.integration.miner_world import INIT, NETUID, RUN, START, a_request
+from tests.support.disks import fill, tmpfs_of
 
 ACCEPTED = AcceptedRun(request=a_request(), accepted_at=START)
 PROMISE = CommittedForecast(digest="00" * 32, nonce="11" * 32, manifest=b"{}", committed_at=START)
@@ -91,12 +92,48 @@ def test_no_more_runs_than_allowed(store: RunStore) -> None:
 
 
 @pytest.mark.parametrize("name", ["request.json", "commitment.json"])
-def test_a_damaged_file_is_named_and_nothing_is_served_from_it(store: RunStore, tmp_path: Path, name: str) -> None:
+def test_a_file_cut_short_anywhere_is_named_and_nothing_is_served_from_it(
+    store: RunStore, tmp_path: Path, name: str
+) -> None:
     store.accept(ACCEPTED)
     publish(store)
-    (tmp_path / "runs" / RUN / name).write_bytes(b"{")
+    store.close()
+    file = tmp_path / "runs" / RUN / name
+    whole = file.read_bytes()
+    for length in range(len(whole)):
+        file.write_bytes(whole[:length])
+        with pytest.raises(ConfigurationError, match=f"{RUN} is damaged"):
+            RunStore(tmp_path, 2)
+
+
+@pytest.mark.parametrize("name", ["request.json", "commitment.json"])
+def test_a_file_that_is_no_text_is_named(store: RunStore, tmp_path: Path, name: str) -> None:
+    store.accept(ACCEPTED)
+    publish(store)
+    whole = (tmp_path / "runs" / RUN / name).read_bytes()
+    (tmp_path / "runs" / RUN / name).write_bytes(whole.replace(b":", b':"\xff', 1))
     with pytest.raises(ConfigurationError, match=f"{RUN} is damaged"):
         reopened(store, tmp_path)
+
+
+def test_on_a_full_disk_no_run_is_accepted_and_no_forecast_promised_by_half(tmp_path: Path) -> None:
+    with tmpfs_of(tmp_path / "disk", "size=64k") as disk:
+        store = RunStore(disk, 2)
+        fill(disk / "ballast")
+        with pytest.raises(OSError, match="No space left on device"):
+            store.accept(ACCEPTED)
+        assert store.get(RUN) is None
+        (disk / "ballast").unlink()
+        run = store.accept(ACCEPTED)
+        attempt = run.new_attempt()
+        (attempt / STORE_NAME).mkdir(parents=True)
+        fill(disk / "ballast")
+        with pytest.raises(OSError, match="No space left on device"):
+            run.publish(attempt, PROMISE)
+        assert run.committed is None
+        (disk / "ballast").unlink()
+        (run,) = reopened(store, disk).all()
+        assert (run.accepted, run.committed) == (ACCEPTED, None)
 
 
 def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from gaia.protocol.keys import (
     HotkeySigner,
     KeyFileError,
     create_key_file,
-    is_hotkey,
     load_key_file,
     signature_is_valid,
 )
@@ -65,14 +64,6 @@ def test_generated_keys_differ_and_sign_what_others_can_verify() -> None:
 def test_a_signature_over_anything_else_is_invalid(message: bytes, cut: int, hotkey: str) -> None:
     signature = HotkeySigner.from_mnemonic(DEVELOPMENT_PHRASE).sign(b"message")
     assert not signature_is_valid(message, signature[:cut], hotkey)
-
-
-def test_an_address_has_one_spelling() -> None:
-    public_key = bittensor_core.ss58_decode(DEVELOPMENT_HOTKEY)
-    assert is_hotkey(DEVELOPMENT_HOTKEY)
-    assert bittensor_core.ss58_encode(public_key) == DEVELOPMENT_HOTKEY
-    assert not is_hotkey(DEVELOPMENT_HOTKEY[:-1])
-    assert not is_hotkey("15oF4uVJwmo4TdGW7VfQxNLavjCXviqxT9S1MgbjMNHr6Sp5")  # Alice on Polkadot, prefix 0
 
 
 def test_a_wallets_hotkey_file_works_as_it_is(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
+from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "try_policy.py"
 
@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "try_policy.py"
 FADED = """
 import numpy as np, policy_likeness, try_policy
 from policy_miners import FIELDS, QUICK, Entry, trial_grid
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY as policy
+from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY as policy
 usual = np.zeros((len(FIELDS), *trial_grid().shape), np.float32)
 for apart in (0.1, 1000.0):
     charts = np.full((len(QUICK.lead_h), *usual.shape), apart, np.float32)

@@ -10,9 +10,9 @@ import pytest
 
 from gaia.contracts.errors import ConfigurationError
 from gaia.protocol.keys import create_key_file
-from gaia.tasks.defined_tasks.weather.sources.catalog import ARCHIVE_HEADER
-from gaia.validator.app.children import python_module
-from gaia.validator.validator import load_supervisor_settings, main, run
+from gaia.tasks.defined_tasks.weather.files.archive import ARCHIVE_HEADER
+from gaia.validator.app.processes.child import python_module
+from gaia.validator.validator import ask_for_settings, main, run
 
 pytestmark = pytest.mark.processes
 
@@ -27,8 +27,8 @@ def test_settings_come_from_the_environment_by_way_of_their_own_process(
     (tmp_path / ARCHIVE_HEADER).write_text("{}")
     monkeypatch.setenv("GAIA_HOTKEY_FILE", "key.json")
     monkeypatch.setenv("GAIA_TRUTH", f"archive:{tmp_path}")
-    settings = load_supervisor_settings()
-    assert (settings.data_dir, settings.compute_workers) == (str(tmp_path / "data"), 3)
+    settings = ask_for_settings()
+    assert (settings.data_dir, settings.compute_workers) == (tmp_path / "data", 3)
 
 
 def test_a_wrong_setting_ends_in_one_line_with_status_2(tmp_path: Path) -> None:
@@ -58,9 +58,9 @@ def test_an_interrupt_before_anything_has_started_is_no_error(capsys: pytest.Cap
     assert capsys.readouterr().err == ""
 
 
-def test_a_configuration_error_names_itself(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_configuration_error_names_each_thing_to_mend_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     def unusable() -> None:
-        raise ConfigurationError("GAIA_X: mend it")
+        raise ConfigurationError("GAIA_X: mend it\nGAIA_Y: and it")
 
     assert run(unusable) == 2  # type: ignore[arg-type]  # it never returns
-    assert capsys.readouterr().err == "gaia: GAIA_X: mend it\n"
+    assert capsys.readouterr().err == "gaia: GAIA_X: mend it\ngaia: GAIA_Y: and it\n"

@@ -9,7 +9,7 @@ from gaia.miner.model import Climatology, ForecastField
 from gaia.protocol.run_spec import FieldId, RunSpec
 from gaia.simulation.geopotential import forecast_geopotential
 from gaia.simulation.twin import forecast_charts
-from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore
+from gaia.tasks.defined_tasks.weather.files.store.field_store import FieldStore
 
 Z500 = FieldId("z", 500)
 

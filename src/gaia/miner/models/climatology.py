@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from gaia.miner.model import Climatology, ForecastField
 from gaia.miner.models.background import Background
 from gaia.protocol.run_spec import RunSpec
-from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore
+from gaia.tasks.defined_tasks.weather.files.store.field_store import FieldStore
 
 
 class ClimatologyForecast:

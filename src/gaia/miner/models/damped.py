@@ -13,7 +13,7 @@ import numpy as np
 from gaia.miner.model import Climatology, ForecastField
 from gaia.miner.models.background import Background
 from gaia.protocol.run_spec import RunSpec
-from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore
+from gaia.tasks.defined_tasks.weather.files.store.field_store import FieldStore
 
 E_FOLDING_H = 72.0
 """Hours in which an anomaly fades to 1/e: three days, about the decorrelation time of pressure in middle

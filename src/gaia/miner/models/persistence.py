@@ -9,7 +9,7 @@ from datetime import datetime
 
 from gaia.miner.model import Climatology, ForecastField
 from gaia.protocol.run_spec import RunSpec
-from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore
+from gaia.tasks.defined_tasks.weather.files.store.field_store import FieldStore
 
 
 class Persistence:

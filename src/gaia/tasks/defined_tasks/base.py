@@ -1,4 +1,4 @@
-"""What a new task must supply: durable steps, compute handlers, and how a unit about a run becomes files and rows.
+"""What a new task must supply: durable steps, compute handlers, and how a unit that names a run is done.
 
 A task lives in the IO-Engine and must not compute: numerics go into handlers, named by text and imported by workers.
 """
@@ -44,7 +44,7 @@ class TaskContext(Struct, frozen=True, kw_only=True):
     miners: MinerPort
     signer: Signer
     compute: Callable[[WorkUnit], Awaitable[ResultUnit]]
-    """Runs a unit as it is, without resolving or committing."""
+    """Runs a unit as it is."""
     data_dir: Path
     log: FilteringBoundLogger
 
@@ -106,10 +106,9 @@ class GaiaTask(Protocol):
         """Every miner's score as it stands after a run."""
         ...
 
-    async def resolve(self, unit: WorkUnit, ctx: TaskContext) -> WorkUnit:
-        """Turn a unit that names a run and a miner into one that names files. Other units come back unchanged."""
-        ...
+    async def dispatch(self, unit: WorkUnit, ctx: TaskContext) -> ResultUnit | None:
+        """Do a unit that names a run as the task's own job would, its effects included.
 
-    async def commit(self, unit: WorkUnit, result: ResultUnit, conn: Connection) -> None:
-        """Write a successful unit's effects, in the caller's transaction. Does nothing for units without any."""
+        None: the unit names no run, and is to be computed as it is.
+        """
         ...

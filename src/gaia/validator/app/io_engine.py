@@ -23,21 +23,23 @@ from gaia.contracts.clock import Clock, SystemClock
 from gaia.contracts.errors import ConfigurationError, GaiaError, SourceFault, ValidatorFault
 from gaia.contracts.job import Later
 from gaia.contracts.parent_death import die_with_parent
-from gaia.contracts.unit import ResultUnit, UnitError, WorkUnit
-from gaia.validator.app.compute_pool import ComputePool
-from gaia.validator.app.disk_space import DiskSpace
-from gaia.validator.app.dispatcher import Dispatcher
-from gaia.validator.app.engine_snapshot import EngineSnapshot, Refusal, SnapshotSender
+from gaia.contracts.unit import ResultUnit, UnitError, UnitFailed, WorkUnit
+from gaia.validator.app.compute.compute_pool import ComputePool
+from gaia.validator.app.compute.pool_settings import PoolSettings
+from gaia.validator.app.compute.process_pool import ProcessPool
+from gaia.validator.app.jobs.dispatcher import Dispatcher
+from gaia.validator.app.jobs.scheduler import Scheduler
 from gaia.validator.app.logging_config import configure_logging
-from gaia.validator.app.pool_settings import PoolSettings
-from gaia.validator.app.process_pool import ProcessPool
-from gaia.validator.app.scheduler import Scheduler
+from gaia.validator.app.machine.disk_space import DiskSpace
 from gaia.validator.app.services.cache_keeper import CacheKeeper
+from gaia.validator.app.services.database_monitor import DatabaseMonitor
 from gaia.validator.app.services.event_loop_lag import LoopLagMonitor
 from gaia.validator.app.services.loop_stall import StallReporter
-from gaia.validator.app.set_weights import weight_steps
+from gaia.validator.app.telemetry.engine_snapshot import EngineSnapshot, Refusal, SnapshotSender
 from gaia.validator.app.wiring import Wired, wire
-from gaia.validator.utils.config import Settings, load_settings
+from gaia.validator.db.stats import DatabaseStatsManager
+from gaia.validator.set_weights import weight_steps
+from gaia.validator.utils.settings import Settings
 
 _SNAPSHOT_EVERY_S = 1.0
 _CLOSE_S = 60.0
@@ -64,6 +66,7 @@ class IOEngine:
         self._wired: Wired | None = None
         self._pool: ComputePool | ProcessPool | None = None
         self._dispatcher: Dispatcher | None = None
+        self._database_monitor: DatabaseMonitor | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -97,19 +100,15 @@ class IOEngine:
     async def dispatch_and_wait(self, unit: WorkUnit) -> ResultUnit:
         """Have a unit computed and wait for its result; a failure is a result with an error, not an exception.
 
-        A score unit (`weather.score.day1`, `weather.score.era5`) names a run: it is resolved to the run's files, and
-        its scores are committed to the database before this returns.
+        A score unit (`weather.score.day1`, `weather.score.era5`) that names a run is done as the run's own job would do
+        it: its scores are in the database, and the run is completed if they were its last, before this returns.
         """
         wired = self._require()
+        task = next((t for t in wired.tasks if unit.handler.startswith(f"{t.name}.")), None)
         try:
-            task = next((t for t in wired.tasks if unit.handler.startswith(f"{t.name}.")), None)
-            if task is None:
-                return await wired.context.compute(unit)
-            resolved = await task.resolve(unit, wired.context)
-            result = await wired.context.compute(resolved)
-            if result.ok:
-                async with wired.database.transaction() as conn:
-                    await task.commit(resolved, result, conn)
+            result = None if task is None else await task.dispatch(unit, wired.context)
+            if result is None:
+                result = await wired.context.compute(unit)
         except Later as later:
             return _failed(unit, NotYet(str(later)))
         except GaiaError as error:
@@ -138,11 +137,13 @@ class IOEngine:
             forecast_limit_bytes=self._settings.forecast_cache_mib * 1024 * 1024,
             clock=self._clock,
         )
+        self._database_monitor = DatabaseMonitor(DatabaseStatsManager(wired.database, wired.queue), self._clock)
         async with asyncio.TaskGroup() as group:
             services = [
                 group.create_task(wired.queue.listen(self._dispatcher.wake), name="job-listener"),
                 group.create_task(scheduler.run(), name="scheduler"),
                 group.create_task(caches.run(), name="cache-keeper"),
+                group.create_task(self._database_monitor.run(), name="database-monitor"),
             ]
             await self._dispatcher.run(stop, self._settings.drain_grace_s)
             for service in services:
@@ -169,21 +170,22 @@ class IOEngine:
             workers_retired=statistics.retired,
             workers_standing_by=statistics.standing_by,
             jobs_in_progress=self._dispatcher.in_progress if self._dispatcher else 0,
+            database=self._database_monitor.last if self._database_monitor else None,
         )
 
     async def _start_pool(self) -> ComputePool | ProcessPool:
-        told = self._settings.for_supervisor()
+        told = self._settings
         settings = PoolSettings(
-            workers=told.compute_workers if told.spare_workers else None,
+            compute_workers=told.compute_workers if told.compute_spares else None,
             recycle_units=told.recycle_units,
-            soft_memory_bytes=told.soft_memory_bytes,
-            hard_memory_bytes=told.hard_memory_bytes,
+            worker_soft_memory_bytes=told.worker_soft_memory_bytes,
+            worker_hard_memory_bytes=told.worker_hard_memory_bytes,
         )
         if self._local_workers:
             return await self._stack.enter_async_context(
                 ProcessPool(
-                    workers=self._local_workers,
-                    spares=told.spare_workers,
+                    compute_workers=self._local_workers,
+                    compute_spares=told.compute_spares,
                     settings=settings,
                     cache_dir=told.worker_cache_dir,
                 )
@@ -210,11 +212,10 @@ class BadUnit(ValidatorFault):
 
 
 def _failed(unit: WorkUnit, error: GaiaError) -> ResultUnit:
-    return ResultUnit(
-        unit_id=unit.unit_id,
-        handler=unit.handler,
-        error=UnitError(code=error.code, message=str(error), fault=error.fault, retryable=error.retryable),
-    )
+    if isinstance(error, UnitFailed):
+        return ResultUnit(unit_id=unit.unit_id, handler=unit.handler, error=error.error)
+    told = UnitError(code=error.code, message=str(error), fault=error.fault, retryable=error.retryable)
+    return ResultUnit(unit_id=unit.unit_id, handler=unit.handler, error=told)
 
 
 async def _report(engine: IOEngine, sender: SnapshotSender, clock: Clock) -> None:
@@ -244,16 +245,19 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m gaia.validator.app.io_engine")
     parser.add_argument("--ppid", type=int, default=None)
     parser.add_argument("--status-fd", type=int, default=None)
-    parser.add_argument(
-        "--settings-given", action="store_true", help="all settings are in the environment; .env may have changed since"
-    )
+    parser.add_argument("--settings-on-stdin", action="store_true", help="as JSON, whatever stands in .env by now")
     arguments = parser.parse_args(argv)
     if arguments.ppid is not None:
         die_with_parent(arguments.ppid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sender = SnapshotSender(arguments.status_fd) if arguments.status_fd is not None else None
     try:
-        settings = load_settings(None) if arguments.settings_given else load_settings()
+        if arguments.settings_on_stdin:
+            settings = Settings.from_json(sys.stdin.buffer.read())
+        else:
+            from gaia.validator.utils.config import load_settings  # and pydantic, without which an engine is smaller
+
+            settings = load_settings()
         configure_logging(settings.log_format, settings.log_level, process="io-engine")
         uvloop.run(run_engine(settings, sender))
     except ConfigurationError as error:

@@ -16,7 +16,7 @@ from typing import Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from gaia.validator.app.event_log import mask_password
+from gaia.validator.app.telemetry.event_log import mask_password
 
 
 def configure_logging(

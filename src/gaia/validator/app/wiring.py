@@ -16,13 +16,14 @@ from gaia.contracts.errors import ConfigurationError
 from gaia.contracts.unit import ResultUnit, WorkUnit
 from gaia.protocol.keys import HotkeySigner, load_key_file
 from gaia.tasks.defined_tasks.base import GaiaTask, TaskContext
+from gaia.tasks.defined_tasks.weather.production import run_spec_of
 from gaia.tasks.defined_tasks.weather.settings import WeatherSettings
-from gaia.tasks.defined_tasks.weather.sources.catalog import SourceSet
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceRef, SourceSet, parse_source
 from gaia.tasks.defined_tasks.weather.task import WeatherTask
 from gaia.validator.db.pool import DatabasePool
 from gaia.validator.db.queue import PostgresQueue
 from gaia.validator.miners.communicator import ClientLimits, MinerCommunicator
-from gaia.validator.utils.config import Settings
+from gaia.validator.utils.settings import Settings
 
 _CONNECT_TIMEOUT_S = 30.0
 _COMMAND_TIMEOUT_S = 60.0
@@ -71,7 +72,7 @@ async def wire(
         context = TaskContext(
             netuid=settings.netuid,
             clock=clock,
-            world=WorldClock(clock, settings.world_offset),
+            world=WorldClock(clock, timedelta(seconds=settings.weather.world_offset_s)),
             database=database,
             queue=queue,
             chain=chain,
@@ -91,13 +92,26 @@ def _signer(settings: Settings) -> HotkeySigner:
 
 
 def _weather(settings: Settings) -> WeatherSettings:
-    if settings.truth is None:
+    told = settings.weather
+    truth = _source("GAIA_TRUTH", told.truth)
+    if truth is None:
         raise ConfigurationError("GAIA_TRUTH is not set: say where truth comes from, e.g. archive:/path or grib:/path")
     return WeatherSettings(
-        spec=settings.run_spec(),
-        sources=SourceSet(truth=settings.truth, reference=settings.reference, climatology=settings.climatology),
-        opens_daily=settings.schedule == "daily",
-        commit_window=timedelta(seconds=settings.commit_window_s),
-        reveal_window=timedelta(seconds=settings.reveal_window_s),
+        spec=run_spec_of(told.run_spec_file),
+        sources=SourceSet(
+            truth=truth,
+            reference=_source("GAIA_REFERENCE", told.reference),
+            climatology=_source("GAIA_CLIMATOLOGY", told.climatology),
+        ),
+        opens_daily=told.schedule == "daily",
+        commit_window=timedelta(seconds=told.commit_window_s),
+        reveal_window=timedelta(seconds=told.reveal_window_s),
         miner_concurrency=settings.miner_concurrency,
     )
+
+
+def _source(variable: str, text: str | None) -> SourceRef | None:
+    try:
+        return None if text is None else parse_source(text)
+    except ConfigurationError as error:  # it was there when the settings were read
+        raise ConfigurationError(f"{variable}: {error}") from error

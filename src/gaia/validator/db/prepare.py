@@ -23,7 +23,7 @@ from gaia.validator.db.embedded import EmbeddedPostgres
 def preparation_argv(database: EmbeddedPostgres) -> list[str]:
     """The command line that prepares a server as a child of this very process."""
     return [
-        *(sys.executable, "-m", "gaia.validator.db.prepare", "--ppid", str(os.getpid())),
+        *(sys.executable, "-B", "-m", "gaia.validator.db.prepare", "--ppid", str(os.getpid())),
         *("--data", str(database.data_dir), "--sockets", str(database.socket_dir), "--log", str(database.log_path)),
     ]
 

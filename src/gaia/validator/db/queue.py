@@ -17,10 +17,10 @@ from typing import Any
 
 import msgspec
 import structlog
-from msgspec import Struct
 
 from gaia.contracts.clock import Clock, SystemClock
 from gaia.contracts.job import SHORTEST_POSTPONEMENT, Connection, Job, JobState, LeaseLost, NewJob
+from gaia.validator.db.figures import QueueDepth
 from gaia.validator.db.outage import Outage
 from gaia.validator.db.pool import DatabasePool
 
@@ -132,19 +132,6 @@ SELECT count(*) FILTER (WHERE state = 'ready' AND run_at <= now()) AS due,
          AS oldest_due_s
 FROM job WHERE state IN ('ready', 'leased', 'dead')
 """
-
-
-class QueueDepth(Struct, frozen=True, kw_only=True):
-    """How many unfinished jobs stand where."""
-
-    due: int
-    """Ready, and their time has come."""
-    waiting: int
-    """Ready, but not before a later instant."""
-    leased: int
-    dead: int
-    oldest_due_s: float
-    """How long the longest-waiting due job could have run already."""
 
 
 def backoff(attempt: int) -> timedelta:

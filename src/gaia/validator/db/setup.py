@@ -27,6 +27,7 @@ from sqlalchemy.pool import NullPool
 
 from gaia.contracts.errors import ConfigurationError, GaiaError
 from gaia.validator.db.pool import DatabasePool, DatabaseUnavailable, place_of
+from gaia.validator.utils.settings import Settings
 
 EXIT_UNAVAILABLE = 1
 EXIT_REFUSED = 3
@@ -116,13 +117,14 @@ def _present_revision(connection: Connection) -> str | None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Set up the database of --dsn, or of the settings; prints one line and returns the exit status."""
+    """Set up the database of --dsn or of the settings; prints one line and returns the exit status."""
     parser = argparse.ArgumentParser(prog="gaia.validator.db.setup", description="migrates the database")
-    parser.add_argument("--dsn", help="instead of DATABASE_URL")
+    parser.add_argument("--dsn", help="instead of that of the settings")
+    parser.add_argument("--settings-on-stdin", action="store_true", help="as JSON, instead of the environment")
     parser.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help="for the server to answer")
     options = parser.parse_args(arguments)
     try:
-        dsn = options.dsn or _dsn_of_settings()
+        dsn = options.dsn or _settings(options.settings_on_stdin).database_dsn
         change = asyncio.run(run_comprehensive_database_setup(dsn, wait_s=options.wait))
     except DatabaseUnavailable as error:
         sys.stderr.write(f"{error}\n")
@@ -134,13 +136,12 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _dsn_of_settings() -> str:
+def _settings(on_stdin: bool) -> Settings:
+    if on_stdin:
+        return Settings.from_json(sys.stdin.buffer.read())
     from gaia.validator.utils.config import load_settings
 
-    url = load_settings().database_url
-    if url is None:
-        raise ConfigurationError("neither --dsn nor DATABASE_URL says which database to set up")
-    return url.get_secret_value()
+    return load_settings()
 
 
 if __name__ == "__main__":

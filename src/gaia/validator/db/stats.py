@@ -1,14 +1,13 @@
 """What the database does, in numbers: sizes, dead rows, connections, the longest transaction, the queue.
 
-Read-only. It feeds the metrics and the status page and decides nothing.
+Read-only. The service `database_monitor` asks it once a minute; it decides nothing.
 """
 
 from __future__ import annotations
 
-from msgspec import Struct
-
+from gaia.validator.db.figures import DatabaseStats, TableStats
 from gaia.validator.db.pool import DatabasePool
-from gaia.validator.db.queue import PostgresQueue, QueueDepth
+from gaia.validator.db.queue import PostgresQueue
 
 _TABLES = """
 SELECT relname AS name, pg_total_relation_size(relid) AS total_bytes, n_live_tup AS live_rows,
@@ -27,30 +26,6 @@ SELECT pg_database_size(current_database()) AS size_bytes,
                 FILTER (WHERE pid <> pg_backend_pid())), 0) AS longest_transaction_s
 FROM pg_stat_activity WHERE datname = current_database()
 """
-
-
-class TableStats(Struct, frozen=True, kw_only=True):
-    """One table, with its indexes and large values. Row counts are the server's estimates."""
-
-    name: str
-    total_bytes: int
-    live_rows: int
-    dead_rows: int
-
-
-class DatabaseStats(Struct, frozen=True, kw_only=True):
-    """One look at the database."""
-
-    size_bytes: int
-    connections: int
-    active_connections: int
-    max_connections: int
-    """Of the whole server."""
-    longest_transaction_s: float
-    """0 if there is none."""
-    tables: tuple[TableStats, ...]
-    """Largest first."""
-    queue: QueueDepth
 
 
 class DatabaseStatsManager:

@@ -47,16 +47,23 @@ async def _write_all(pieces: AsyncIterator[bytes], file: BinaryIO, destination: 
             raise WrongChunkSize(f"the chunk is longer than the {size_bytes} bytes of its manifest")
         block += piece
         if len(block) >= _BLOCK_BYTES:
-            await _on_disk(destination, partial(file.write, bytes(block)))
+            await _on_disk(destination, partial(_write, file, bytes(block)))
             block.clear()
     if received_bytes != size_bytes:
         raise WrongChunkSize(f"the chunk has {received_bytes} bytes instead of the manifest's {size_bytes}")
-    await _on_disk(destination, partial(file.write, block))
+    await _on_disk(destination, partial(_write, file, bytes(block)))
 
 
 def _create(part: Path) -> BinaryIO:
     part.parent.mkdir(parents=True, exist_ok=True)
     return part.open("xb", buffering=0)
+
+
+def _write(file: BinaryIO, block: bytes) -> None:
+    """All of it: a disk that has room for a part takes that part without an error, and only the next write fails."""
+    left = memoryview(block)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _publish(file: BinaryIO, part: Path, destination: Path) -> None:

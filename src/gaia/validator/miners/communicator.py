@@ -31,6 +31,7 @@ from gaia.protocol.messages import (
     RevealMessage,
     chunk_path,
     commitment_path,
+    custom_serializer,
     decode_answer,
     printable,
     reveal_path,
@@ -53,6 +54,8 @@ from gaia.validator.miners.failures import (
     lacks_route,
 )
 from gaia.validator.miners.reachability import Reachability
+
+__all__ = ["ClientLimits", "MinerCommunicator", "custom_serializer"]
 
 _PIECE_BYTES = 65_536
 

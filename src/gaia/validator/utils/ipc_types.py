@@ -1,4 +1,4 @@
-"""What the IO-Engine and a compute worker say to each other, and nothing else.
+"""What the IO-Engine and a compute worker say to each other: the frames, and the units that they carry.
 
 Each frame is one tagged struct, as an array: smaller and faster than a map. A new worker may face an engine older than
 itself (SIGHUP replaces the engine only where settings have changed), so an array changes only with a restart.
@@ -15,7 +15,21 @@ from typing import Any
 from msgspec import Struct
 
 from gaia.contracts.progress import Progress
-from gaia.contracts.unit import UnitError
+from gaia.contracts.unit import ResultUnit, UnitError, WorkUnit
+
+__all__ = [
+    "Dispatch",
+    "FromEngine",
+    "FromWorker",
+    "Hello",
+    "Leaving",
+    "Prepare",
+    "Progressed",
+    "Result",
+    "ResultUnit",
+    "Retire",
+    "WorkUnit",
+]
 
 
 class Hello(Struct, frozen=True, array_like=True, tag="hello"):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaia.protocol.run_spec import FieldId, GridSpec, RunSpec, VariableSpec
-from gaia.tasks.defined_tasks.weather.sources.grid_axes import coordinates
+from gaia.tasks.defined_tasks.weather.files.grid_axes import coordinates
 
 INIT = datetime(2017, 1, 1, tzinfo=UTC)
 Z500 = FieldId("z", 500)

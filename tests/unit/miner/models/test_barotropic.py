@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gaia.miner.forecast_child import Inputs, write_forecast
-from gaia.miner.forecast_job import STORE_NAME, ForecastJob
+from gaia.miner.forecasting.forecast_child import Inputs, write_forecast
+from gaia.miner.forecasting.forecast_job import STORE_NAME, ForecastJob
 from gaia.miner.model import ForecastModel
 from gaia.miner.model_choice import BuiltIn, ModelChoice, build_model
 from gaia.miner.models.barotropic import Barotropic, EmbeddedBarotropic

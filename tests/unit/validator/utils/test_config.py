@@ -9,16 +9,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from gaia.contracts.errors import ConfigurationError
 from gaia.protocol.keys import create_key_file
-from gaia.tasks.defined_tasks.weather.production import production_spec
-from gaia.tasks.defined_tasks.weather.sources.catalog import ARCHIVE_HEADER
-from gaia.validator.app.supervisor_settings import SupervisorSettings
-from gaia.validator.utils.config import Settings, load_settings, masked, refuse_incomplete, variable_name
-from tests.support.small_forecast import SPEC
+from gaia.tasks.defined_tasks.weather.files.archive import ARCHIVE_HEADER
+from gaia.validator.utils.config import load_settings, refuse_incomplete
+from gaia.validator.utils.settings import Settings
 
 SECRET = "hunter2-and-more"
 EVERYWHERE = "0.0.0.0"  # noqa: S104  it is refused
@@ -59,7 +56,6 @@ def test_without_any_setting_there_are_safe_defaults() -> None:
     assert not settings.allow_private_endpoints
     assert settings.hotkey_file is None
     assert settings.compute_workers == max(1, os.cpu_count() or 1)
-    assert settings.run_spec() == production_spec()
 
 
 @pytest.mark.parametrize("is_root", [True, False])
@@ -92,10 +88,12 @@ def test_the_environment_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch,
         ({"GAIA_METRICS_HOST": "::"}, "GAIA_METRICS_HOST: metrics would be open to everybody"),
         ({"GAIA_METRICS_HOST": "8.8.8.8"}, "GAIA_METRICS_HOST: metrics would be open to everybody"),
         ({"GAIA_METRICS_HOST": "localhost"}, "GAIA_METRICS_HOST: 'localhost' is not an IP address; use 127.0.0.1"),
+        ({"GAIA_ENGINE_STALL_LIMIT_S": "1"}, "GAIA_ENGINE_STALL_LIMIT_S: Input should be greater than or equal to 6"),
+        ({"GAIA_MINER_TIMEOUT_S": "0"}, "GAIA_MINER_TIMEOUT_S: Input should be greater than 0"),
         ({"GAIA_METRICS_PORT": "70000"}, "GAIA_METRICS_PORT: Input should be less than or equal to 65535"),
         (
             {"GAIA_WORKER_SOFT_MEMORY_MIB": "4096"},
-            "settings: GAIA_WORKER_SOFT_MEMORY_MIB must be below GAIA_WORKER_HARD_MEMORY_MIB",
+            "GAIA_WORKER_SOFT_MEMORY_MIB: must be below GAIA_WORKER_HARD_MEMORY_MIB",
         ),
         ({"DATABASE_URL": "mysql://a:b@c/d"}, "DATABASE_URL: expected postgresql://user:password@host/database"),
         ({"DATABASE_URL": "postgresql://a:b@c"}, "DATABASE_URL: expected postgresql://user:password@host/database"),
@@ -145,59 +143,25 @@ def test_metrics_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sources_are_understood(monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
     settings = settings_of(monkeypatch, {"GAIA_TRUTH": f"archive:{archive}"})
-    assert str(settings.truth) == f"archive:{archive}"
+    assert settings.weather.truth == f"archive:{archive}"
 
 
 def test_a_password_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_of(monkeypatch, {"DATABASE_URL": f"postgresql://me:{SECRET}@db.example:5433/gaia"})
-    shown = masked(settings)
+    shown = settings.shown()
     assert shown["DATABASE_URL"] == "postgresql://me:***@db.example:5433/gaia"
     assert SECRET not in json.dumps(shown)
     assert SECRET not in repr(settings)
     assert settings.database_dsn == f"postgresql://me:{SECRET}@db.example:5433/gaia"
-    assert settings.for_supervisor().database_url == settings.database_dsn
 
 
 def test_every_setting_is_shown_by_its_variable(monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
-    shown = masked(settings_of(monkeypatch, {"GAIA_TRUTH": f"archive:{archive}"}))
-    assert set(shown) == {variable_name(name) for name in Settings.model_fields}
+    given = {"GAIA_TRUTH": f"archive:{archive}", "GAIA_METRICS_PORT": "off", "GAIA_DATA_DIR": "data"}
+    shown = settings_of(monkeypatch, given).shown()
     assert (shown["DATABASE_URL"], shown["GAIA_TRUTH"]) == (None, f"archive:{archive}")
+    assert (shown["GAIA_METRICS_PORT"], shown["GAIA_DATA_DIR"]) == ("off", str(Path.cwd() / "data"))
+    assert shown["GAIA_NETUID"] == 57
     assert json.loads(json.dumps(shown)) == shown
-
-
-def test_without_a_database_url_the_embedded_server_is_meant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    settings = settings_of(monkeypatch, {"GAIA_DATA_DIR": str(tmp_path / "data")})
-    assert settings.database_dsn == f"postgresql://gaia@/gaia?host={settings.for_supervisor().postgres_socket_dir}"
-
-
-def test_a_run_specification_comes_from_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    file = tmp_path / "spec.json"
-    file.write_bytes(msgspec.json.encode(SPEC))
-    assert settings_of(monkeypatch, {"GAIA_RUN_SPEC_FILE": str(file)}).run_spec() == SPEC
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (None, "No such file"),
-        (b"{", "truncated"),
-        (b"{}", "missing required field"),
-        (
-            msgspec.json.encode(SPEC).replace(b'"scored_lead_h":[24]', b'"scored_lead_h":[48]'),
-            "not among the committed",
-        ),
-    ],
-)
-def test_an_unusable_run_specification_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, said: str
-) -> None:
-    file = tmp_path / "spec.json"
-    if content is not None:
-        file.write_bytes(content)
-    settings = settings_of(monkeypatch, {"GAIA_RUN_SPEC_FILE": str(file)})
-    with pytest.raises(ConfigurationError, match=said) as caught:
-        settings.run_spec()
-    assert str(caught.value).startswith(f"GAIA_RUN_SPEC_FILE={file}: ")
 
 
 def test_what_a_validator_cannot_run_without_is_named(
@@ -231,13 +195,13 @@ def complete(tmp_path: Path, archive: Path) -> dict[str, str]:
     return {"GAIA_HOTKEY_FILE": str(tmp_path / "key.json"), "GAIA_TRUTH": f"archive:{archive}"}
 
 
-def test_the_module_prints_what_the_supervisor_needs(tmp_path: Path, archive: Path) -> None:
+def test_the_module_prints_the_settings(tmp_path: Path, archive: Path) -> None:
     given = {"GAIA_DATA_DIR": str(tmp_path / "data"), "GAIA_COMPUTE_WORKERS": "3", "GAIA_METRICS_PORT": "off"}
     done = run_config(**complete(tmp_path, archive), **given)
     assert (done.returncode, done.stderr) == (0, "")
-    told = msgspec.json.decode(done.stdout, type=SupervisorSettings)
-    assert (told.data_dir, told.compute_workers, told.metrics_port) == (str(tmp_path / "data"), 3, None)
-    assert told.hard_memory_bytes == 4096 * 1024 * 1024
+    told = Settings.from_json(done.stdout.encode())
+    assert (told.data_dir, told.compute_workers, told.metrics_port) == (tmp_path / "data", 3, None)
+    assert told.weather.truth == f"archive:{archive}"
 
 
 def test_the_module_says_in_one_line_what_is_wrong() -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
+
+from gaia.contracts.errors import UNDECODABLE, ConfigurationError, GaiaError
 from gaia.protocol.run_spec import GridSpec, RunSpec, VariableSpec
 from gaia.tasks.defined_tasks.weather.variables import PRESSURE_LEVELS_HPA, VARIABLES
 
@@ -19,3 +24,15 @@ def production_spec() -> RunSpec:
         gate_lead_h=GATE_LEAD_H,
         grid=GridSpec.global_grid(0.25),
     )
+
+
+def run_spec_of(file: Path | None) -> RunSpec:
+    """The specification of new runs, production's without a file; raises ConfigurationError if it cannot be used."""
+    if file is None:
+        return production_spec()
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=RunSpec, strict=True)
+    except OSError as error:
+        raise ConfigurationError(f"GAIA_RUN_SPEC_FILE={file}: {error.strerror}") from error
+    except (*UNDECODABLE, GaiaError) as error:
+        raise ConfigurationError(f"GAIA_RUN_SPEC_FILE={file}: {error}") from error

@@ -7,8 +7,8 @@ from datetime import timedelta
 from msgspec import Struct
 
 from gaia.protocol.run_spec import RunSpec
-from gaia.tasks.defined_tasks.weather.scoring.policy import ScoringPolicy
-from gaia.tasks.defined_tasks.weather.sources.catalog import SourceSet
+from gaia.tasks.defined_tasks.weather.policy.policy import ScoringPolicy
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceSet
 
 
 class WeatherSettings(Struct, frozen=True, kw_only=True):

@@ -9,18 +9,18 @@ from gaia.contracts.job import Connection, Job, NewJob
 from gaia.contracts.unit import ResultUnit, WorkUnit
 from gaia.tasks.defined_tasks.base import MinerScore, Step, TaskContext, TaskResult
 from gaia.tasks.defined_tasks.weather.settings import WeatherSettings
-from gaia.tasks.defined_tasks.weather.validator import score_forecast
-from gaia.tasks.defined_tasks.weather.validator.collect_commitments import collect_commitments
-from gaia.tasks.defined_tasks.weather.validator.combine_scores import combine_scores
-from gaia.tasks.defined_tasks.weather.validator.draw_picture import draw_picture
 from gaia.tasks.defined_tasks.weather.validator.field_cache import FieldCache
-from gaia.tasks.defined_tasks.weather.validator.freeze_forecast import freeze_forecast
-from gaia.tasks.defined_tasks.weather.validator.lifecycle import Kind
-from gaia.tasks.defined_tasks.weather.validator.open_run import due_run, open_run
 from gaia.tasks.defined_tasks.weather.validator.records.scores import load_combined
-from gaia.tasks.defined_tasks.weather.validator.release_run import due_releases, release_run
-from gaia.tasks.defined_tasks.weather.validator.request_forecasts import request_forecasts
-from gaia.tasks.defined_tasks.weather.validator.verify_forecast import verify_forecast
+from gaia.tasks.defined_tasks.weather.validator.steps import score_forecast
+from gaia.tasks.defined_tasks.weather.validator.steps.collect_commitments import collect_commitments
+from gaia.tasks.defined_tasks.weather.validator.steps.combine_scores import combine_scores
+from gaia.tasks.defined_tasks.weather.validator.steps.draw_picture import draw_picture
+from gaia.tasks.defined_tasks.weather.validator.steps.freeze_forecast import freeze_forecast
+from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind
+from gaia.tasks.defined_tasks.weather.validator.steps.open_run import due_run, open_run
+from gaia.tasks.defined_tasks.weather.validator.steps.request_forecasts import request_forecasts
+from gaia.tasks.defined_tasks.weather.validator.steps.settle_dead_jobs import due_releases, release_run
+from gaia.tasks.defined_tasks.weather.validator.steps.verify_forecast import verify_forecast
 from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherContext, WeatherStep
 
 _STEPS: Mapping[Kind, WeatherStep] = MappingProxyType(
@@ -62,19 +62,15 @@ class WeatherTask:
         """The combined scores after a run."""
         return await load_combined(conn, run_id)
 
-    async def resolve(self, unit: WorkUnit, ctx: TaskContext) -> WorkUnit:
-        """A score unit that names a run becomes one that names files, its chunks fetched."""
-        if not score_forecast.is_request(unit):
-            return unit
+    async def dispatch(self, unit: WorkUnit, ctx: TaskContext) -> ResultUnit | None:
+        """Score what a unit that names a run asks for, as the run's own job would, and write the scores."""
+        if not score_forecast.names_a_run(unit):
+            return None
         weather = self._weather(ctx)
-        scorable = await score_forecast.resolve(unit, weather)
-        await score_forecast.fetch(scorable, weather)
-        return scorable.unit
-
-    async def commit(self, unit: WorkUnit, result: ResultUnit, conn: Connection) -> None:
-        """Write a score unit's rows."""
-        if unit.handler in (score_forecast.DAY1_UNIT, score_forecast.ERA5_UNIT) and result.value is not None:
-            await score_forecast.commit(unit, result.value, conn)
+        scored = await score_forecast.score(unit, weather)
+        async with ctx.database.transaction() as conn:
+            await score_forecast.record(scored, weather, conn)
+        return scored.result
 
     def _bound(self, step: WeatherStep) -> Step:
         async def run(job: Job, ctx: TaskContext) -> TaskResult:

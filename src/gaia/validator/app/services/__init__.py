@@ -1,1 +1,1 @@
-"""Background services of the IO-Engine, one per file."""
+"""Background services of the IO-Engine, one a file."""

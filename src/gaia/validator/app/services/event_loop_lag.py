@@ -8,7 +8,7 @@ import asyncio
 from typing import Final
 
 from gaia.contracts.clock import Clock
-from gaia.validator.app.histogram import LAG_BOUNDS_S, Histogram, HistogramSnapshot
+from gaia.validator.app.telemetry.histogram import LAG_BOUNDS_S, Histogram, HistogramSnapshot
 
 _EVERY_S: Final = 0.05
 

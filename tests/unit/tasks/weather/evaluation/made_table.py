@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gaia.tasks.defined_tasks.weather.evaluation.table import ScoreRow, ScoreTable
-from gaia.tasks.defined_tasks.weather.scoring.evaluate import FieldMetrics
+from gaia.tasks.defined_tasks.weather.scoring.field_summary import FieldMetrics
 
 
 def made_table(

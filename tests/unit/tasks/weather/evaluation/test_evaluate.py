@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from gaia.tasks.defined_tasks.weather.evaluation.errors import UnusableValues
 from gaia.tasks.defined_tasks.weather.evaluation.evaluate import evaluate, evaluate_series
-from gaia.tasks.defined_tasks.weather.evaluation.land_mask import LandMask
 from gaia.tasks.defined_tasks.weather.evaluation.request import Request, parse_areas, parse_leads
 from gaia.tasks.defined_tasks.weather.evaluation.table import ScoreRow, ScoreTable
-from gaia.tasks.defined_tasks.weather.evaluation.xarray_series import XarraySeries
-from gaia.tasks.defined_tasks.weather.scoring.evaluate import FieldMetrics
+from gaia.tasks.defined_tasks.weather.files.errors import UnusableValues
+from gaia.tasks.defined_tasks.weather.files.series.land_mask import LandMask
+from gaia.tasks.defined_tasks.weather.files.series.xarray_series import XarraySeries
+from gaia.tasks.defined_tasks.weather.scoring.field_summary import FieldMetrics
 from gaia.tasks.defined_tasks.weather.scoring.grid import Grid, GridMismatch
 from gaia.tasks.defined_tasks.weather.scoring.moments import NoFiniteTruth, NonFiniteForecast
 from tests.support.weather_files import LATITUDE, LONGITUDE, forecast, truth, weather, with_winds, write

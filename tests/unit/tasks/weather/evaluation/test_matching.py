@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest, UnmatchedTimes
 from gaia.tasks.defined_tasks.weather.evaluation.matching import Matching, match, require_leads
-from gaia.tasks.defined_tasks.weather.evaluation.series import Instant
+from gaia.tasks.defined_tasks.weather.files.errors import BadRequest, UnmatchedTimes
+from gaia.tasks.defined_tasks.weather.files.series.series import Instant
 
 START = datetime(2020, 2, 28, tzinfo=UTC)
 NAMES = {"forecast": "fc", "truth": "an", "climatology": "cl", "reference": "rf"}

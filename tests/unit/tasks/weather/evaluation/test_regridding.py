@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
 from gaia.tasks.defined_tasks.weather.evaluation.regridding import global_grid, regridder_to
-from gaia.tasks.defined_tasks.weather.evaluation.xarray_series import XarraySeries
+from gaia.tasks.defined_tasks.weather.files.errors import BadRequest
+from gaia.tasks.defined_tasks.weather.files.series.xarray_series import XarraySeries
 from tests.support.weather_files import truth
 
 

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from gaia.contracts.errors import ConfigurationError
-from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
 from gaia.tasks.defined_tasks.weather.evaluation.report import (
     print_table,
     records,
@@ -22,6 +21,7 @@ from gaia.tasks.defined_tasks.weather.evaluation.report import (
     to_parquet,
     write_text,
 )
+from gaia.tasks.defined_tasks.weather.files.errors import BadRequest
 from tests.unit.tasks.weather.evaluation.made_table import made_table
 
 

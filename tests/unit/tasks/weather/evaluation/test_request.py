@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
 from gaia.tasks.defined_tasks.weather.evaluation.request import (
     parse_area,
     parse_areas,
@@ -12,6 +11,7 @@ from gaia.tasks.defined_tasks.weather.evaluation.request import (
     parse_time,
     parse_variables,
 )
+from gaia.tasks.defined_tasks.weather.files.errors import BadRequest
 from gaia.tasks.defined_tasks.weather.scoring.regions import BadRegion
 
 

@@ -9,8 +9,8 @@ import pytest
 from matplotlib.image import imread
 
 from gaia.contracts.errors import ConfigurationError
-from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
 from gaia.tasks.defined_tasks.weather.evaluation.scorecard import draw_scorecard
+from gaia.tasks.defined_tasks.weather.files.errors import BadRequest
 from tests.unit.tasks.weather.evaluation.made_table import made_table
 
 

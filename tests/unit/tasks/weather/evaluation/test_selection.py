@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
 from gaia.tasks.defined_tasks.weather.evaluation.selection import chosen_fields
-from gaia.tasks.defined_tasks.weather.sources.errors import MissingField
+from gaia.tasks.defined_tasks.weather.files.errors import BadRequest, MissingField
 
 FORECAST = ("fc", (FieldId("2t"), FieldId("z", 500), FieldId("z", 850)))
 TRUTH = ("an", (FieldId("z", 850), FieldId("z", 500), FieldId("2t"), FieldId("q", 500)))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gaia.tasks.defined_tasks.weather.scoring.area_weighting import AreaWeighting
 from gaia.tasks.defined_tasks.weather.scoring.grid import BadGrid, Grid, GridMismatch
-from gaia.tasks.defined_tasks.weather.scoring.policy import AreaWeighting
 
 
 def _global(degrees: float, *, dtype: type = np.float64) -> Grid:

@@ -9,10 +9,10 @@ import eccodes
 import numpy as np
 import pytest
 
+from gaia.tasks.defined_tasks.weather.scoring.area_weighting import AreaWeighting
 from gaia.tasks.defined_tasks.weather.scoring.grid import Grid
 from gaia.tasks.defined_tasks.weather.scoring.metrics import metrics_of
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field, field_moments
-from gaia.tasks.defined_tasks.weather.scoring.policy import AreaWeighting
 from gaia.tasks.defined_tasks.weather.variables import STANDARD_GRAVITY
 from tests.support.real_data import ERA5_GRIB, REAL_DATA, needs_real_data
 

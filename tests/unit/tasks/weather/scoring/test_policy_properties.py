@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from gaia.contracts.ids import Hotkey, RunId
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.scoring.clones import are_clones, distance
+from gaia.tasks.defined_tasks.weather.policy.clones import are_clones, distance
+from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
+from gaia.tasks.defined_tasks.weather.policy.skill import component_score, gate, lead_score, skill_beyond_reference
+from gaia.tasks.defined_tasks.weather.policy.window import RunOutcome, Zeroed, window_scores
 from gaia.tasks.defined_tasks.weather.scoring.grid import Grid
 from gaia.tasks.defined_tasks.weather.scoring.metrics import ComponentMetrics, metrics_of
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field, NonFiniteForecast, field_moments
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
-from gaia.tasks.defined_tasks.weather.scoring.skill import component_score, gate, lead_score, skill_beyond_reference
-from gaia.tasks.defined_tasks.weather.scoring.window import RunOutcome, Zeroed, window_scores
 from gaia.validator.weights import emission_weights
 
 _GRID = Grid.of(np.linspace(90.0, -90.0, 7), np.arange(0.0, 360.0, 30.0))
@@ -335,13 +335,13 @@ def test_of_two_leads_the_unknown_one_is_the_low_quantile_of_the_others(
         {name: {24: first[i] * easy, 48: second[i] * easy if name != _A else None} for i, name in enumerate(_NAMES)}
         for easy in ease
     ]
-    standings = {
+    leaderboard = {
         hotkey: {lead.lead_h: lead for lead in found.leads}
         for hotkey, found in window_scores(_runs(scores, frozenset({24, 48})), DEFAULT_POLICY).items()
     }
-    others = sorted(standings[name][48].score for name in _NAMES[1:])
-    assert standings[_A][48].run_count == 0
-    assert standings[_A][48].score == others[2]  # the 25th percentile of nine, never interpolated upward
+    others = sorted(leaderboard[name][48].score for name in _NAMES[1:])
+    assert leaderboard[_A][48].run_count == 0
+    assert leaderboard[_A][48].score == others[2]  # the 25th percentile of nine, never interpolated upward
 
 
 _SILENT = Zeroed(reason_code="no_commitment", reason="no commitment by the deadline")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from gaia.tasks.defined_tasks.weather.scoring.evaluate import FieldStatistics, field_statistics
+from gaia.tasks.defined_tasks.weather.scoring.field_summary import FieldStatistics, field_statistics
 from gaia.tasks.defined_tasks.weather.scoring.metrics import NothingToScore
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 from gaia.tasks.defined_tasks.weather.scoring.wind import wind_metrics

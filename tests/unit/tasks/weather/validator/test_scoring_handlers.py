@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 
 from gaia.contracts.errors import Fault, MinerFault
 from gaia.protocol.run_spec import FieldId, GridSpec, RunSpec, VariableSpec
-from gaia.tasks.defined_tasks.weather.scoring.grid import GridMismatch
-from gaia.tasks.defined_tasks.weather.scoring.moments import NoFiniteTruth, NonFiniteForecast
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY
-from gaia.tasks.defined_tasks.weather.sources.chunk_codec import encode_field
-from gaia.tasks.defined_tasks.weather.sources.chunk_faults import (
+from gaia.tasks.defined_tasks.weather.files.errors import MissingField, StoreMissing
+from gaia.tasks.defined_tasks.weather.files.store.flat_store import FlatStore
+from gaia.tasks.defined_tasks.weather.forecast.chunk_codec import encode_field
+from gaia.tasks.defined_tasks.weather.forecast.chunk_errors import (
     ChunkDigestMismatch,
     ImplausibleValue,
     NonFiniteValue,
 )
-from gaia.tasks.defined_tasks.weather.sources.errors import MissingField, StoreMissing
-from gaia.tasks.defined_tasks.weather.sources.flat_store import FlatStore
-from gaia.tasks.defined_tasks.weather.sources.forecast_writer import ForecastWriter
-from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
+from gaia.tasks.defined_tasks.weather.forecast.forecast_writer import ForecastWriter
+from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
+from gaia.tasks.defined_tasks.weather.scoring.grid import GridMismatch
+from gaia.tasks.defined_tasks.weather.scoring.moments import NoFiniteTruth, NonFiniteForecast
+from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import (
     Day1Payload,
     Day1Result,
     Era5Payload,

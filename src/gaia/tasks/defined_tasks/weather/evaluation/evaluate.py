@@ -12,9 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.evaluation.land_mask import LandMask, read_land_mask
 from gaia.tasks.defined_tasks.weather.evaluation.matching import Matching, match, require_leads
-from gaia.tasks.defined_tasks.weather.evaluation.opening import (
+from gaia.tasks.defined_tasks.weather.evaluation.regridding import global_grid, regridder_to
+from gaia.tasks.defined_tasks.weather.evaluation.request import Area, Request
+from gaia.tasks.defined_tasks.weather.evaluation.selection import chosen_fields
+from gaia.tasks.defined_tasks.weather.evaluation.summing import ProgressCallback, Summing
+from gaia.tasks.defined_tasks.weather.evaluation.table import ScoreTable
+from gaia.tasks.defined_tasks.weather.evaluation.table_rows import rows_of
+from gaia.tasks.defined_tasks.weather.evaluation.watched_source import Source, Warnings
+from gaia.tasks.defined_tasks.weather.files.series.land_mask import LandMask, read_land_mask
+from gaia.tasks.defined_tasks.weather.files.series.opening import (
     CLIMATOLOGY,
     EXTREMES,
     FORECAST,
@@ -22,17 +29,10 @@ from gaia.tasks.defined_tasks.weather.evaluation.opening import (
     TRUTH,
     open_series,
 )
-from gaia.tasks.defined_tasks.weather.evaluation.points import points_of
-from gaia.tasks.defined_tasks.weather.evaluation.reading import Source, Warnings
-from gaia.tasks.defined_tasks.weather.evaluation.regridding import global_grid, regridder_to
-from gaia.tasks.defined_tasks.weather.evaluation.request import Area, Request
-from gaia.tasks.defined_tasks.weather.evaluation.rows import rows_of
-from gaia.tasks.defined_tasks.weather.evaluation.selection import chosen_fields
-from gaia.tasks.defined_tasks.weather.evaluation.series import Series, called
-from gaia.tasks.defined_tasks.weather.evaluation.started_series import StartedSeries
-from gaia.tasks.defined_tasks.weather.evaluation.summing import Progress, Summing
-from gaia.tasks.defined_tasks.weather.evaluation.table import ScoreTable
-from gaia.tasks.defined_tasks.weather.evaluation.units import require_same_unit
+from gaia.tasks.defined_tasks.weather.files.series.same_points import points_of
+from gaia.tasks.defined_tasks.weather.files.series.series import Series, called
+from gaia.tasks.defined_tasks.weather.files.series.started_series import StartedSeries
+from gaia.tasks.defined_tasks.weather.files.series.unit_checks import require_same_unit
 from gaia.tasks.defined_tasks.weather.scoring.grid import Grid
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 from gaia.tasks.defined_tasks.weather.scoring.regions import BadRegion, Surface, region_weights
@@ -40,7 +40,7 @@ from gaia.tasks.defined_tasks.weather.scoring.regions import BadRegion, Surface,
 Opened = tuple[Series, int | None]
 
 
-def evaluate(request: Request, on_progress: Progress | None = None) -> ScoreTable:
+def evaluate(request: Request, on_progress: ProgressCallback | None = None) -> ScoreTable:
     """Score the files of a request. Raises a GaiaError that names file and variable and says what was expected."""
     named: dict[str, Sequence[str]] = {FORECAST: request.forecast, TRUTH: (request.truth,)}
     for what, text in (
@@ -57,7 +57,7 @@ def evaluate(request: Request, on_progress: Progress | None = None) -> ScoreTabl
 def evaluate_series(
     opened: Mapping[str, Opened],
     request: Request,
-    on_progress: Progress | None = None,
+    on_progress: ProgressCallback | None = None,
     *,
     mask: LandMask | None = None,
 ) -> ScoreTable:

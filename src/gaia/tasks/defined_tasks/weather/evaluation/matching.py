@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest, UnmatchedTimes
-from gaia.tasks.defined_tasks.weather.evaluation.series import Instant, called, hours
+from gaia.tasks.defined_tasks.weather.evaluation.lookup import CalendarLookup, ForecastLookup
+from gaia.tasks.defined_tasks.weather.files.errors import BadRequest, UnmatchedTimes
+from gaia.tasks.defined_tasks.weather.files.series.series import Instant, called, hours
 
 
 class Case(Struct, frozen=True, kw_only=True):
@@ -60,20 +61,23 @@ def match(
         raise UnmatchedTimes(f"{names['forecast']} holds no instant at all; at least one start and lead is expected")
     chosen = _of_leads(forecast, wanted_leads, names["forecast"])
     by_time = _by_valid_time(truth)
+    rivals = None if reference is None else ForecastLookup(reference)
+    usuals = None if climatology is None else CalendarLookup(climatology)
+    thresholds = None if extremes is None else CalendarLookup(extremes)
     cases, without_truth, without_reference = [], [], []
     for instant in sorted(chosen, key=_order):
         verifying = _verifying(instant, by_time, truth)
         if verifying is None:
             without_truth.append(instant)
             continue
-        rival = None if reference is None else _rival(instant, reference)
-        if reference is not None and rival is None:
+        rival = None if rivals is None else _rival(instant, rivals)
+        if rivals is not None and rival is None:
             without_reference.append(instant)
         usual, threshold = (
             None if fields is None else _usual(instant, verifying, fields, called(what, names[what]))
             for fields, what in (
-                (climatology, "climatology"),
-                (extremes, "extremes"),
+                (usuals, "climatology"),
+                (thresholds, "extremes"),
             )
         )
         start = _start(instant, by_time, names) if persistence else None
@@ -111,11 +115,13 @@ def _of_leads(forecast: Sequence[Instant], wanted: Iterable[timedelta] | None, n
     leads = {instant.lead for instant in forecast}
     if wanted is None:
         return list(forecast)
+    wanted = list(wanted)
     absent = [lead for lead in wanted if lead not in leads]
     if absent:
         there = ", ".join(f"{hours(lead):g}" for lead in sorted(lead for lead in leads if lead is not None)) or "none"
         raise BadRequest(f"{name} has no lead {hours(absent[0]):g} h; its leads are {there} h")
-    return [instant for instant in forecast if instant.lead in set(wanted)]
+    named = set(wanted)
+    return [instant for instant in forecast if instant.lead in named]
 
 
 def _by_valid_time(truth: Sequence[Instant]) -> dict[datetime | None, Instant]:
@@ -146,43 +152,26 @@ def _start(instant: Instant, by_time: Mapping[datetime | None, Instant], names: 
     return by_time[instant.init_time]
 
 
-def _rival(instant: Instant, reference: Sequence[Instant]) -> Instant | None:
+def _rival(instant: Instant, reference: ForecastLookup) -> Instant | None:
     """The reference forecast of the same start and lead; of unknown start, by valid time or lead alone."""
-    for known in ("init_time", "lead", "valid_time"):
-        wanted = getattr(instant, known)
-        if wanted is not None:
-            reference = [other for other in reference if getattr(other, known) in (wanted, None)]
-    return reference[0] if len(reference) == 1 else None
+    found = reference.alike(instant)
+    return found[0] if len(found) == 1 else None
 
 
-def _usual(instant: Instant, truth: Instant, climatology: Sequence[Instant], what: str) -> Instant:
+def _usual(instant: Instant, truth: Instant, climatology: CalendarLookup, what: str) -> Instant:
     """The climatology, or what has its axes, for the valid time: by month, day or hour, as far as its axes go."""
+    if climatology.for_any_time is not None:
+        return climatology.for_any_time
     moment = truth.valid_time or instant.valid_time
-    if len(climatology) == 1 and _calendar_of(climatology[0]) == _NO_CALENDAR:
-        return climatology[0]
     if moment is None:
         raise UnmatchedTimes(f"{what} depends on the time, which neither forecast nor truth say")
-    found = [known for known in climatology if _fits(known, moment)]
+    found = climatology.at(moment)
     if len(found) != 1:
         raise UnmatchedTimes(
             f"{what} has {len(found)} fields for {moment:%Y-%m-%dT%H:%MZ}; expected is one, by axes "
             "such as month, or dayofyear and hour"
         )
     return found[0]
-
-
-_NO_CALENDAR = (None, None, None, None)
-
-
-def _calendar_of(instant: Instant) -> tuple[int | None, int | None, int | None, int | None]:
-    return instant.month, instant.day_of_month, instant.day_of_year, instant.hour
-
-
-def _fits(known: Instant, moment: datetime) -> bool:
-    """A climatology without any calendar axis (one that has times, such as a series of years) fits nothing."""
-    here = (moment.month, moment.day, moment.timetuple().tm_yday, moment.hour)
-    said = _calendar_of(known)
-    return said != _NO_CALENDAR and all(a in (b, None) for a, b in zip(said, here, strict=True))
 
 
 def _order(instant: Instant) -> tuple[float, float]:

@@ -10,8 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
-from gaia.tasks.defined_tasks.weather.evaluation.series import called
+from gaia.tasks.defined_tasks.weather.files.errors import BadRequest
+from gaia.tasks.defined_tasks.weather.files.series.series import called
 from gaia.tasks.defined_tasks.weather.scoring.grid import BadGrid, Grid
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field
 from gaia.tasks.defined_tasks.weather.scoring.regrid import ConservativeRegridder

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gaia.contracts.errors import ConfigurationError
-from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
 from gaia.tasks.defined_tasks.weather.evaluation.table import ScoreRow, ScoreTable
+from gaia.tasks.defined_tasks.weather.files.errors import BadRequest
 from gaia.tasks.defined_tasks.weather.scoring.comoments import Activity
 from gaia.tasks.defined_tasks.weather.scoring.ensemble import EnsembleMetrics
-from gaia.tasks.defined_tasks.weather.scoring.evaluate import FieldMetrics
 from gaia.tasks.defined_tasks.weather.scoring.extremes import ExtremeMetrics
+from gaia.tasks.defined_tasks.weather.scoring.field_summary import FieldMetrics
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,15 +91,18 @@ def to_csv(table: ScoreTable) -> str:
     return text.getvalue()
 
 
-def require_pyarrow() -> None:
-    """Raise BadRequest where pyarrow is not installed; it is 170 MB and so not installed with Gaia."""
-    if importlib.util.find_spec("pyarrow") is None:
-        raise BadRequest("Parquet needs pyarrow: pip install pyarrow, or write --csv or --json instead")
+def require_installed(package: str, form: str) -> None:
+    """Raise BadRequest where a package is missing that only this form of the scores needs.
+
+    Scoring does without pyarrow (170 MB) and matplotlib (80 MB), so neither is installed for it.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise BadRequest(f"{form} needs {package}: pip install {package}, or write --csv or --json instead")
 
 
 def to_parquet(table: ScoreTable, path: Path) -> None:
     """One column group. Raises BadRequest where pyarrow is not installed."""
-    require_pyarrow()
+    require_installed("pyarrow", "Parquet")
     import pyarrow
     import pyarrow.parquet
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
+from gaia.tasks.defined_tasks.weather.files.errors import BadRequest
 from gaia.tasks.defined_tasks.weather.scoring.regions import GLOBE, NORTH, SOUTH, Box, Region, Surface, region
 
 _SHORT_REGIONS = {"nh": NORTH.name, "sh": SOUTH.name}

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from gaia.contracts.errors import ConfigurationError
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
 from gaia.tasks.defined_tasks.weather.evaluation.table import ScoreRow, ScoreTable
+from gaia.tasks.defined_tasks.weather.files.errors import BadRequest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,8 @@ import re
 from collections.abc import Sequence
 
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest
 from gaia.tasks.defined_tasks.weather.evaluation.table import WINDS
-from gaia.tasks.defined_tasks.weather.sources.errors import MissingField
+from gaia.tasks.defined_tasks.weather.files.errors import BadRequest, MissingField
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES, UnknownVariable, variable
 
 

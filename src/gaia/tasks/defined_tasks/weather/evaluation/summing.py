@@ -18,23 +18,23 @@ from numpy.typing import NDArray
 
 from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.weather.evaluation.matching import Case
-from gaia.tasks.defined_tasks.weather.evaluation.opening import CLIMATOLOGY, EXTREMES, FORECAST, REFERENCE, TRUTH
-from gaia.tasks.defined_tasks.weather.evaluation.reading import Source, Warnings
-from gaia.tasks.defined_tasks.weather.evaluation.series import Instant, hours
-from gaia.tasks.defined_tasks.weather.evaluation.units import suspicion
+from gaia.tasks.defined_tasks.weather.evaluation.watched_source import Source, Warnings
+from gaia.tasks.defined_tasks.weather.files.series.opening import CLIMATOLOGY, EXTREMES, FORECAST, REFERENCE, TRUTH
+from gaia.tasks.defined_tasks.weather.files.series.series import Instant, hours
+from gaia.tasks.defined_tasks.weather.files.series.unit_checks import suspicion
 from gaia.tasks.defined_tasks.weather.scoring.ensemble import EnsembleSums, ensemble_sums
-from gaia.tasks.defined_tasks.weather.scoring.evaluate import FieldStatistics, field_statistics
+from gaia.tasks.defined_tasks.weather.scoring.field_summary import FieldStatistics, field_statistics
 from gaia.tasks.defined_tasks.weather.scoring.grid import GridMismatch
 from gaia.tasks.defined_tasks.weather.scoring.moments import BadField, Field, NoFiniteTruth, NonFiniteForecast
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """(fields done, fields in all)."""
 Key = tuple[FieldId, float | None, str]
 """(field, lead in hours, name of the area)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sums:
+class FieldSums:
     """What has been summed up: for each forecast instant alone, so that two variables can be paired."""
 
     statistics: dict[Key, dict[Instant, FieldStatistics]] = data_field(default_factory=lambda: defaultdict(dict))
@@ -63,9 +63,11 @@ class Summing:
         self._truth = sources[TRUTH]
         self._weights = weights
         self._warnings = warnings
-        self._sums = Sums()
+        self._sums = FieldSums()
 
-    def run(self, fields: tuple[FieldId, ...], cases: tuple[Case, ...], on_progress: Progress | None) -> Sums:
+    def run(
+        self, fields: tuple[FieldId, ...], cases: tuple[Case, ...], on_progress: ProgressCallback | None
+    ) -> FieldSums:
         """A variable's levels lie together in most chunks, so the levels are the innermost loop.
 
         Raises NoFiniteTruth if nothing could be scored, NonFiniteForecast, UnusableValues, and what reading raises.

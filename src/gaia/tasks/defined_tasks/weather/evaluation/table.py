@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.weather.scoring.ensemble import EnsembleMetrics
-from gaia.tasks.defined_tasks.weather.scoring.evaluate import FieldMetrics
+from gaia.tasks.defined_tasks.weather.scoring.field_summary import FieldMetrics
 from gaia.tasks.defined_tasks.weather.scoring.wind import WindMetrics
 
 WINDS: Mapping[str, tuple[str, str]] = MappingProxyType({"10wind": ("10u", "10v"), "wind": ("u", "v")})

@@ -20,24 +20,24 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from gaia.tasks.defined_tasks.weather.evaluation.dataset_axes import (
+from gaia.tasks.defined_tasks.weather.evaluation.evaluate import evaluate_series
+from gaia.tasks.defined_tasks.weather.evaluation.matching import match
+from gaia.tasks.defined_tasks.weather.evaluation.report import ROW_KEYS, records
+from gaia.tasks.defined_tasks.weather.evaluation.request import Area, Request, parse_area
+from gaia.tasks.defined_tasks.weather.evaluation.table import ScoreTable
+from gaia.tasks.defined_tasks.weather.files.errors import BadRequest, UnmatchedTimes, UnusableValues
+from gaia.tasks.defined_tasks.weather.files.series.dataset_axes import (
     HORIZONTAL,
     TEMPORAL,
     find_axes,
     find_grid,
     find_instants,
 )
-from gaia.tasks.defined_tasks.weather.evaluation.errors import BadRequest, UnmatchedTimes, UnusableValues
-from gaia.tasks.defined_tasks.weather.evaluation.evaluate import evaluate_series
-from gaia.tasks.defined_tasks.weather.evaluation.land_mask import LandMask, mask_of
-from gaia.tasks.defined_tasks.weather.evaluation.matching import match
-from gaia.tasks.defined_tasks.weather.evaluation.opening import CLIMATOLOGY, EXTREMES, FORECAST, REFERENCE, TRUTH
-from gaia.tasks.defined_tasks.weather.evaluation.points import Points, points_of
-from gaia.tasks.defined_tasks.weather.evaluation.report import ROW_KEYS, records
-from gaia.tasks.defined_tasks.weather.evaluation.request import Area, Request, parse_area
-from gaia.tasks.defined_tasks.weather.evaluation.series import Instant
-from gaia.tasks.defined_tasks.weather.evaluation.table import ScoreTable
-from gaia.tasks.defined_tasks.weather.evaluation.xarray_series import XarraySeries
+from gaia.tasks.defined_tasks.weather.files.series.land_mask import LandMask, mask_of
+from gaia.tasks.defined_tasks.weather.files.series.opening import CLIMATOLOGY, EXTREMES, FORECAST, REFERENCE, TRUTH
+from gaia.tasks.defined_tasks.weather.files.series.same_points import Points, points_of
+from gaia.tasks.defined_tasks.weather.files.series.series import Instant
+from gaia.tasks.defined_tasks.weather.files.series.xarray_series import XarraySeries
 from gaia.tasks.defined_tasks.weather.scoring.grid import Grid
 from gaia.tasks.defined_tasks.weather.scoring.metrics import ComponentMetrics, metrics_of
 from gaia.tasks.defined_tasks.weather.scoring.moments import Field, Moments, field_moments

@@ -12,9 +12,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gaia.contracts.errors import ValidatorFault
-from gaia.tasks.defined_tasks.weather.scoring.compiled import Argument, Kernel
 from gaia.tasks.defined_tasks.weather.scoring.field import Field, NoFiniteTruth, blame_forecast, require_alike
 from gaia.tasks.defined_tasks.weather.scoring.grid import point_weights
+from gaia.tasks.defined_tasks.weather.scoring.kernels.compiled import Argument, Kernel
 from gaia.tasks.defined_tasks.weather.scoring.sums import Sums
 
 
@@ -76,7 +76,8 @@ def ensemble_sums(*, members: NDArray[np.float32], truth: Field, area_weights: N
     require_alike({"members": members}, (members.shape[0], *truth.shape))
     weights = point_weights(area_weights, (truth.shape[0], truth.shape[1]))
     sums = np.zeros(7, dtype=np.float64)
-    _accumulate(np.ascontiguousarray(members), np.ascontiguousarray(truth), weights, sums)
+    departures = np.empty(members.shape[0], dtype=np.float64)
+    _accumulate(np.ascontiguousarray(members), np.ascontiguousarray(truth), weights, departures, sums)
     area, finite, error, pairs, mean_error, mean_squared, variance = sums.tolist()
     if finite == 0.0:
         raise NoFiniteTruth("the truth has not one finite value in this field")
@@ -120,9 +121,8 @@ def ensemble_metrics(sums: EnsembleSums) -> EnsembleMetrics | None:
     )
 
 
-def _accumulate_rows(members, truth, point_weights, sums) -> None:  # type: ignore[no-untyped-def]
+def _accumulate_rows(members, truth, point_weights, departures, sums) -> None:  # type: ignore[no-untyped-def]
     count = members.shape[0]
-    departures = np.empty(count, dtype=np.float64)
     for j in range(truth.shape[0]):
         area = n = error = pairs = mean_error = mean_squared = variance = 0.0
         for i in range(truth.shape[1]):
@@ -157,4 +157,8 @@ def _accumulate_rows(members, truth, point_weights, sums) -> None:  # type: igno
             sums[k] += row[k]
 
 
-_accumulate = Kernel(_accumulate_rows, Argument.MEMBERS, Argument.FIELD, Argument.POINTS, Argument.SUMS)
+_accumulate = Kernel(
+    _accumulate_rows,
+    *(Argument.MEMBERS, Argument.FIELD, Argument.POINTS, Argument.SCRATCH, Argument.SUMS),
+    same_lanes=False,  # as its digits have always been
+)

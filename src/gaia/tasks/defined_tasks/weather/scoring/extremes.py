@@ -9,9 +9,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gaia.tasks.defined_tasks.weather.scoring.compiled import Argument, Kernel
 from gaia.tasks.defined_tasks.weather.scoring.field import Field, NoFiniteTruth, blame_forecast, require_alike
 from gaia.tasks.defined_tasks.weather.scoring.grid import point_weights
+from gaia.tasks.defined_tasks.weather.scoring.kernels.compiled import Argument, Kernel
 from gaia.tasks.defined_tasks.weather.scoring.sums import Sums
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaia.contracts.errors import ValidatorFault
-from gaia.tasks.defined_tasks.weather.scoring.policy import AreaWeighting
+from gaia.tasks.defined_tasks.weather.scoring.area_weighting import AreaWeighting
 
 _SNAP_DEGREES = 1e-4
 """Coordinates stored as float32 are up to 1.6e-5 degrees off; no grid in use has cells this small."""

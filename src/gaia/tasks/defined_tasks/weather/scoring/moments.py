@@ -24,7 +24,7 @@ from gaia.tasks.defined_tasks.weather.scoring.field import (
     require_alike,
 )
 from gaia.tasks.defined_tasks.weather.scoring.grid import require_weights
-from gaia.tasks.defined_tasks.weather.scoring.moments_kernel import (
+from gaia.tasks.defined_tasks.weather.scoring.kernels.moments_kernel import (
     ABSOLUTE_ERROR,
     OF_THE_FORECAST,
     SUMS,

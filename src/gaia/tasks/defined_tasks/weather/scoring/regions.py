@@ -15,9 +15,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gaia.contracts.errors import ConfigurationError
+from gaia.tasks.defined_tasks.weather.scoring.area_weighting import AreaWeighting
 from gaia.tasks.defined_tasks.weather.scoring.field import Field, require_alike
 from gaia.tasks.defined_tasks.weather.scoring.grid import Grid, point_weights
-from gaia.tasks.defined_tasks.weather.scoring.policy import AreaWeighting
 
 _ON_THE_EDGE_DEGREES = 1e-6
 """So close to a bound a point counts as on it: 20.000000000000004 is 20."""

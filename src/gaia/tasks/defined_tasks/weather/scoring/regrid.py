@@ -73,14 +73,6 @@ class ConservativeRegridder:
         return mean
 
 
-def one_and_a_half_degrees(like: Grid) -> Grid:
-    """WeatherBench's evaluation grid, 121 x 240 with poles; latitudes run and longitudes start as in `like`."""
-    latitude = np.linspace(90.0, -90.0, 121)
-    north_first = like.latitude[0] >= like.latitude[-1]
-    start = -180.0 if like.longitude[0] < 0.0 else 0.0
-    return Grid.of(latitude if north_first else latitude[::-1], start + np.arange(240) * 1.5)
-
-
 def _intervals(edges: NDArray[np.float64]) -> NDArray[np.float64]:
     """(cells, 2): each cell's lower and upper bound."""
     bounds: NDArray[np.float64] = np.sort(np.stack([edges[:-1], edges[1:]], axis=1), axis=1)

@@ -34,8 +34,8 @@ class Sums(Struct, frozen=True, kw_only=True):
     def total(cls, parts: Iterable[Self]) -> Self:
         """All parts merged; each sum is rounded once (Shewchuk 1997), so that no order gives other digits.
 
-        Adding totals of totals may differ from that in the last bit: keep the parts (`Aggregate`) where digits
-        must be the same for any number of workers.
+        Adding totals of totals may differ from that in the last bit: where digits must be the same for any number of
+        workers, keep the parts and total them once.
         """
         columns = zip(*(astuple(part) for part in parts), strict=True)
         merged = dict(zip(cls.__struct_fields__, map(_total, columns), strict=False))

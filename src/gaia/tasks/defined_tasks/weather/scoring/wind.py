@@ -9,7 +9,7 @@ import math
 
 from msgspec import Struct
 
-from gaia.tasks.defined_tasks.weather.scoring.evaluate import FieldStatistics
+from gaia.tasks.defined_tasks.weather.scoring.field_summary import FieldStatistics
 from gaia.tasks.defined_tasks.weather.scoring.metrics import require_same_area, skill, wind_vector_rmse
 
 

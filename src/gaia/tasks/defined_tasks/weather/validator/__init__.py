@@ -1,1 +1,1 @@
-"""The validator's side of the weather task: one file per step of a run, and the compute handlers."""
+"""The validator's side of the weather task: the steps of a run, what workers compute for them, and the records."""

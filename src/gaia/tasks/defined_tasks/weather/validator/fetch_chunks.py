@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -34,9 +35,10 @@ class Delivery(Struct, frozen=True, kw_only=True):
     miner: RunMiner
     forecast: Forecast
 
-    def chunk_keys(self, leads_h: Collection[int]) -> list[str]:
-        """The chunks of some leads."""
-        return [key for key, _, lead_h in self.run.spec.chunks() if lead_h in leads_h]
+
+def chunk_keys(run: Run, leads_h: Collection[int]) -> list[str]:
+    """The chunks of some leads of a run's forecasts."""
+    return [key for key, _, lead_h in run.spec.chunks() if lead_h in leads_h]
 
 
 async def fetch_leads(weather: WeatherContext, delivery: Delivery, leads_h: Collection[int]) -> None:
@@ -44,7 +46,7 @@ async def fetch_leads(weather: WeatherContext, delivery: Delivery, leads_h: Coll
     folder = Path(delivery.forecast.store_path)
     manifest = delivery.forecast.manifest
     chunks = msgspec.json.decode(manifest, type=Manifest).chunks
-    wanted = {key: chunks[key].size_bytes for key in delivery.chunk_keys(leads_h)}
+    wanted = {key: chunks[key].size_bytes for key in chunk_keys(delivery.run, leads_h)}
     missing = await asyncio.to_thread(_prepare, folder, manifest, wanted)
     if not missing:
         return
@@ -63,9 +65,9 @@ async def fetch_leads(weather: WeatherContext, delivery: Delivery, leads_h: Coll
         raise errors.exceptions[0] from errors
 
 
-async def forget_leads(delivery: Delivery, leads_h: Collection[int]) -> None:
+async def forget_leads(run: Run, folder: Path, leads_h: Collection[int]) -> None:
     """Drop cached chunks, to fetch them anew: our disk may have spoilt them, and that is not the miner's fault."""
-    await asyncio.to_thread(_unlink, Path(delivery.forecast.store_path), delivery.chunk_keys(leads_h))
+    await asyncio.to_thread(_unlink, folder, chunk_keys(run, leads_h))
 
 
 def _prepare(folder: Path, manifest: bytes, wanted: Mapping[str, int]) -> list[str]:
@@ -82,9 +84,12 @@ def _prepare(folder: Path, manifest: bytes, wanted: Mapping[str, int]) -> list[s
 def _write_whole(path: Path, content: bytes) -> None:
     if _has_size(path, len(content)) and path.read_bytes() == content:
         return
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_bytes(content)
-    draft.replace(path)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}.draft")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _has_size(path: Path, size_bytes: int) -> bool:

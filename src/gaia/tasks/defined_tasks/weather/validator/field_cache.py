@@ -16,8 +16,9 @@ from gaia.contracts.clock import WorldClock
 from gaia.contracts.errors import Fault
 from gaia.contracts.job import Later
 from gaia.contracts.unit import ResultUnit, UnitFailed, WorkUnit, value_of
-from gaia.tasks.defined_tasks.weather.sources.catalog import Role, SourceRef, available_at
-from gaia.tasks.defined_tasks.weather.sources.payloads import DecodePayload, DecodeResult, cache_path
+from gaia.tasks.defined_tasks.weather.files.archive import SourceRole
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceRef, available_at
+from gaia.tasks.defined_tasks.weather.supply.decode_payloads import DecodePayload, DecodeResult, cache_path
 from gaia.tasks.defined_tasks.weather.validator.records.runs import Run
 
 _RETRY_SOURCE = timedelta(minutes=10)
@@ -35,7 +36,7 @@ class FieldCache:
         self._compute = compute
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def path(self, run: Run, role: Role, lead_h: int, world: WorldClock) -> str | None:
+    async def path(self, run: Run, role: SourceRole, lead_h: int, world: WorldClock) -> str | None:
         """The flat store for a role at a lead; None if the run has no source for it, or no climatology of that time.
 
         Raises Later while the world has not come so far, or the source is late; UnitFailed when it is unusable.
@@ -43,7 +44,7 @@ class FieldCache:
         source = _source(run, role)
         if source is None:
             return None
-        due = available_at(role, run.init_time if role is Role.REFERENCE else run.valid_time(lead_h))
+        due = available_at(role, run.init_time if role is SourceRole.REFERENCE else run.valid_time(lead_h))
         if world.now() < due:
             raise Later(world.wall_time(due), f"{role} for +{lead_h} h is published later")
         payload = _payload(run, role, lead_h, source, self._directory)
@@ -60,7 +61,7 @@ class FieldCache:
         try:
             value = value_of(await self._compute(unit))
         except UnitFailed as error:
-            if payload.role is Role.CLIMATOLOGY and error.code == _MISSING:
+            if payload.role is SourceRole.CLIMATOLOGY and error.code == _MISSING:
                 return None  # its terms are null for this run; no waiting brings a month that is not in the file
             if error.fault is not Fault.SOURCE or not (error.retryable or error.code == _MISSING):
                 raise
@@ -68,19 +69,19 @@ class FieldCache:
         return msgspec.convert(value, DecodeResult).path
 
 
-def _source(run: Run, role: Role) -> SourceRef | None:
+def _source(run: Run, role: SourceRole) -> SourceRef | None:
     match role:
-        case Role.TRUTH | Role.ANALYSIS:
+        case SourceRole.TRUTH | SourceRole.ANALYSIS:
             return run.sources.truth
-        case Role.REFERENCE:
+        case SourceRole.REFERENCE:
             return run.sources.reference
-        case Role.CLIMATOLOGY:
+        case SourceRole.CLIMATOLOGY:
             return run.sources.climatology
 
 
-def _payload(run: Run, role: Role, lead_h: int, source: SourceRef, directory: Path) -> DecodePayload:
+def _payload(run: Run, role: SourceRole, lead_h: int, source: SourceRef, directory: Path) -> DecodePayload:
     valid_time = run.valid_time(lead_h)
-    init_time, lead = (run.init_time, lead_h) if role is Role.REFERENCE else (None, None)
+    init_time, lead = (run.init_time, lead_h) if role is SourceRole.REFERENCE else (None, None)
     destination = cache_path(
         directory,
         source,

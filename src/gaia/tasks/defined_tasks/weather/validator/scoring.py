@@ -16,7 +16,13 @@ import msgspec
 
 from gaia.contracts.errors import GaiaError
 from gaia.protocol.run_spec import FieldId
-from gaia.tasks.defined_tasks.weather.scoring.clones import are_clones, distance
+from gaia.tasks.defined_tasks.weather.files.errors import MissingField
+from gaia.tasks.defined_tasks.weather.files.store.field_store import FieldStore
+from gaia.tasks.defined_tasks.weather.files.store.open_store import open_store
+from gaia.tasks.defined_tasks.weather.forecast.forecast_store import ForecastReader, LeadFields
+from gaia.tasks.defined_tasks.weather.policy.clones import are_clones, distance
+from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY, ScoringPolicy
+from gaia.tasks.defined_tasks.weather.policy.skill import component_score, gate, lead_score
 from gaia.tasks.defined_tasks.weather.scoring.grid import GridMismatch
 from gaia.tasks.defined_tasks.weather.scoring.metrics import ComponentMetrics, metrics_of
 from gaia.tasks.defined_tasks.weather.scoring.moments import (
@@ -25,14 +31,8 @@ from gaia.tasks.defined_tasks.weather.scoring.moments import (
     NoFiniteTruth,
     NonFiniteForecast,
 )
-from gaia.tasks.defined_tasks.weather.scoring.policy import DEFAULT_POLICY, ScoringPolicy
-from gaia.tasks.defined_tasks.weather.scoring.skill import component_score, gate, lead_score
-from gaia.tasks.defined_tasks.weather.sources.errors import MissingField
-from gaia.tasks.defined_tasks.weather.sources.field_store import FieldStore
-from gaia.tasks.defined_tasks.weather.sources.forecast_store import ForecastReader, LeadFields
-from gaia.tasks.defined_tasks.weather.sources.open_store import open_store
-from gaia.tasks.defined_tasks.weather.validator.baselines import Baselines
-from gaia.tasks.defined_tasks.weather.validator.score_payloads import (
+from gaia.tasks.defined_tasks.weather.validator.handlers.comparison_fields import Baselines
+from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import (
     Day1Payload,
     Day1Result,
     Era5Payload,

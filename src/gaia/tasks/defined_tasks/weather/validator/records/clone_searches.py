@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gaia.contracts.job import Connection
-from gaia.tasks.defined_tasks.weather.validator.score_payloads import ClonesResult
+from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import ClonesResult
 
 _PUT = """
 INSERT INTO clone_search (run_id, lead_h, result, policy_digest) VALUES ($1, $2, $3, $4)

@@ -13,14 +13,14 @@ from msgspec import Struct
 
 from gaia.contracts.ids import Hotkey, RunId
 from gaia.contracts.job import Connection
-from gaia.tasks.defined_tasks.weather.validator.score_payloads import ClonesResult, Day1Result
+from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import ClonesResult, Day1Result
 
 T = TypeVar("T", bound=Struct)
 
 _PUBLISHED_DECIMALS = 6
 
 
-class Standing(Struct, frozen=True, kw_only=True):
+class LeaderboardRow(Struct, frozen=True, kw_only=True):
     """One miner in the leaderboard of a run."""
 
     rank: int
@@ -179,10 +179,12 @@ def published(value: float | None) -> float | None:
     return None if value is None else round(value, _PUBLISHED_DECIMALS)
 
 
-async def leaderboard(conn: Connection, run_id: str) -> Sequence[Standing]:
+async def leaderboard(conn: Connection, run_id: str) -> Sequence[LeaderboardRow]:
     """Everybody in a run, best first; those without a score last. Scores and weights as they are `published`."""
     return [
-        Standing(**{**row, "score": published(row["score"]), "emission_weight": published(row["emission_weight"])})
+        LeaderboardRow(
+            **{**row, "score": published(row["score"]), "emission_weight": published(row["emission_weight"])}
+        )
         for row in await conn.fetch(_LEADERBOARD, run_id)
     ]
 

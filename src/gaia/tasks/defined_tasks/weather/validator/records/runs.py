@@ -16,7 +16,7 @@ from gaia.contracts.job import Connection
 from gaia.contracts.ports import Neuron
 from gaia.protocol.messages import printable
 from gaia.protocol.run_spec import RunSpec
-from gaia.tasks.defined_tasks.weather.sources.catalog import SourceSet
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceSet
 
 
 class RunUnknown(ValidatorFault):

@@ -14,7 +14,7 @@ from gaia.contracts.ids import Hotkey, RunId
 from gaia.contracts.job import Connection
 from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.base import MinerScore
-from gaia.tasks.defined_tasks.weather.validator.score_payloads import Day1Result, Era5Result
+from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import Day1Result, Era5Result
 
 
 class LeadScore(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,233 @@
+"""Plays the demonstration: validator up, chain made, miners up, one run from opening to weights.
+
+Owns the order of events and its time bounds. Everything it shows comes out of the database, as for any other viewer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from gaia.chain.simulated import SMALL_SUBNET, SimulatedChain
+from gaia.contracts.clock import Clock
+from gaia.contracts.errors import ValidatorFault
+from gaia.contracts.ids import Hotkey, run_id_for
+from gaia.contracts.ports import Signer
+from gaia.demonstration.demo_miners import DemoMiner
+from gaia.demonstration.demo_processes import DemoProcesses
+from gaia.demonstration.scenario import Scenario
+from gaia.protocol.keys import create_key_file
+from gaia.tasks.defined_tasks.weather.validator.records import results
+from gaia.tasks.defined_tasks.weather.validator.records.runs import RunState, RunUnknown, load_run
+from gaia.tasks.defined_tasks.weather.validator.steps.draw_picture import picture_path
+from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind, run_job
+from gaia.validator.db.pool import DatabasePool, DatabaseUnavailable
+from gaia.validator.db.queue import PostgresQueue
+from gaia.validator.utils.settings import Settings
+
+NETUID = 57
+_BLOCK_TIME_S = 0.25
+_VALIDATOR_STAKE_TAO = 10_000.0
+_START_WITHIN_S = 90.0
+_LOOK_EVERY_S = 0.2
+
+
+class TookTooLong(ValidatorFault):
+    """Something did not happen in the time that the demonstration allows it."""
+
+
+class RunVoided(ValidatorFault):
+    """The run came to nothing."""
+
+
+class Playbill(Struct, frozen=True, kw_only=True):
+    """What is to be played, and how."""
+
+    scenario: Scenario
+    data_dir: Path
+    workers: int
+    commit_window_s: float
+    finish_within_s: float = 300.0
+
+
+class DemoState(Struct, frozen=True, kw_only=True):
+    """The state of the play, for whoever shows it."""
+
+    act: str
+    """What is going on, in words."""
+    run_state: str | None = None
+    seconds_to_deadline: float | None = None
+    miners: Sequence[results.MinerProgress] = ()
+    weights: results.WeightsState | None = None
+    has_picture: bool = False
+
+
+class DemoOutcome(Struct, frozen=True, kw_only=True):
+    """What came of it."""
+
+    run_id: str
+    leaderboard: Sequence[results.LeaderboardRow]
+    components: Sequence[results.Component]
+    weights: results.WeightsState
+    picture: Path
+    models: Mapping[Hotkey, str]
+
+
+Show = Callable[[DemoState], None]
+
+
+class DemoRun:
+    """One performance."""
+
+    def __init__(self, playbill: Playbill, stage: DemoProcesses, clock: Clock, show: Show) -> None:
+        self._bill = playbill
+        self._stage = stage
+        self._clock = clock
+        self._show = show
+        self._run_id = run_id_for(NETUID, playbill.scenario.init_time)
+        self._picture = picture_path(playbill.data_dir, self._run_id)
+        self._models: dict[Hotkey, str] = {}
+
+    async def perform(self) -> DemoOutcome:
+        """From an empty folder to weights on the chain. Raises a GaiaError that names what went wrong."""
+        self._show(DemoState(act="starting the validator"))
+        validator = self._create_key("validator")
+        self._stage.start("validator", ["gaia.validator.validator"], self._settings())
+        async with contextlib.AsyncExitStack() as stack:
+            database = await self._connect()
+            stack.push_async_callback(database.close)
+            chain = await SimulatedChain.connect(self._database_url)
+            stack.push_async_callback(chain.close)
+            await self._raise_curtain(chain, validator)
+            queue = PostgresQueue(database, owner="demonstration", lease=timedelta(seconds=30))
+            await queue.put(run_job(Kind.OPEN_RUN, self._run_id))
+            await self._until("the run did not finish", self._bill.finish_within_s, lambda: self._is_over(database))
+            return await self._finale(database)
+
+    async def _connect(self) -> DatabasePool:
+        """The validator's database, once it and its schema are there."""
+        opened: list[DatabasePool] = []
+
+        async def has_schema() -> bool:
+            try:
+                database = await DatabasePool.connect(
+                    self._database_url, min_size=1, max_size=2, connect_timeout_s=5.0, command_timeout_s=30.0
+                )
+            except DatabaseUnavailable:
+                return False
+            async with database.acquire() as conn:
+                if await conn.fetchval("SELECT to_regclass('simulated_chain.neuron') IS NOT NULL"):
+                    opened.append(database)
+                    return True
+            await database.close()
+            return False
+
+        await self._until("the validator did not start", _START_WITHIN_S, has_schema)
+        return opened[0]
+
+    async def _raise_curtain(self, chain: SimulatedChain, validator: Signer) -> None:
+        self._show(DemoState(act="making the subnet, registering and starting the miners"))
+        await chain.create_subnet(NETUID, SMALL_SUBNET, block_time_s=_BLOCK_TIME_S)
+        await chain.register(NETUID, validator.hotkey, stake_tao=_VALIDATOR_STAKE_TAO, validator_permit=True)
+        for number, player in enumerate(self._bill.scenario.cast, start=1):
+            name = f"miner-{number}"
+            hotkey = self._create_key(name).hotkey
+            await chain.register(NETUID, hotkey)
+            self._models[hotkey] = player.name
+            self._stage.start(name, ["gaia.cli.main", "miner", *self._miner_options(name, player)], {})
+
+        async def all_announced() -> bool:
+            neurons = await chain.neurons(NETUID)
+            return all(neuron.endpoint or neuron.validator_permit for neuron in neurons)
+
+        await self._until("the miners did not start", _START_WITHIN_S, all_announced)
+
+    async def _is_over(self, database: DatabasePool) -> bool:
+        async with database.acquire() as conn:
+            try:
+                run = await load_run(conn, self._run_id)
+            except RunUnknown:
+                self._show(DemoState(act="opening the run"))
+                return False
+            scene = DemoState(
+                act="running",
+                run_state=run.state,
+                seconds_to_deadline=(run.commit_deadline - self._clock.now()).total_seconds(),
+                miners=await results.progress(conn, self._run_id),
+                weights=await results.weights_state(conn, self._run_id),
+                has_picture=self._picture.exists(),
+            )
+        self._show(scene)
+        if run.state is RunState.VOID:
+            raise RunVoided(
+                f"the run is void: {run.void_reason}; if the machine was busy, give them longer than the "
+                f"{self._bill.commit_window_s:g} s they had with --commit-window-s; "
+                f"see {self._stage.log_path('validator')}"
+            )
+        return bool(scene.weights and scene.weights.read_back and scene.has_picture)
+
+    async def _finale(self, database: DatabasePool) -> DemoOutcome:
+        async with database.acquire() as conn:
+            return DemoOutcome(
+                run_id=self._run_id,
+                leaderboard=await results.leaderboard(conn, self._run_id),
+                components=await results.components(conn, self._run_id),
+                weights=await results.weights_state(conn, self._run_id),
+                picture=self._picture,
+                models=self._models,
+            )
+
+    async def _until(self, otherwise: str, within_s: float, condition: Callable[[], Awaitable[bool]]) -> None:
+        deadline = self._clock.monotonic() + within_s
+        while not await condition():
+            self._stage.check()
+            if self._clock.monotonic() > deadline:
+                raise TookTooLong(f"{otherwise} within {within_s:g} s; see {self._stage.log_path('validator')}")
+            await self._clock.sleep(_LOOK_EVERY_S)
+
+    def _create_key(self, name: str) -> Signer:
+        folder = self._bill.data_dir / "keys"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return create_key_file(folder / f"{name}.json")
+
+    @property
+    def _database_url(self) -> str:
+        return Settings(data_dir=self._bill.data_dir).database_dsn
+
+    def _settings(self) -> dict[str, str]:
+        """The validator's settings, as its environment."""
+        bill, sources = self._bill, self._bill.scenario.sources
+        spec_file = bill.data_dir / "run_spec.json"
+        spec_file.write_bytes(msgspec.json.format(msgspec.json.encode(bill.scenario.spec)))
+        optional = {"GAIA_REFERENCE": sources.reference, "GAIA_CLIMATOLOGY": sources.climatology}
+        return {
+            "GAIA_DATA_DIR": str(bill.data_dir),
+            "GAIA_NETUID": str(NETUID),
+            "GAIA_HOTKEY_FILE": str(bill.data_dir / "keys" / "validator.json"),
+            "GAIA_COMPUTE_WORKERS": str(bill.workers),
+            "GAIA_METRICS_PORT": "0",
+            "GAIA_SCHEDULE": "manual",
+            "GAIA_RUN_SPEC_FILE": str(spec_file),
+            "GAIA_TRUTH": str(sources.truth),
+            "GAIA_COMMIT_WINDOW_S": str(bill.commit_window_s),
+            "GAIA_REVEAL_WINDOW_S": "60",
+            "GAIA_MINER_TIMEOUT_S": "5",
+            "GAIA_DRAIN_GRACE_S": "5",
+            "GAIA_ALLOW_PRIVATE_ENDPOINTS": "true",
+            **{name: str(source) for name, source in optional.items() if source is not None},
+        }
+
+    def _miner_options(self, name: str, player: DemoMiner) -> list[str]:
+        sources = self._bill.scenario.sources
+        data_dir = self._bill.data_dir
+        climatology = [] if sources.climatology is None else ["--climatology", str(sources.climatology)]
+        return [
+            *("--key", str(data_dir / "keys" / f"{name}.json"), "--chain-url", self._database_url),
+            *("--netuid", str(NETUID), "--data-dir", str(data_dir / "miners" / name)),
+            *("--analysis", str(sources.truth), *climatology, *player.options()),
+        ]

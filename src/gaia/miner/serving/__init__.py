@@ -1,0 +1,1 @@
+"""Answers validators: who may ask, what they get and when."""

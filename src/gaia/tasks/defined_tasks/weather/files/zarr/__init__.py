@@ -1,0 +1,1 @@
+"""Zarr stores on disk: what is refused before a library reads them, and a fast reader of plain chunks."""

@@ -1,0 +1,1 @@
+"""The scoring policy: its numbers, and the pure functions that turn metrics into scores with them."""

@@ -1,0 +1,1 @@
+"""Compiled loops over fields, and how their machine code is kept between processes."""

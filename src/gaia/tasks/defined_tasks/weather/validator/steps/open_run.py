@@ -1,0 +1,78 @@
+"""Step 1: open a run. Fixes what is asked of whom until when, so that nothing later depends on the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, time
+
+from gaia.contracts.clock import WorldClock
+from gaia.contracts.ids import parse_run_id, run_id_for
+from gaia.contracts.job import Job, NewJob
+from gaia.contracts.ports import Neuron
+from gaia.tasks.defined_tasks.base import TaskResult
+from gaia.tasks.defined_tasks.weather.settings import WeatherSettings
+from gaia.tasks.defined_tasks.weather.validator.records.runs import Run, RunState, insert_run
+from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind, run_job
+from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherContext
+
+OPENING_TIME = time(18, 5, tzinfo=UTC)
+"""The GFS of 12Z, from which miners may start, is complete by then."""
+
+INIT_HOUR = 12
+
+
+def due_run(settings: WeatherSettings, netuid: int, world_now: datetime) -> NewJob | None:
+    """The run that should be open by now, if any.
+
+    A daily run is due from 18:05 to midnight UTC of its day: opened later, its miners would have too little time.
+    """
+    if not settings.opens_daily or world_now.timetz() < OPENING_TIME:
+        return None
+    init_time = world_now.replace(hour=INIT_HOUR, minute=0, second=0, microsecond=0)
+    return run_job(Kind.OPEN_RUN, run_id_for(netuid, init_time))
+
+
+async def open_run(job: Job, weather: WeatherContext) -> TaskResult:
+    """Write the run and its snapshot of miners, and put its first jobs into the line, all at once."""
+    core = weather.core
+    run = _new_run(job.payload["run_id"], weather)
+    miners = _askable(await core.chain.neurons(core.netuid), own_hotkey=core.signer.hotkey)
+    async with core.queue.completing(job) as conn:
+        if await insert_run(conn, run, miners):
+            await core.queue.put(run_job(Kind.REQUEST, run.run_id), run_job(Kind.COLLECT, run.run_id), conn=conn)
+    return TaskResult(
+        event="run_opened", detail={"miners": len(miners), "commit_deadline": run.commit_deadline.isoformat()}
+    )
+
+
+def _new_run(run_id: str, weather: WeatherContext) -> Run:
+    settings, core = weather.settings, weather.core
+    netuid, init_time = parse_run_id(run_id)
+    commit_deadline = _commit_deadline(settings, init_time, core.clock.now(), core.world)
+    return Run(
+        run_id=run_id_for(netuid, init_time),
+        netuid=netuid,
+        init_time=init_time,
+        spec=settings.spec,
+        spec_digest=settings.spec.digest(),
+        policy_digest=settings.policy.digest(),
+        sources=settings.sources,
+        world_offset=core.world.offset,
+        opened_at=core.clock.now(),
+        commit_deadline=commit_deadline,
+        reveal_deadline=commit_deadline + settings.reveal_window,
+        state=RunState.COLLECTING,
+    )
+
+
+def _commit_deadline(settings: WeatherSettings, init_time: datetime, now: datetime, world: WorldClock) -> datetime:
+    """One instant for all miners; for a daily run the same one for all validators, too: 20:05 UTC of its world."""
+    if not settings.opens_daily:
+        return now + settings.commit_window
+    opening = datetime.combine(init_time.date(), OPENING_TIME)
+    return world.wall_time(opening + settings.commit_window)
+
+
+def _askable(neurons: Sequence[Neuron], own_hotkey: str) -> Sequence[Neuron]:
+    """Everybody but validators: those are paid for something else."""
+    return [n for n in neurons if not n.validator_permit and n.hotkey != own_hotkey]

@@ -1,0 +1,1 @@
+"""The compute pool in the IO-Engine and the workers that dial in to it."""

@@ -1,0 +1,57 @@
+"""How a compute worker is started: its command line and its environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from gaia.validator.app.compute.handler_registry import DEFAULT_REGISTRY
+from gaia.validator.app.machine.bytecode import keeping
+from gaia.validator.app.processes.child import Child, python_module
+
+_DATA_LIMIT_FACTOR: Final = 3
+"""RLIMIT_DATA counts reserved as well as used memory, hence well above the bound on resident memory."""
+
+_SINGLE_THREADED: Final = dict.fromkeys(
+    (
+        *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
+        *("NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS", "BLOSC_NTHREADS"),
+    ),
+    "1",
+)
+
+
+class WorkerLaunch(Struct, frozen=True, kw_only=True):
+    """What every compute worker of a pool is started with."""
+
+    socket_path: Path
+    cache_dir: Path
+    """Compiled kernels are kept below it, and modules that are not compiled beside their sources."""
+    registry: str = DEFAULT_REGISTRY
+    worker_hard_memory_bytes: int | None = None
+
+    def spawn(self, slot: int) -> Child:
+        """Start the worker in `slot`. It gets no way to the database."""
+        return Child.spawn(self.argv(slot), environment=self.environment(), without=("DATABASE_URL",), with_status=True)
+
+    def argv(self, slot: int) -> list[str]:
+        """The command line of the worker in `slot`."""
+        limit = (
+            [] if self.worker_hard_memory_bytes is None else [str(_DATA_LIMIT_FACTOR * self.worker_hard_memory_bytes)]
+        )
+        argv = [
+            *python_module("gaia.validator.app.compute.compute_worker", "--socket", str(self.socket_path)),
+            *("--slot", str(slot), "--ppid", str(os.getpid()), "--registry", self.registry),
+            *(part for value in limit for part in ("--data-limit-bytes", value)),
+        ]
+        return keeping(argv, self.cache_dir)
+
+    def environment(self) -> dict[str, str]:
+        """Variables on top of the inherited ones; they must be set before numpy is imported."""
+        return {
+            **_SINGLE_THREADED,
+            "NUMBA_CACHE_DIR": str(self.cache_dir / "numba"),
+        }

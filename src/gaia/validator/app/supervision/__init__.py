@@ -1,0 +1,1 @@
+"""The supervisor: starts, watches and replaces the processes of the validator."""

@@ -1,0 +1,78 @@
+"""The data folder's owner: one supervisor at a time, and the files that exist only while it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+from gaia.contracts.errors import ConfigurationError
+from gaia.validator.utils.settings import Settings
+
+
+class DataFolderInUse(ConfigurationError):
+    """Another supervisor runs on this data folder."""
+
+
+class RunFolder:
+    """Holds `gaia.lock` (a kernel lock: it ends with the process, however that ends). Use with `with`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = -1
+
+    def __enter__(self) -> RunFolder:
+        """Raises DataFolderInUse, or ConfigurationError if the folder cannot be written."""
+        data_dir = self._settings.data_dir
+        try:
+            # Others may pass through, for the embedded server runs as another user; what is in it is shut to
+            # them.
+            data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+            self._lock = os.open(data_dir / "gaia.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._take_lock(data_dir)
+            self._settings.run_dir.mkdir(mode=0o700, exist_ok=True)
+            self._settings.worker_cache_dir.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the data folder {data_dir} cannot be used: {error.strerror} ({error.filename}); free some space, "
+                "mount it writable, or choose another with GAIA_DATA_DIR"
+            ) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.metrics_port_file.unlink(missing_ok=True)
+        self._settings.engine_socket.unlink(missing_ok=True)  # a killed engine leaves it
+        for folder in (self._settings.engine_socket.parent, self._settings.postgres_socket_dir):
+            with contextlib.suppress(OSError):  # not there, or not empty: then somebody else's
+                folder.rmdir()
+        os.close(self._lock)
+
+    @property
+    def metrics_port_file(self) -> Path:
+        """Where the port of /metrics stands, for those who let the system choose it."""
+        return self._settings.run_dir / "metrics.port"
+
+    def tell_metrics_port(self, port: int) -> None:
+        """Write that file, whole or not at all; one that a killed supervisor left goes first. Raises OSError."""
+        self.metrics_port_file.unlink(missing_ok=True)
+        draft = self.metrics_port_file.with_name(".metrics.port.draft")
+        try:
+            draft.write_text(f"{port}\n", encoding="ascii")
+            draft.rename(self.metrics_port_file)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _take_lock(self, data_dir: Path) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(self._lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(self._lock)
+            raise DataFolderInUse(
+                f"another validator (pid {owner}) runs on {data_dir}: stop it, or choose another folder with "
+                "GAIA_DATA_DIR"
+            ) from None
+        with contextlib.suppress(OSError):  # a full disk: whom the lock keeps out is told of an unknown pid
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, f"{os.getpid()}\n".encode("ascii"), 0)

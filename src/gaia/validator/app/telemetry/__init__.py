@@ -1,0 +1,1 @@
+"""What the validator tells about itself: log lines, histograms, snapshots and metrics."""

@@ -1,0 +1,210 @@
+"""The settings of a validator: one struct whose fields are named as their variables are, and what follows from them.
+
+Plain data. `gaia.validator.utils.config` makes it of the environment, once; the supervisor keeps it and hands it to its
+children as JSON. Must not import what validates the environment: the supervisor imports this.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import FieldInfo
+
+from gaia.contracts.errors import ConfigurationError
+
+_MIB: Final = 1024 * 1024
+_CONNECTIONS_OF_JOBS: Final = 32
+_CONNECTIONS_BESIDE: Final = 11  # the engine's own loops 6, the chain 4, LISTEN 1; the embedded server allows 50 in all
+_FILES_PER_EXCHANGE: Final = 2  # a connection to the miner, and the chunk that is written meanwhile
+_ENGINE_THREADS: Final = 32  # at most as many in asyncio's pool: each may look up a name or have a file open
+_LONGEST_SOCKET_PATH_BYTES: Final = 100  # sun_path holds 108: unix(7)
+
+
+class SettingsOfAnotherVersion(ConfigurationError):
+    """The process that handed the settings on runs other code than the one that reads them."""
+
+
+class About(Struct, frozen=True):
+    """What `gaia config` says of a setting, and the bounds that its value is held to when it is read."""
+
+    meaning: str
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+
+
+def _default_data_dir() -> Path:
+    # PostgreSQL drops root and must be able to reach the folder, which it cannot under root's 0700 home.
+    return Path("/var/lib/gaia") if os.geteuid() == 0 else Path.home() / ".local/share/gaia"
+
+
+class WeatherSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the weather task alone goes by. Sources are written as `parse_source` reads them."""
+
+    truth: Annotated[str | None, About("Truth, e.g. archive:/path or grib:/path")] = None
+    reference: Annotated[str | None, About("Operational reference forecast")] = None
+    climatology: Annotated[str | None, About("Climatology")] = None
+    run_spec_file: Annotated[
+        Path | None, About("JSON run specification; unset: the 69 fields at 0.25 degree")
+    ] = None  # fmt: skip
+    schedule: Annotated[
+        Literal["daily", "manual"],
+        About("daily: a run for 12Z of every day; manual: runs are opened with `gaia runs --open`"),
+    ] = "daily"
+    world_offset_s: Annotated[float, About("The world of the runs lies this long in the past", ge=0)] = 0.0
+    commit_window_s: Annotated[
+        float, About("From opening a run to its commit deadline", ge=1, le=6 * 3600)
+    ] = 7200.0  # fmt: skip
+    reveal_window_s: Annotated[float, About("How long manifests are fetched after it", ge=1, le=24 * 3600)] = 3600.0
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that an operator can set."""
+
+    database_url: Annotated[
+        str | None,
+        About("PostgreSQL to use, postgresql://user:password@host/name; unset: a private embedded server"),
+    ] = None
+    data_dir: Annotated[Path, About("Folder for all data of this validator")] = msgspec.field(
+        default_factory=_default_data_dir
+    )
+    netuid: Annotated[int, About("Subnet", ge=0, le=65535)] = 57
+    chain: Annotated[
+        Literal["simulated"], About("Which chain: 'simulated' lives in the validator's own database")
+    ] = "simulated"  # fmt: skip
+    hotkey_file: Annotated[Path | None, About("Key file of the validator's hotkey (mode 0600)")] = None
+    compute_workers: Annotated[int, About("Compute worker processes", ge=1, le=256)] = msgspec.field(
+        default_factory=lambda: max(1, os.cpu_count() or 1)
+    )
+    compute_spares: Annotated[
+        int, About("Worker processes on top that stand by, warm, for whoever is replaced", ge=0, le=8)
+    ] = 1
+    recycle_units: Annotated[int, About("A compute worker is replaced after about so many units", ge=1)] = 500
+    worker_soft_memory_mib: Annotated[int, About("Past it a worker is replaced after its unit", ge=128)] = 2048
+    worker_hard_memory_mib: Annotated[int, About("Past it a worker is killed and its unit fails", ge=256)] = 4096
+    drain_grace_s: Annotated[float, About("How long a stop waits for work in progress", ge=0, le=3600)] = 30.0
+    engine_stall_limit_s: Annotated[
+        float, About("An IO-Engine that is stuck for so long is killed and started again", ge=6, le=3600)
+    ] = 30.0
+    metrics_host: Annotated[str, About("Address of /metrics; loopback or private")] = "127.0.0.1"
+    metrics_port: Annotated[
+        int | None, About("Port of /metrics; 0: any free; 'off': none", ge=0, le=65535)
+    ] = 9464  # fmt: skip
+    log_format: Annotated[Literal["json", "console"], About("How log lines look")] = "json"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], About("Least level logged")] = "info"
+    job_lease_s: Annotated[float, About("A silent worker loses its job after this time", ge=2, le=3600)] = 30.0
+    job_concurrency: Annotated[int, About("Durable jobs in progress at once", ge=1, le=1000)] = 32
+    miner_concurrency: Annotated[int, About("Miners talked to at once", ge=1, le=1024)] = 64
+    miner_timeout_s: Annotated[float, About("For one request to a miner", gt=0, le=600)] = 30.0
+    allow_private_endpoints: Annotated[bool, About("Miners may live on loopback and private addresses")] = False
+    forecast_cache_mib: Annotated[int, About("Bound of the folder of fetched forecasts", ge=100)] = 50_000
+    weather: WeatherSection = WeatherSection()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Self:
+        """What `to_json` has written. Raises SettingsOfAnotherVersion."""
+        try:
+            return msgspec.json.decode(text, type=cls, dec_hook=lambda kind, value: kind(value))
+        except msgspec.MsgspecError as error:
+            raise SettingsOfAnotherVersion(
+                f"the settings handed on are not understood ({error}): after an upgrade, restart the validator"
+            ) from error
+
+    def to_json(self) -> bytes:
+        """For another process of this validator; the database's password is in it."""
+        return msgspec.json.encode(self, enc_hook=str)
+
+    def by_variable(self) -> dict[str, Any]:
+        """Every value by the variable that sets it."""
+        values = msgspec.structs.asdict(self)
+        values |= msgspec.structs.asdict(values.pop("weather"))
+        return {variable_name(field): value for field, value in values.items()}
+
+    def shown(self) -> dict[str, Any]:
+        """The same as JSON can hold it, passwords hidden."""
+        values: dict[str, Any] = msgspec.to_builtins(self.by_variable(), enc_hook=str)
+        if self.database_url is not None:
+            parts = urlsplit(self.database_url)
+            hidden = parts.netloc.replace(f":{parts.password}@", ":***@")
+            values["DATABASE_URL"] = parts._replace(netloc=hidden).geturl()
+        if self.metrics_port is None:
+            values["GAIA_METRICS_PORT"] = "off"
+        return values
+
+    def __repr__(self) -> str:
+        return f"Settings({self.shown()})"
+
+    @property
+    def worker_soft_memory_bytes(self) -> int:
+        """`worker_soft_memory_mib` in bytes."""
+        return self.worker_soft_memory_mib * _MIB
+
+    @property
+    def worker_hard_memory_bytes(self) -> int:
+        """`worker_hard_memory_mib` in bytes."""
+        return self.worker_hard_memory_mib * _MIB
+
+    @property
+    def database_connections(self) -> int:
+        """That the IO-Engine holds at most, those of the job queue and of the simulated chain included."""
+        return min(self.job_concurrency // 2, _CONNECTIONS_OF_JOBS) + _CONNECTIONS_BESIDE
+
+    @property
+    def engine_files(self) -> int:
+        """That the IO-Engine may have open besides those of its workers: database, miners, what it writes."""
+        return _ENGINE_THREADS + self.database_connections + _FILES_PER_EXCHANGE * self.miner_concurrency
+
+    @property
+    def database_dsn(self) -> str:
+        """Where the validator's database answers: `database_url`, or the embedded server's socket."""
+        return self.database_url or f"postgresql://gaia@/gaia?host={quote(str(self.postgres_socket_dir))}"
+
+    @property
+    def run_dir(self) -> Path:
+        """What exists only while the validator runs."""
+        return self.data_dir / "run"
+
+    @property
+    def engine_socket(self) -> Path:
+        """Where compute workers dial the IO-Engine, in a folder that only this user can enter."""
+        return self._short(self.run_dir / "engine" / "compute.sock")
+
+    @property
+    def postgres_socket_dir(self) -> Path:
+        """The embedded server's socket folder, entered by the account that it runs as."""
+        return self._short(self.data_dir / "postgres-socket" / ".s.PGSQL.5432.lock").parent
+
+    @property
+    def worker_cache_dir(self) -> Path:
+        """What workers may keep between their lives, such as compiled kernels."""
+        return self.data_dir / "cache"
+
+    def _short(self, path: Path) -> Path:
+        """The path itself, or where that is too long for a socket one of the same parent under the temporary folder."""
+        if len(bytes(path)) <= _LONGEST_SOCKET_PATH_BYTES:
+            return path
+        digest = hashlib.sha256(bytes(self.data_dir.absolute())).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"gaia-{os.geteuid()}-{digest}-{path.parent.name}" / path.name
+
+
+def variable_name(field: str) -> str:
+    """The environment's name of a setting: everybody knows DATABASE_URL by its own."""
+    return "DATABASE_URL" if field == "database_url" else f"GAIA_{field.upper()}"
+
+
+def fields_by_variable() -> dict[str, FieldInfo]:
+    """Every setting's field by the variable that sets it, in the order in which they are shown."""
+    fields = [*msgspec.structs.fields(Settings), *msgspec.structs.fields(WeatherSection)]
+    return {variable_name(field.name): field for field in fields if field.name != "weather"}
+
+
+def about(field: FieldInfo) -> About:
+    """What is known of a setting beside its type."""
+    return next(note for note in field.type.__metadata__ if isinstance(note, About))
