@@ -40,7 +40,7 @@ $(TESTING): $(RUNNING) requirements-dev.lock
 demo: $(RUNNING) ## play one run on this machine, from its opening to the weights
 	$(BIN)/gaia demo $(ARGS)
 
-policy: $(RUNNING) ## show who would earn what in the embedded world (docs/scoring.md)
+policy: $(RUNNING) ## show who would earn what in the embedded world (docs/explanation/policy-trial.md)
 	$(BIN)/python scripts/try_policy.py $(ARGS)
 
 bench: $(TESTING) ## measure into out/bench; ARGS="--quick" only sees that it runs, ARGS="--only NAME" chooses
@@ -61,8 +61,8 @@ layers: $(TESTING) ## who may import whom
 unit: $(TESTING) ## the tests, with coverage; ARGS chooses some of them
 	$(BIN)/python scripts/run_tests.py $(ARGS)
 
-faults: $(TESTING) ## every fault at full counts; writes the table into docs/operations.md
-	$(BIN)/python -m pytest tests/faults --quiet --full --fault-page docs/operations.md $(ARGS)
+faults: $(TESTING) ## every fault at full counts; writes the table into docs/reference/faults.md
+	$(BIN)/python -m pytest tests/faults --quiet --full --fault-page docs/reference/faults.md $(ARGS)
 
 soak: $(TESTING) ## ten minutes of units, leaks and kills: throughput, memory and restarts of every role
 	$(BIN)/python -m benchmarks.backbone.soak $(ARGS)
@@ -81,3 +81,7 @@ setup-check: $(TESTING) ## whether old and new installers take the locks and the
 
 clean: ## delete .venv and what the tools have cached
 	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.PHONY: docs
+docs: $(TESTING) ## the documentation as a site, into out/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build

@@ -1,1 +1,4 @@
-"""Measurements that back docs/performance.md. `make bench` runs all; nothing of the product imports them."""
+"""Measurements that back docs/explanation/performance.md. `make bench` runs all.
+
+Nothing of the product imports them.
+"""

@@ -1,4 +1,4 @@
-"""Reports as a Markdown table, to be pasted into docs/performance.md."""
+"""Reports as a Markdown table, to be pasted into docs/explanation/performance.md."""
 
 from __future__ import annotations
 

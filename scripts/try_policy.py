@@ -4,7 +4,7 @@
 
 Ten runs (five starts in each of two worlds), ten days each; moments, metrics, components, gate, distances, window and
 emission are the validator's own functions. Tried is the policy in force, or `--first` (version 1), or one in a JSON
-file, which need name only what differs. `make policy` calls it; its table is in docs/scoring.md.
+file, which need name only what differs. `make policy` calls it; its table is in docs/explanation/policy-trial.md.
 """
 
 from __future__ import annotations

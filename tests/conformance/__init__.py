@@ -1,1 +1,4 @@
-"""Agreement with independent verification libraries, where definitions agree; docs/scoring.md says where not."""
+"""Agreement with independent verification libraries, where definitions agree.
+
+docs/explanation/scoring.md says where they do not.
+"""

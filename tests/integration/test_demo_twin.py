@@ -9,16 +9,19 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from gaia.demonstration.demo_miners import TWIN_CAST
+from gaia.demonstration.demo_miners import TWIN_CAST, guest
 from gaia.miner.model_choice import BuiltIn
 from tests.support.demo_process import Demo, demo_of, processes_in, sockets_in
+
+GUEST = Path(__file__).parents[2] / "examples" / "ten_lines.py:make"
+CAST = (*TWIN_CAST, guest(str(GUEST)))
 
 pytestmark = [pytest.mark.processes, pytest.mark.database, pytest.mark.timeout(420)]
 
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
-    with demo_of(measured=True) as running:
+    with demo_of("--model", str(GUEST), measured=True) as running:
         assert running.wait() == 0, running.output + running.validator_log[-4000:]
         yield running
 
@@ -46,9 +49,9 @@ def test_result_has_the_promised_shape(report: dict[str, Any]) -> None:
 
 def test_every_miner_stands_once_in_the_leaderboard(report: dict[str, Any]) -> None:
     rows = report["leaderboard"]
-    assert [row["rank"] for row in rows] == list(range(1, len(TWIN_CAST) + 1))
-    assert sorted(row["uid"] for row in rows) == list(range(1, len(TWIN_CAST) + 1))
-    assert sorted(row["model"] for row in rows) == sorted(player.name for player in TWIN_CAST)
+    assert [row["rank"] for row in rows] == list(range(1, len(CAST) + 1))
+    assert sorted(row["uid"] for row in rows) == list(range(1, len(CAST) + 1))
+    assert sorted(row["model"] for row in rows) == sorted(player.name for player in CAST)
 
 
 def test_every_scored_field_has_its_metrics_at_every_lead(report: dict[str, Any]) -> None:
@@ -75,6 +78,12 @@ def test_smaller_initial_error_ranks_higher(leaderboard: dict[str, dict[str, Any
 def test_finer_model_beats_the_coarser_and_both_beat_climatology(leaderboard: dict[str, dict[str, Any]]) -> None:
     ranks = [leaderboard[name]["rank"] for name in ("barotropic", "barotropic, coarse", "climatology")]
     assert ranks == sorted(ranks)
+
+
+def test_a_guest_s_model_is_scored_by_the_name_of_its_file(leaderboard: dict[str, dict[str, Any]]) -> None:
+    row = leaderboard["ten_lines.py:make"]
+    assert (row["uid"], row["status"]) == (len(CAST), "scored")
+    assert 0.0 < row["score"] < leaderboard["barotropic"]["score"]
 
 
 def test_higher_score_earns_more(report: dict[str, Any]) -> None:

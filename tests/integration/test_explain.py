@@ -49,7 +49,8 @@ NONCE, MANIFEST = b"n" * 32, b"the manifest, as it was revealed"
 POLICY = DEFAULT_POLICY.digest()
 AGAINST = ScoredAgainst(grid=SPEC.grid, truth="blake3:t", climatology="blake3:c", reference="blake3:r")
 
-# By hand, docs/scoring.md section 6: MSE 1, MSE_clim 4, MSE_ref 9, so that x = 9/4 and MSE_base = MSE_clim; ACC 1.
+# By hand, the worked example of docs/reference/scoring.md: MSE 1, MSE_clim 4, MSE_ref 9,
+# so that x = 9/4 and MSE_base = MSE_clim; ACC 1.
 T2 = 0.1 * 0.75 + 0.8 * 0.75 + 0.07 * 1.0 + 0.03 / (1.0 + 1.0 / 2.0)
 # By hand: MSE 4, MSE_clim 8, MSE_ref 8, so that x = 1 and MSE_base = 3/4 of 8; ACC 1/2.
 Z500 = 0.1 * 0.5 + 0.8 * (1.0 - 4.0 / 6.0) + 0.07 * 0.5 + 0.03 / (1.0 + math.sqrt(4.0 / 8.0))

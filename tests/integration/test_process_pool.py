@@ -17,7 +17,7 @@ from tests.support.waiting import is_running
 
 pytestmark = pytest.mark.processes
 
-PAGE = Path(__file__).parents[2] / "docs" / "backbone.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "process-pool.md"
 
 
 def example(file_name: str) -> str:

@@ -18,6 +18,10 @@ def demo(  # noqa: PLR0917  typer reads its options from here
     ] = None,
     member: Annotated[int | None, typer.Option(help="The ensemble member of --truth to use.")] = None,
     climatology: Annotated[str | None, typer.Option(help="A climatology for --truth.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Your own model as one more miner: FILE.py:factory or package.module:factory."),
+    ] = None,
     data_dir: Annotated[
         Path | None,
         typer.Option(help="A new or empty folder for all files. Default: a temporary folder."),
@@ -45,6 +49,7 @@ def demo(  # noqa: PLR0917  typer reads its options from here
             truth=truth,
             member=member,
             climatology=climatology,
+            model=model,
             data_dir=data_dir,
             json_file=json_file,
             workers=workers,

@@ -179,7 +179,8 @@ def _fields(lead: LeadShare) -> Iterator[str]:
     yield from _table(names, [_field_row(field) for field in lead.fields])
     yield "  clim, ref: skill against climatology and reference; base: skill beyond the reference."
     if all(field.acc is None and field.skill_clim is None and field.skill_ref is None for field in lead.fields):
-        yield "  component = 1 / (1 + RMSE / eddy), without climatology and reference (docs/scoring.md, 4)."
+        yield "  component = 1 / (1 + RMSE / eddy), without climatology and reference."
+        yield "  docs/reference/scoring.md has the formula, under Policy."
     elif (terms := lead.terms) is not None:
         yield (
             f"  component = {terms.skill_clim:g} clim + {terms.skill_ref:g} base + {terms.acc:g} ACC + "

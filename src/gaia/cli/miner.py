@@ -21,7 +21,9 @@ def miner(  # noqa: PLR0917  typer reads its options from here
     data_dir: Annotated[Path, typer.Option(help="The folder for forecasts. Each miner needs its own.")],
     model: Annotated[
         str,
-        typer.Option(help="persistence, climatology, damped, barotropic, or your package.module:factory."),
+        typer.Option(
+            help="persistence, climatology, damped, barotropic, or yours: FILE.py:factory or package.module:factory."
+        ),
     ] = "barotropic",
     netuid: Annotated[int, typer.Option(help="The subnet.")] = 57,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",

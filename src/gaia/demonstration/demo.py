@@ -16,14 +16,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
 from gaia.contracts.clock import SystemClock
 from gaia.contracts.errors import ConfigurationError
+from gaia.demonstration.demo_miners import guest
 from gaia.demonstration.demo_processes import DemoProcesses
 from gaia.demonstration.demo_run import DemoOutcome, DemoRun, DemoState, Playbill
 from gaia.demonstration.report import as_json
 from gaia.demonstration.scenario import Scenario, real_scenario, twin_scenario
+from gaia.miner.model_choice import ModelChoice, check_choice
 from gaia.validator.utils.settings import Settings
 
 _WINDOW_ON_AN_IDLE_MACHINE_S = 15.0
@@ -39,6 +42,8 @@ class Options(Struct, frozen=True, kw_only=True):
     truth: str | None
     member: int | None
     climatology: str | None
+    model: str | None
+    """Your own model, as one more miner."""
     data_dir: Path | None
     """None: a new folder below the temporary folder."""
     json_file: Path | None
@@ -62,6 +67,8 @@ class View(Protocol):
 def run_demo(options: Options, view: View) -> None:
     """Run the demonstration, and leave nothing running. Raises KeyboardInterrupt, or a GaiaError with cause and fix."""
     _refuse_unwritable(options.json_file)
+    if options.model is not None:
+        check_choice(ModelChoice(name=options.model))
     # A file that cannot be used is refused before anything is created.
     real = None if options.truth is None else real_scenario(options.truth, options.member, options.climatology)
     with _folder(options.data_dir) as data_dir:
@@ -69,6 +76,8 @@ def run_demo(options: Options, view: View) -> None:
         if real is None:
             view.scene(DemoState(act="building the embedded world"))
         scenario = real or twin_scenario(data_dir)
+        if options.model is not None:
+            scenario = msgspec.structs.replace(scenario, cast=(*scenario.cast, guest(options.model)))
         view.planned(scenario)
         finale = _perform(scenario, data_dir, options, view)
         if options.json_file is not None:

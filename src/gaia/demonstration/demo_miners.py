@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from msgspec import Struct
 
 from gaia.miner.adversary import Cheat
-from gaia.miner.model_choice import BuiltIn
+from gaia.miner.model_choice import BuiltIn, resolved
 
 
 class DemoMiner(Struct, frozen=True, kw_only=True):
@@ -13,7 +15,8 @@ class DemoMiner(Struct, frozen=True, kw_only=True):
 
     name: str
     """The name of its model in the leaderboard."""
-    model: BuiltIn
+    model: BuiltIn | str
+    """A built-in model, or FILE.py:factory, or package.module:factory."""
     truncation: int = 42
     initial_error: float = 0.0
     seed: int = 0
@@ -23,7 +26,12 @@ class DemoMiner(Struct, frozen=True, kw_only=True):
         """The options of `gaia miner` for this miner."""
         numbers = ["--truncation", str(self.truncation), "--initial-error", str(self.initial_error)]
         cheat = [] if self.cheat is None else ["--cheat", self.cheat.value]
-        return ["--model", self.model.value, *numbers, "--seed", str(self.seed), *cheat]
+        return ["--model", str(self.model), *numbers, "--seed", str(self.seed), *cheat]
+
+
+def guest(model: str) -> DemoMiner:
+    """A miner with your own model. It goes by the name of its file or module, without the folder."""
+    return DemoMiner(name=Path(model).name, model=resolved(model))
 
 
 TWIN_CAST = (

@@ -1,6 +1,6 @@
 """The demonstration's result as JSON, for programs.
 
-Programs rely on its keys, which are documented. Geopotential is in m2/s2, as in the run; divide by 9.80665 for gpm.
+Programs rely on its keys. Geopotential is in m2/s2, as in the run; divide by 9.80665 for gpm.
 """
 
 from __future__ import annotations

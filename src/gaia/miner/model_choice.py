@@ -6,8 +6,12 @@ The server reads and checks a choice. Only the child process builds the model, s
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
+import sys
 from enum import StrEnum
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, assert_never
 
 from msgspec import Struct
@@ -31,7 +35,7 @@ class ModelChoice(Struct, frozen=True, kw_only=True):
     """The model to run, as data for the child process. All options are those of the barotropic model."""
 
     name: str
-    """A `BuiltIn`, or `package.module:factory` for a plug-in."""
+    """A `BuiltIn`, or `FILE.py:factory` or `package.module:factory` of your own."""
     truncation: int = 42
     """Triangular truncation, in total wavenumbers."""
     initial_error: float = 0.0
@@ -40,20 +44,36 @@ class ModelChoice(Struct, frozen=True, kw_only=True):
     """The seed of the random initial error."""
 
 
-_PLUG_IN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
+_PLUG_IN = re.compile(r"(?:(?P<file>.+\.py)|[A-Za-z_][\w.]*):[A-Za-z_]\w*", re.ASCII)
+
+
+def resolved(name: str) -> str:
+    """The name of a model with its file's path, if it has one, made absolute: a process elsewhere will load it."""
+    match = _PLUG_IN.fullmatch(name)
+    return name if match is None or match["file"] is None else str(Path(name).absolute())
 
 
 def check_choice(choice: ModelChoice) -> None:
     """Raise ConfigurationError for a choice that is wrong at first sight. Imports nothing."""
-    if choice.name not in set(BuiltIn) and not _PLUG_IN.fullmatch(choice.name):
-        known = ", ".join(BuiltIn)
-        raise ConfigurationError(f"unknown model {choice.name!r}: choose one of {known}, or package.module:factory")
+    if choice.name not in set(BuiltIn):
+        _check_plug_in(choice.name)
     if not 5 <= choice.truncation <= 255:
         raise ConfigurationError(f"truncation {choice.truncation} is not between 5 and 255")
     if not 0.0 <= choice.initial_error <= 2.0:
         raise ConfigurationError(f"initial error {choice.initial_error} is not between 0 and 2")
     if choice.seed < 0:
         raise ConfigurationError(f"seed {choice.seed} is negative")
+
+
+def _check_plug_in(name: str) -> None:
+    match = _PLUG_IN.fullmatch(name)
+    if match is None:
+        known = ", ".join(BuiltIn)
+        raise ConfigurationError(
+            f"unknown model {name!r}: choose one of {known}, or FILE.py:factory, or package.module:factory"
+        )
+    if match["file"] is not None and not Path(match["file"]).is_file():
+        raise ConfigurationError(f"the model {name!r}: there is no file {match['file']}; name the one that holds it")
 
 
 def build_model(choice: ModelChoice, *, embedded_world: bool = False) -> ForecastModel:
@@ -87,15 +107,28 @@ def build_model(choice: ModelChoice, *, embedded_world: bool = False) -> Forecas
 
 
 def _plug_in(name: str) -> ForecastModel:
-    module_name, _, factory_name = name.partition(":")
+    module_name, _, factory_name = name.rpartition(":")
     try:
-        factory = getattr(importlib.import_module(module_name), factory_name)
+        module = _load_file(module_name) if module_name.endswith(".py") else importlib.import_module(module_name)
+        factory = getattr(module, factory_name)
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(
-            f"cannot load the model {name!r} ({error}): is its package installed in this environment?"
+            f"cannot load the model {name!r} ({error}): is what it imports installed in this environment?"
         ) from error
     model = factory()
     if not callable(getattr(model, "forecast", None)):
         raise ConfigurationError(f"{name!r} made a {type(model).__name__}, which has no forecast(...) method")
     checked: ForecastModel = model
     return checked
+
+
+def _load_file(path: str) -> ModuleType:
+    """The module in a file. It may import its neighbours, as a script may."""
+    sys.path.insert(0, str(Path(path).parent))
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses and pickle look for it
+    spec.loader.exec_module(module)
+    return module

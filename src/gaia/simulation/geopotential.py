@@ -21,7 +21,7 @@ from gaia.simulation.spectral import FloatArray, LatLonGrid, require_resolved, w
 
 HELMHOLTZ_LENGTH_M = 2.0e6
 """Among none, 3000, 2000 and 1500 km this was the best for ERA5 z500 of 2017-01-01. `REGULARISATION` was chosen in the
-same way. docs/embedded_world.md has the table."""
+same way. docs/explanation/embedded-world.md has the table."""
 REGULARISATION = 0.1
 
 

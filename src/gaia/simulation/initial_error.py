@@ -15,7 +15,7 @@ from gaia.simulation.spectral import Coefficients, power_by_degree
 
 SPREAD_M2_S2 = 1000.0
 """Standard deviation of 500 hPa geopotential about its climatology, over the globe and time (102 gpm). Initial errors
-are fractions of it. It was measured in the nature run (docs/embedded_world.md)."""
+are fractions of it. It was measured in the nature run (docs/explanation/embedded-world.md)."""
 
 _TRUNCATION = 42
 _LEAST_DEGREE = 4

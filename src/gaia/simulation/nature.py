@@ -10,7 +10,7 @@ and the error of any other forecast grows by the dynamics alone:
 * growth of synoptic waves in middle latitudes, which stands for baroclinic instability. It weakens to nothing as the
   eddies' kinetic energy approaches `EDDY_ENERGY_J_KG`.
 
-The constants were chosen by trial, for a mid-latitude variability like the Earth's: docs/embedded_world.md.
+The constants were chosen by trial, for a mid-latitude variability like the Earth's: docs/explanation/embedded-world.md.
 """
 
 from __future__ import annotations

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gaia.contracts.errors import ConfigurationError
 from gaia.miner.adversary import ChunkSwapper, Silent, Swapper, conduct_for
 from gaia.miner.cheat import Cheat
 from gaia.miner.conduct import Conduct
-from gaia.miner.model_choice import BuiltIn, ModelChoice, build_model, check_choice
+from gaia.miner.model_choice import BuiltIn, ModelChoice, build_model, check_choice, resolved
 from gaia.miner.models.barotropic import Barotropic, EmbeddedBarotropic
 from gaia.miner.models.climatology import ClimatologyForecast
 from gaia.miner.models.damped import DampedPersistence
@@ -32,13 +34,29 @@ def test_a_plug_in_is_made_by_its_factory() -> None:
     assert isinstance(build_model(ModelChoice(name="tests.integration.odd_models:broken")), OddModel)
 
 
+def test_a_plug_in_may_lie_in_a_file_that_imports_its_neighbours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "beside_the_model.py").write_text("class Model:\n    def forecast(self): ...\n")
+    (tmp_path / "model_of_a_test.py").write_text("from beside_the_model import Model\nmake = Model\n")
+    monkeypatch.chdir(tmp_path)
+    name = resolved("model_of_a_test.py:make")
+    assert name == f"{tmp_path}/model_of_a_test.py:make"
+    assert type(build_model(ModelChoice(name=name))).__name__ == "Model"
+
+
+def test_only_a_file_is_made_absolute() -> None:
+    assert [resolved(name) for name in ("barotropic", "my.module:make")] == ["barotropic", "my.module:make"]
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("no.such.package:make", "is its package installed"),
-        ("tests.integration.odd_models:absent", "is its package installed"),
+        ("no.such.package:make", "is what it imports installed"),
+        ("tests.integration.odd_models:absent", "is what it imports installed"),
         ("builtins:dict", "no forecast"),
-        ("../evil.py:make", "unknown model"),
+        ("../absent.py:make", "there is no file ../absent.py"),
+        (".py:make", "unknown model"),
         ("os.system", "unknown model"),
         ("", "unknown model"),
     ],

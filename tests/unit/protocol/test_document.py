@@ -1,4 +1,4 @@
-"""docs/protocol.md tells the truth: its vectors hold by the standard library and the Bittensor SDK, and by
+"""docs/reference/protocol.md tells the truth: its vectors hold by the standard library and the Bittensor SDK, and by
 our code.
 """
 
@@ -17,7 +17,7 @@ from gaia.protocol.manifest import check_manifest, commitment_digest
 from gaia.protocol.messages import CommitmentMessage, commitment_path, custom_serializer, decode_answer, decode_request
 from gaia.protocol.signing import NonceStore, verify_request, verify_response
 
-DOCUMENT = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "reference" / "protocol.md").read_text()
 VALIDATOR = "5DfhGyQdFobKM8NsWvEeAKk5EQQgYe9AydgJ7rMB6E1EqRzV"
 MINER = "5EHgWw2Af1pnoc7f1A8bfmM97W3DAYW8xr82RfhLL9oAabAe"
 NONCE = bytes(range(32))
@@ -25,7 +25,7 @@ ASKED_NS = 1_483_257_660_000_000_000
 
 
 def vector(name: str) -> str:
-    match = re.search(rf"<!-- vector: {name} -->\n```\n(.*?)\n```", DOCUMENT, re.DOTALL)
+    match = re.search(rf"<!-- vector: {name} -->\n```text\n(.*?)\n```", DOCUMENT, re.DOTALL)
     assert match is not None, name
     return match[1]
 

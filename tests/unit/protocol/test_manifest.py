@@ -87,7 +87,8 @@ def test_our_canonical_bytes_are_those_of_another_json_library() -> None:
 
 
 def test_the_commitment_is_the_documented_hash() -> None:
-    # docs/protocol.md, written out byte by byte: 17-byte domain, u16 17, run id, u16 48, hotkey, nonce, digest
+    # docs/reference/protocol.md, written out byte by byte:
+    # 17-byte domain, u16 17, run id, u16 48, hotkey, nonce, digest
     by_hand = (
         b"gaia/commitment/1"
         b"\x00\x11sn57-20170101T00Z"

@@ -198,13 +198,13 @@ class EmbeddedPostgres:
         if not major.isdigit():
             raise ConfigurationError(
                 f"{self.data_dir / 'PG_VERSION'} holds no version: the cluster is damaged; restore it from a backup "
-                "(docs/database.md), or choose another data folder"
+                "(docs/explanation/database.md), or choose another data folder"
             )
         if major != str(binaries.major):
             raise ConfigurationError(
                 f"{self.data_dir} was made by PostgreSQL {major}, but the programs in {binaries.bin_dir} are "
                 f"version {binaries.version}: install version {major} again, or dump and reload it "
-                "(docs/database.md)"
+                "(docs/explanation/database.md)"
             )
         owner = self.data_dir.stat().st_uid
         if owner != account.uid:

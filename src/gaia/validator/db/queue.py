@@ -1,4 +1,4 @@
-"""The durable job queue on PostgreSQL. docs/database.md says why the project has its own.
+"""The durable job queue on PostgreSQL. docs/explanation/database.md says why the project has its own.
 
 Every claim of a job has a number, the fence, which grows with each claim. Every statement on a claimed job names it. So
 a worker that lost its lease can neither extend the lease nor finish the job. A job ends in the same transaction that

@@ -1,0 +1,1 @@
+"""Parts of the documentation that are made from the code when the site is built. `scripts/site_hook.py` calls them."""
