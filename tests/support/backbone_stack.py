@@ -1,4 +1,4 @@
-"""A real supervisor with real children over a small engine, in a folder of its own: `stack` for a test that asks."""
+"""A real supervisor with real children over a small engine, in a folder of its own: the fixture `stack`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
 from gaia.contracts.unit import ResultUnit, WorkUnit
 from gaia.validator.app.processes.child import python_module
@@ -111,12 +110,6 @@ class Stack:
 
 def assert_all_gone(pids: list[int], within_s: float = 2.0) -> None:
     until(lambda: not any(is_running(pid) for pid in pids), f"none of {pids} lives", within_s)
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    with ended(Stack(tmp_path)) as stack:
-        yield stack
 
 
 @contextmanager

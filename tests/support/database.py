@@ -13,12 +13,14 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import asyncpg
 import pytest
 
 from gaia.validator.db.embedded import FAST_STOP_SIGNAL, EmbeddedPostgres
-from gaia.validator.db.pool import DatabasePool
+
+if TYPE_CHECKING:
+    from gaia.validator.db.pool import DatabasePool
 
 _TIMEOUT_S = 60.0
 _numbers = itertools.count(1)
@@ -101,6 +103,8 @@ async def database_dsn(migrated_server: EmbeddedPostgres) -> AsyncIterator[str]:
 @pytest.fixture
 async def database(database_dsn: str) -> AsyncIterator[DatabasePool]:
     """A pool on a new database with the newest schema."""
+    from gaia.validator.db.pool import DatabasePool
+
     pool = await DatabasePool.connect(
         database_dsn, min_size=1, max_size=10, connect_timeout_s=_TIMEOUT_S, command_timeout_s=_TIMEOUT_S
     )
@@ -109,6 +113,8 @@ async def database(database_dsn: str) -> AsyncIterator[DatabasePool]:
 
 
 async def _new_database(server: EmbeddedPostgres, *, template: str) -> AsyncIterator[str]:
+    import asyncpg
+
     name = f"test_{next(_numbers)}"
     admin = await asyncpg.connect(server.dsn, database="postgres", timeout=_TIMEOUT_S)
     try:
