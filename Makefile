@@ -17,7 +17,7 @@ endif
 # tomorrow changes no set-up.
 locked := $(install) --require-hashes --only-binary :all: -r
 
-.PHONY: help demo bench test lint types layers unit lock setup-check clean policy faults soak
+.PHONY: help demo bench test lint types layers unit quick docs lock setup-check clean policy faults soak
 .DEFAULT_GOAL := test
 
 help: ## list what there is to make
@@ -61,6 +61,9 @@ layers: $(TESTING) ## who may import whom
 unit: $(TESTING) ## the tests, with coverage; ARGS chooses some of them
 	$(BIN)/python scripts/run_tests.py $(ARGS)
 
+quick: lint types layers ## linters and the fast unit tests, in less than a minute; ARGS go to pytest
+	$(BIN)/python scripts/run_tests.py --quick $(ARGS)
+
 faults: $(TESTING) ## every fault at full counts; writes the table into docs/reference/faults.md
 	$(BIN)/python -m pytest tests/faults --quiet --full --fault-page docs/reference/faults.md $(ARGS)
 
@@ -82,6 +85,5 @@ setup-check: $(TESTING) ## whether old and new installers take the locks and the
 clean: ## delete .venv and what the tools have cached
 	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: docs
 docs: $(TESTING) ## the documentation as a site, into out/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build

@@ -13,6 +13,7 @@ from benchmarks.scoring.growth import PLOT
 from benchmarks.table import table
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", sorted(name for name, module in BENCHMARKS.items() if ".scoring." in module))
 def test_a_benchmark_runs_and_reports(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

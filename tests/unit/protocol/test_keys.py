@@ -120,6 +120,7 @@ def test_a_file_that_others_may_touch_is_refused_with_the_fix(tmp_path: Path, mo
         load_key_file(path)
 
 
+@pytest.mark.slow
 def test_an_encrypted_file_is_refused_with_the_fix(tmp_path: Path) -> None:
     keypair = bittensor_core.Keypair.create_from_mnemonic(DEVELOPMENT_PHRASE)
     plain = bittensor_core.serialized_keypair_to_keyfile_data(keypair)

@@ -61,6 +61,7 @@ class Report(Struct):
     closest: list[ClosestPair]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_the_quick_trial_pays_skill_and_not_copies(tmp_path: Path) -> None:
     report_path = tmp_path / "report.json"

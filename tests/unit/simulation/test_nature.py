@@ -86,12 +86,14 @@ def test_growth_is_confined_to_middle_latitudes() -> None:
     assert chart[(latitude > 35) & (latitude < 55)].mean() > 5 * chart[latitude < 10].mean()
 
 
+@pytest.mark.slow
 def test_same_seed_same_world(world: NatureRun) -> None:
     again = run_nature(1, [0, 12])
     np.testing.assert_array_equal(again.states, world.states[:2])
     np.testing.assert_array_equal(again.climatology, world.climatology)
 
 
+@pytest.mark.slow
 def test_other_seed_other_weather_same_climate(world: NatureRun) -> None:
     other = run_nature(2, [0])
     assert rms_height(other.states[0], world.states[0]) > SPREAD_M2_S2

@@ -32,6 +32,7 @@ def test_the_exact_state_gives_the_exact_forecast(world: NatureRun) -> None:
     )
 
 
+@pytest.mark.slow
 def test_smaller_initial_error_means_smaller_error_over_ten_days(world: NatureRun) -> None:
     by_error = [errors(world, 42, initial_error) for initial_error in (0.03, 0.1, 0.3)]
     for better, worse in pairwise(by_error):

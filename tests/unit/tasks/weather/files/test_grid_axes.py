@@ -20,6 +20,7 @@ RESOLUTIONS = st.sampled_from(
 
 
 @given(degrees=RESOLUTIONS, southward=st.booleans(), offset=st.integers(0, 3))
+@pytest.mark.slow
 def test_float32_rounding_of_any_usual_grid_is_undone(degrees: Fraction, southward: bool, offset: int) -> None:
     rows, columns = int(180 / degrees) + 1, int(360 / degrees)
     sign = -1 if southward else 1

@@ -135,6 +135,7 @@ def test_a_place_without_a_folder_is_an_error_with_its_cause(tmp_path: Path) -> 
         build_archive(tmp_path / "file" / "archive", SPEC, INIT, 5)
 
 
+@pytest.mark.slow
 def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
     impossible = msgspec.structs.replace(SPEC, variables=(VariableSpec(name="2t", levels_hpa=(500,)),))
     with pytest.raises(UnknownField, match="2t500"):
@@ -171,6 +172,7 @@ embedded.build_archive(Path(sys.argv[1]), SPEC, INIT, 5)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_build_leaves_no_archive_and_the_next_one_succeeds(archive: Path, tmp_path: Path) -> None:
     path = tmp_path / "archive"
     killed = subprocess.run([sys.executable, "-c", _BUILD_AND_DIE, str(path)], check=False, timeout=100, cwd=Path.cwd())

@@ -46,6 +46,7 @@ def test_a_flat_store_is_one_instant(tmp_path: Path) -> None:
     np.testing.assert_array_equal(series.read(FieldId("2t"), instant), values[0])
 
 
+@pytest.mark.slow
 def test_an_archive_is_truth_forecast_and_climatology(tmp_path: Path) -> None:
     spec = RunSpec(
         variables=(VariableSpec(name="z", levels_hpa=(500,)),),

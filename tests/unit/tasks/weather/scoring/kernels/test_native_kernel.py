@@ -200,6 +200,7 @@ def test_without_such_a_folder_it_is_kept_in_the_users_cache(tmp_path: Path, mon
     assert code_paths(_weighted_sum, _PARAMETERS)[1].parent == tmp_path / "home" / ".cache" / "gaia"
 
 
+@pytest.mark.slow
 def test_taking_up_kept_code_imports_no_compiler(tmp_path: Path) -> None:
     module = tmp_path / "one_kernel.py"
     module.write_text("def add(number, sums):\n    sums[0] += number\n")
