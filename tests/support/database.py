@@ -118,7 +118,7 @@ async def _new_database(server: EmbeddedPostgres, *, template: str) -> AsyncIter
     name = f"test_{next(_numbers)}"
     admin = await asyncpg.connect(server.dsn, database="postgres", timeout=_TIMEOUT_S)
     try:
-        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
         yield server.dsn.replace("/gaia?", f"/{name}?")
         await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:

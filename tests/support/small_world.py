@@ -181,7 +181,7 @@ async def new_database(server: EmbeddedPostgres) -> AsyncIterator[str]:
     name = f"world_{next(_databases)}"
     admin = await asyncpg.connect(server.dsn, database="postgres", timeout=_CLOSE_WITHIN_S)
     try:
-        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "gaia"')
+        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "gaia" STRATEGY FILE_COPY')
         yield server.dsn.replace("/gaia?", f"/{name}?")
         await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:
