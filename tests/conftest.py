@@ -30,6 +30,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
+def unmeasured_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that the test starts are not measured. For many processes, of code that other tests measure.
+
+    Coverage takes 0.2 s of a processor to begin, slows what it measures, and doubles the time of such tests.
+    """
+    from tests.support.demo_process import COVERAGE_SETTING
+
+    monkeypatch.delenv(COVERAGE_SETTING, raising=False)
+
+
+@pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
     """A supervisor in a folder of its own, not yet started; none is left after the test."""
     from tests.support.backbone_stack import Stack, ended

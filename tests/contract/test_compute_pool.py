@@ -11,7 +11,7 @@ from gaia.validator.app.compute.process_pool import ProcessPool
 from tests.contract.compute_backend_suite import ComputeBackendSuite
 from tests.support.pools import REGISTRY, running_pool
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("unmeasured_children")]
 
 
 class TestComputePool(ComputeBackendSuite):

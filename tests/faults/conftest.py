@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from tests.support.demo_process import COVERAGE_SETTING
 from tests.support.fault_report import FaultRow, Ledger, Witness, put_between_marks, table
 
 _witness = pytest.StashKey[Witness]()
@@ -27,12 +26,11 @@ def pytest_asyncio_loop_factories(
 
 
 @pytest.fixture(autouse=True)
-def _children_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def _children_are_not_measured(unmeasured_children: None) -> None:
     """Fault tests start and kill hundreds of processes; what these run is measured in the integration tests.
 
-    To begin takes coverage 0.2 s of each, and one that is killed while it writes its data leaves a broken file.
+    One that is killed while it writes what coverage measured leaves a broken file.
     """
-    monkeypatch.delenv(COVERAGE_SETTING, raising=False)
 
 
 @pytest.fixture

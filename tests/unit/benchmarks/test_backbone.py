@@ -19,7 +19,7 @@ from benchmarks.backbone.instruments import percentile, unique_bytes
 from benchmarks.backbone.lives import Leak, leaking, leaps
 from benchmarks.backbone.speed import OURS, compare, markdown, ratio
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(300), pytest.mark.usefixtures("unmeasured_children")]
 MIB = 1024 * 1024
 
 

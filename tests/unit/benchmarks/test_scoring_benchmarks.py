@@ -12,6 +12,8 @@ from benchmarks.measuring import Figure, Report, interleaved
 from benchmarks.scoring.growth import PLOT
 from benchmarks.table import table
 
+pytestmark = pytest.mark.usefixtures("unmeasured_children")
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)

@@ -13,6 +13,8 @@ from msgspec import Struct
 
 from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
 
+pytestmark = pytest.mark.usefixtures("unmeasured_children")
+
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "try_policy.py"
 
 

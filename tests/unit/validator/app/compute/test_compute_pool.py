@@ -24,6 +24,8 @@ from gaia.validator.utils.ipc_types import Result
 from tests.support.pools import running_pool
 from tests.support.waiting import lines_of, until_async
 
+pytestmark = pytest.mark.usefixtures("unmeasured_children")
+
 MIB = 1024 * 1024
 
 
@@ -149,14 +151,14 @@ async def test_two_workers_free_in_one_turn_leave_nobody_waiting_beside_an_empty
         await until_async(lambda: running.pool.statistics().submitters == 3, "three wait for a place")
         release.touch()
         time.sleep(0.3)  # the loop is busy meanwhile, and both answers wait for it
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert all(result.ok for result in await asyncio.gather(*blockers, *others))
 
 
 @pytest.mark.processes
 @pytest.mark.parametrize("payload", [None, {"unset": half_made()}])
 async def test_a_payload_that_breaks_while_it_is_encoded_costs_its_unit_and_no_worker(payload: Any) -> None:
-    async with running_pool(workers=1) as running, asyncio.timeout(20):
+    async with running_pool(workers=1) as running, asyncio.timeout(60):
         error = (await running.pool.run(WorkUnit(handler="echo", payload=payload))).error
         assert error is not None
         assert error.code == "payload_unserialisable"
@@ -166,7 +168,7 @@ async def test_a_payload_that_breaks_while_it_is_encoded_costs_its_unit_and_no_w
 @pytest.mark.processes
 @pytest.mark.parametrize("timeout_s", [0.0, -100.0, float("nan")])
 async def test_a_unit_that_has_no_time_at_all_is_late_and_no_poison(timeout_s: float) -> None:
-    async with running_pool(workers=1) as running, asyncio.timeout(20):
+    async with running_pool(workers=1) as running, asyncio.timeout(60):
         result = await running.pool.run(WorkUnit(handler="echo", payload={}, timeout_s=timeout_s))
         assert result.error is not None
         assert (result.error.code, result.attempt) == ("unit_timed_out", 1)
@@ -176,7 +178,7 @@ async def test_a_unit_that_has_no_time_at_all_is_late_and_no_poison(timeout_s: f
 @pytest.mark.processes
 async def test_a_worker_whose_last_words_are_a_result_is_given_no_further_unit(tmp_path: Path) -> None:
     release, began = tmp_path / "release", tmp_path / "began"
-    async with running_pool(workers=1) as running, asyncio.timeout(20):
+    async with running_pool(workers=1) as running, asyncio.timeout(60):
         pool, wait = running.pool, {"began": str(began), "until": str(release)}
         first = asyncio.create_task(pool.run(WorkUnit(handler="wait_for_file", payload=wait, max_attempts=1)))
         await until_async(lambda: lines_of(began), "the worker is busy")
