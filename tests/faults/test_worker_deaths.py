@@ -164,7 +164,7 @@ async def test_a_worker_that_forks_and_dies(ledger: Ledger, witness: Witness, tm
         pid, descriptors = (int(number) for number in lines_of(stray))
         assert descriptors > 0  # so the channel did not close with the worker
         try:
-            await until_async(lambda: not is_running(pid), "the stray child is gone too", 5.0)
+            await until_async(lambda: not is_running(pid), "the stray child is gone too")
         finally:
             if is_running(pid):
                 os.kill(pid, signal.SIGKILL)
