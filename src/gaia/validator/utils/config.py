@@ -74,9 +74,9 @@ class _Rules(BaseSettings):
         if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
             raise ValueError("expected postgresql://user:password@host/database")
         if "password" in parse_qs(parts.query):
-            raise ValueError("its password stands after the ?; put it before the @, where it is hidden when shown")
+            raise ValueError("its password is after the ?; put it before the @, where it is hidden in all output")
         if parts.password in ("postgres", "password", "gaia", "changeme", "admin"):
-            raise ValueError("its password is one that everybody tries first; set another")
+            raise ValueError("its password is too easy to guess; set another one")
         return value
 
 
