@@ -26,12 +26,13 @@ def options(arguments: list[str]) -> list[str]:
         others = [argument for argument in arguments if argument != "--quick"]
         # Whoever adds a slow test reads its name in the list of durations, and marks it.
         report = ["--no-cov", "--durations=10", "--durations-min=1"]
-        return ["tests/unit", "-m", f"not ({SLOW})", "-n", "auto", "--maxprocesses=4", *report, *others]
+        in_parallel = ["-n", "auto", "--maxprocesses=4", "--dist=loadfile"]
+        return ["tests/unit", "-m", f"not ({SLOW})", *in_parallel, *report, *others]
     if arguments:
         return ["--no-cov", *arguments]
     # Three at a time, a file to each: half of the time is waiting, and a file's tests share what they start.
     # In the order of the folders, so that the long files, which start processes, are not the last.
-    in_parallel = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+    in_parallel = ["-n", "3", "--dist=loadfile", "--no-loadscope-reorder"]
     return [*in_parallel, "--cov=src/gaia", "--cov-report=term:skip-covered"]
 
 

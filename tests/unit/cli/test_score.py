@@ -51,6 +51,7 @@ def test_json_on_stdout_is_nothing_but_json(files: tuple[Path, Path]) -> None:
     assert said["scores"][0]["bias"] == pytest.approx(1.0, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_files_and_picture_are_written(files: tuple[Path, Path], tmp_path: Path) -> None:
     rival = write(forecast(wrong_k=2.0), tmp_path / "ref.nc")
     done = _run(

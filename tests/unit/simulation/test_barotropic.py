@@ -46,6 +46,7 @@ def test_planetary_vorticity_is_twice_omega_at_the_pole() -> None:
     st.sampled_from([None, 2.0e6, 5.0e6]),
     st.floats(-2e-6, 4e-6),
 )
+@pytest.mark.slow
 def test_rossby_haurwitz_wave_moves_at_its_analytic_speed(
     order: tuple[int, int], helmholtz_length_m: float | None, rotation_per_s: float
 ) -> None:

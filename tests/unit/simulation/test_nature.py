@@ -100,11 +100,13 @@ def test_other_seed_other_weather_same_climate(world: NatureRun) -> None:
     assert rms_height(other.climatology, world.climatology) < 0.15 * SPREAD_M2_S2
 
 
+@pytest.mark.slow
 def test_spread_about_the_climatology_is_the_documented_one(world: NatureRun) -> None:
     spread = np.sqrt((rms_height(world.states, world.climatology) ** 2).mean())
     assert spread == pytest.approx(SPREAD_M2_S2, rel=0.15)
 
 
+@pytest.mark.slow
 def test_climatology_is_westerly_in_both_hemispheres_alike(world: NatureRun) -> None:
     np.testing.assert_array_equal(world.climatology, symmetric_part(world.climatology))
     eastward = GRID.wind(world.climatology)[0][:, 0]
@@ -113,11 +115,13 @@ def test_climatology_is_westerly_in_both_hemispheres_alike(world: NatureRun) -> 
     assert abs(abs(np.linspace(90, -90, 61)[eastward.argmax()]) - 45) <= 6
 
 
+@pytest.mark.slow
 def test_winds_are_those_of_the_middle_troposphere(world: NatureRun) -> None:
     eastward, northward = GRID.wind(world.states)
     assert 40 < np.hypot(eastward, northward).max() < 100
 
 
+@pytest.mark.slow
 def test_persistence_fades_into_twice_the_variance_of_climate(world: NatureRun) -> None:
     """Errors of persistence: about 600 m2/s2 (61 gpm) a day, past climatology's within two, then sqrt(2) of it."""
     day = rms_height(world.states[0], world.states[24 // STEP_H])
@@ -127,6 +131,7 @@ def test_persistence_fades_into_twice_the_variance_of_climate(world: NatureRun) 
     assert late > climate
 
 
+@pytest.mark.slow
 def test_batches_of_hours_do_not_change_the_truth(world: NatureRun) -> None:
     direct = trajectory(nature_model(), world.states[0], [48])
     np.testing.assert_array_equal(direct[0], world.states[48 // STEP_H])

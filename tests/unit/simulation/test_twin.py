@@ -15,6 +15,8 @@ from gaia.simulation.twin import BadTwinExperiment, forecast_charts, twin_foreca
 from tests.unit.simulation.conftest import WORLD_HOURS
 from tests.unit.simulation.test_nature import rms_height
 
+pytestmark = pytest.mark.slow  # ten days of a world, and forecasts of them
+
 LEAD_H = WORLD_HOURS[2::2]  # 24, 48 ... 240
 MEDIUM = slice(1, 4)  # 48, 72, 96 h
 Z500 = FieldId("z", 500)
@@ -32,7 +34,6 @@ def test_the_exact_state_gives_the_exact_forecast(world: NatureRun) -> None:
     )
 
 
-@pytest.mark.slow
 def test_smaller_initial_error_means_smaller_error_over_ten_days(world: NatureRun) -> None:
     by_error = [errors(world, 42, initial_error) for initial_error in (0.03, 0.1, 0.3)]
     for better, worse in pairwise(by_error):

@@ -55,6 +55,7 @@ def analysis(flow: NDArray[np.complex128]) -> MemoryStore:
     return MemoryStore(dict(zip(SPEC.fields(), ChartMaker(GRID).charts(flow, SPEC.fields()), strict=True)), GRID)
 
 
+@pytest.mark.slow
 def test_the_embedded_model_without_error_is_the_truth(flow: NDArray[np.complex128], analysis: MemoryStore) -> None:
     truth = trajectory(nature_model(), flow, SPEC.lead_h)
     result = forecast(EmbeddedBarotropic(42, 0.0, 0), analysis)
@@ -63,6 +64,7 @@ def test_the_embedded_model_without_error_is_the_truth(flow: NDArray[np.complex1
             assert rmse(result[field, lead_h], chart) < 0.01 * chart.std()
 
 
+@pytest.mark.slow
 def test_a_larger_initial_error_gives_a_worse_forecast_and_coarse_is_worse_than_fine(
     flow: NDArray[np.complex128], analysis: MemoryStore
 ) -> None:
@@ -97,6 +99,7 @@ def test_the_initial_error_of_the_real_model_has_the_asked_size(analysis: Memory
 
 
 @needs_real_data
+@pytest.mark.slow
 def test_barotropic_beats_persistence_on_real_z500_at_every_lead(tmp_path: Path) -> None:
     source = f"grib:{ERA5_GRIB}?member=0"
     inputs = Inputs(SPEC, tmp_path)
@@ -114,6 +117,7 @@ def test_barotropic_beats_persistence_on_real_z500_at_every_lead(tmp_path: Path)
 
 
 @needs_real_data
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(BuiltIn))
 def test_every_model_writes_a_whole_forecast_from_real_data_without_a_climatology(
     name: BuiltIn, tmp_path: Path

@@ -134,6 +134,7 @@ def test_a_table_has_the_wind_and_the_extremes() -> None:
     assert float(table.extremes_hit_rate.sel(field="u850", lead_time=12)) == 1.0
 
 
+@pytest.mark.slow
 def test_importing_scoring_imports_no_xarray() -> None:
     code = (
         "import sys, gaia, gaia.tasks.defined_tasks.weather.scoring.moments;"

@@ -110,6 +110,7 @@ def test_damaged_body_is_refused() -> None:
     damage=st.lists(st.tuples(st.integers(16, 5000), st.integers(0, 255)), min_size=1, max_size=8),
     flat=st.booleans(),
 )
+@pytest.mark.slow
 def test_any_damage_to_the_body_is_refused_or_stays_within_the_field(damage: list[tuple[int, int]], flat: bool) -> None:
     encoded = bytearray(encode_field(np.zeros(SHAPE, np.float32) if flat else temperatures()))
     for place, value in damage:

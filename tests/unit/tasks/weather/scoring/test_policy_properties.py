@@ -111,6 +111,7 @@ def test_the_reference_faded_to_the_climatology_has_no_skill_beyond_it(seed: int
     assert found <= 1e-4
 
 
+@pytest.mark.slow
 @given(_SEEDS, _SIZES, _FADES)
 def test_fading_gains_no_more_than_its_error_does(seed: int, error: float, fade: float) -> None:
     # Fading leaves the correlation as it is, so that the gain is that of the squared error, and of nothing else.
@@ -243,6 +244,7 @@ _LEAD_SCORES = st.dictionaries(st.sampled_from(_LEADS), _SHARES, min_size=2, max
 _TABLE = st.lists(_LEAD_SCORES, min_size=10, max_size=10)
 
 
+@pytest.mark.slow
 @given(st.lists(_TABLE, min_size=1, max_size=4), st.sampled_from(_LEADS), st.data())
 def test_leaving_out_a_lead_or_a_run_never_pays_and_takes_nothing_from_the_others(
     tables: list[list[dict[int, float]]], lead: int, data: st.DataObject
@@ -267,6 +269,7 @@ def _check_nothing_gained(whole: Sequence[RunOutcome], less: Sequence[RunOutcome
     assert _pay(after) <= _pay(before) * (1.0 + 1e-15)
 
 
+@pytest.mark.slow
 @given(st.lists(_TABLE, min_size=2, max_size=4), st.integers(1, 2), st.sampled_from([0.0, 0.01, 0.5]), st.data())
 def test_leaving_out_a_run_does_not_pay_beside_newcomers_either(
     tables: list[list[dict[int, float]]], newcomers: int, share: float, data: st.DataObject

@@ -156,6 +156,7 @@ def test_folder_in_the_way_is_not_replaced(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["elsewhere", "store"]
 
 
+@pytest.mark.slow
 def test_two_writers_of_one_store_leave_one_whole_store(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"

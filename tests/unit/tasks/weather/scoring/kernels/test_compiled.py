@@ -93,6 +93,7 @@ def test_a_kernel_with_arguments_given_beforehand_does_the_same() -> None:
         assert sums.tolist() == [2.0, 6.0]
 
 
+@pytest.mark.slow
 def test_the_compiler_says_nothing_to_the_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
