@@ -18,6 +18,7 @@ from benchmarks.backbone.contenders import CONTENDERS
 from benchmarks.backbone.instruments import percentile, unique_bytes
 from benchmarks.backbone.lives import Leak, leaking, leaps
 from benchmarks.backbone.speed import OURS, compare, markdown, ratio
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300), pytest.mark.usefixtures("unmeasured_children")]
 MIB = 1024 * 1024
@@ -28,14 +29,19 @@ def test_percentiles_are_ranks() -> None:
     assert percentile([], 50) == 0.0
 
 
-def test_unique_memory_is_that_of_private_pages() -> None:
+def growth_of_unique_memory() -> int:
+    """What a map of 32 MiB adds: one of its own, for malloc might give memory that earlier tests have given back."""
     pid = int(Path("/proc/self").resolve().name)
     before = unique_bytes(pid)
-    # a map of its own: malloc might give memory that earlier tests have given back
     with mmap.mmap(-1, 32 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as block:
         for _ in range(32):
             block.write(bytes(MIB))
-        assert 32 * MIB <= unique_bytes(pid) - before < 40 * MIB
+        return unique_bytes(pid) - before
+
+
+def test_unique_memory_is_that_of_private_pages() -> None:
+    # Not always at once: a library's page counts no more as soon as another process reads it, too.
+    until(lambda: 32 * MIB <= growth_of_unique_memory() < 40 * MIB, "32 MiB more are counted")
 
 
 def test_every_contender_does_units() -> None:
