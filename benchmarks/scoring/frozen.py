@@ -23,7 +23,7 @@ from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
 from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import Era5Payload
 
 _INIT_TIME = datetime(2026, 3, 10, tzinfo=UTC)
-_RUN_ID = RunId("sn57-20260310T00Z")
+_RUN_ID = RunId("sn57-weather-20260310T00Z")
 _HOTKEY = Hotkey("5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty")
 LEAD_H = 24
 

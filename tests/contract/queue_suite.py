@@ -78,7 +78,7 @@ class QueueSuite:
 
     async def test_claimed_job_carries_what_was_put(self, bench: QueueBench) -> None:
         at = datetime(2017, 1, 1, tzinfo=UTC)
-        payload = {"run_id": "sn57-20170101T00Z", "lead_h": 12, "ratio": 0.5, "none": None, "list": [1, "ü"]}
+        payload = {"run_id": "sn57-weather-20170101T00Z", "lead_h": 12, "ratio": 0.5, "none": None, "list": [1, "ü"]}
         new = NewJob(kind=KIND, key="k", payload=payload, priority=3, run_at=at, max_attempts=5)
         assert await bench.queue().put(new) == 1
         claimed = await claim_one(bench.queue())

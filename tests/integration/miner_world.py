@@ -16,8 +16,9 @@ from msgspec import Struct
 from gaia.contracts.clock import Clock
 from gaia.contracts.ids import Hotkey, RunId, run_id_for
 from gaia.contracts.ports import Neuron, Signer, SubnetParameters, WeightRow
+from gaia.protocol.forecast_messages import ForecastRequest
 from gaia.protocol.keys import HotkeySigner
-from gaia.protocol.messages import ForecastRequest, custom_serializer
+from gaia.protocol.messages import custom_serializer
 from gaia.protocol.run_spec import FieldId, GridSpec, RunSpec, VariableSpec
 from gaia.protocol.signing import RequestIdentity, sign_request, unix_ns, verify_response
 from gaia.simulation.initial_error import random_anomaly
@@ -28,7 +29,7 @@ from gaia.tasks.defined_tasks.weather.files.store.flat_store import write_flat_s
 
 NETUID = 57
 INIT = datetime(2017, 1, 1, tzinfo=UTC)
-RUN = run_id_for(NETUID, INIT)
+RUN = run_id_for(NETUID, "weather", INIT)
 START = datetime(2026, 1, 1, 18, 5, tzinfo=UTC)
 DEADLINE = START + timedelta(hours=2)
 REVEAL_UNTIL = START + timedelta(days=20)

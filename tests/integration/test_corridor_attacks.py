@@ -13,9 +13,10 @@ import pytest
 from gaia.contracts.errors import Fault
 from gaia.contracts.ids import Hotkey, RunId
 from gaia.contracts.job import Later
-from gaia.contracts.ports import Acknowledgement, Commitment, MinerAddress, Reveal
+from gaia.contracts.ports import MinerAddress, RefusedByMiner
+from gaia.protocol.forecast_messages import CommitmentMessage, RequestAccepted, commitment_path
 from gaia.protocol.manifest import ChunkDigest, Manifest, canonical_bytes
-from gaia.protocol.messages import CommitmentMessage, decode_answer
+from gaia.protocol.messages import custom_serializer, decode_answer
 from gaia.tasks.defined_tasks.base import SET_WEIGHTS
 from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceSet
 from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import CloneFound, ClonesResult
@@ -39,7 +40,7 @@ pytestmark = pytest.mark.database
 
 A, B, C = (Hotkey(name) for name in ("miner-a", "miner-b", "miner-c"))
 UNGATED = msgspec.structs.replace(SPEC, gate_lead_h=None)
-Commit = Callable[[MinerAddress], Commitment | None]
+Commit = Callable[[MinerAddress], bytes | None]
 
 
 @pytest.fixture
@@ -59,24 +60,21 @@ class ScriptedMiners:
     def __init__(self, commit: Commit) -> None:
         self._commit = commit
 
-    async def request_forecast(self, miner: MinerAddress, request: bytes) -> Acknowledgement:
-        self._commit(miner)
-        return Acknowledgement(received_at=datetime.now(UTC))
+    async def ask(
+        self, miner: MinerAddress, method: str, path: str, body: bytes = b"", *, expected: int = 200, max_bytes: int
+    ) -> bytes:
+        commitment = self._commit(miner)
+        if method == "POST":
+            return custom_serializer(RequestAccepted(run_id=RunId("any")))
+        if commitment is None:
+            raise RefusedByMiner(404, "no_commitment: not yet")
+        run_id = RunId(path.split("/")[3])
+        assert path == commitment_path(run_id)
+        message = CommitmentMessage(run_id=run_id, hotkey=miner.hotkey, digest=commitment.hex())
+        return custom_serializer(message)
 
-    async def fetch_commitment(self, miner: MinerAddress, run_id: RunId) -> Commitment | None:
-        return self._commit(miner)
-
-    async def fetch_reveal(self, miner: MinerAddress, run_id: RunId) -> Reveal:
-        raise AssertionError("nothing is revealed here")
-
-    async def fetch_chunk(
-        self, miner: MinerAddress, run_id: RunId, chunk: str, destination: Path, size_bytes: int
-    ) -> None:
+    async def fetch(self, miner: MinerAddress, path: str, destination: Path, size_bytes: int) -> None:
         raise AssertionError("nothing is fetched here")
-
-
-def a_commitment() -> Commitment:
-    return Commitment(digest=bytes(32), received_at=datetime.now(UTC))
 
 
 async def collecting(desk: StepDesk, *names: str, for_: timedelta = timedelta(seconds=3)) -> Run:
@@ -103,10 +101,10 @@ async def test_an_answer_full_of_control_characters_stops_nobody_else_s_commitme
     run = await collecting(desk, A, B)
     answers = iter([None, None])
 
-    def commit(miner: MinerAddress) -> Commitment | None:
+    def commit(miner: MinerAddress) -> bytes | None:
         if miner.hotkey == A:
             decode_answer(b'{"\\u0000\\u001b[2Jfoo":1}', CommitmentMessage)
-        return next(answers, a_commitment())
+        return next(answers, bytes(32))
 
     found = await collected(desk, run, commit)
 
@@ -120,10 +118,10 @@ async def test_an_error_that_nobody_thought_of_stops_nobody_else_s_commitment(de
     run = await collecting(desk, A, B)
     answers = iter([None, None])
 
-    def commit(miner: MinerAddress) -> Commitment | None:
+    def commit(miner: MinerAddress) -> bytes | None:
         if miner.hotkey == A:
             raise RuntimeError("a mistake of ours that only this miner's answers bring out")
-        return next(answers, a_commitment())
+        return next(answers, bytes(32))
 
     assert (await collected(desk, run, commit))[B].state is MinerState.COMMITTED
 
@@ -131,7 +129,7 @@ async def test_an_error_that_nobody_thought_of_stops_nobody_else_s_commitment(de
 async def test_an_error_that_nobody_thought_of_leaves_the_others_asked(desk: StepDesk) -> None:
     run = await collecting(desk, A, B, for_=timedelta(hours=1))
 
-    def commit(miner: MinerAddress) -> Commitment | None:
+    def commit(miner: MinerAddress) -> bytes | None:
         if miner.hotkey == A:
             raise RuntimeError("a mistake of ours that only this miner's answers bring out")
         return None

@@ -22,8 +22,8 @@ from gaia.contracts.ids import Hotkey, run_id_for
 from gaia.contracts.unit import ResultUnit, WorkUnit
 from gaia.miner.conduct import Conduct
 from gaia.miner.run_store import AcceptedRun, StoredRun
+from gaia.protocol.forecast_messages import ForecastRequest
 from gaia.protocol.keys import HotkeySigner, create_key_file
-from gaia.protocol.messages import ForecastRequest
 from gaia.protocol.run_spec import FieldId
 from gaia.tasks.defined_tasks.weather.files.archive import ARCHIVE_HEADER, SourceRole, archive_store
 from gaia.tasks.defined_tasks.weather.files.store.flat_store import write_flat_store
@@ -203,7 +203,7 @@ async def world(migrated_server: EmbeddedPostgres, tmp_path_factory: pytest.Temp
 
 
 async def test_of_honest_miners_and_cheats_in_one_run_each_gets_what_it_deserves(world: World) -> None:
-    run_id = run_id_for(NETUID, FIRST_INIT)
+    run_id = run_id_for(NETUID, "weather", FIRST_INIT)
     gone = HotkeySigner.generate()
     async with world.miners(
         good=(GOOD, None),
@@ -429,7 +429,7 @@ async def test_units_that_cannot_be_resolved_are_refused_with_the_reason(world: 
         await _freeze(world, run, good, verified=False)
         day1, era5 = "weather.score.day1", "weather.score.era5"
 
-        unknown = await refusal(world, day1, {"run_id": "sn57-20990101T00Z"})
+        unknown = await refusal(world, day1, {"run_id": "sn57-weather-20990101T00Z"})
         assert unknown[0] == "run_unknown"
         assert await refusal(world, day1, {"run_id": run.run_id}) == (
             "forecast_unknown",

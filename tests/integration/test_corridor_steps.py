@@ -82,7 +82,7 @@ async def state_of(desk: StepDesk, run: Run) -> RunState:
 async def test_a_run_asks_the_miners_and_neither_validators_nor_itself(desk: StepDesk) -> None:
     await desk.chain.register(NETUID, A)
     await desk.chain.register(NETUID, B, stake_tao=5_000.0, validator_permit=True)
-    run_id = run_id_for(NETUID, FIRST_INIT)
+    run_id = run_id_for(NETUID, "weather", FIRST_INIT)
 
     result = await desk.do(run_job(Kind.OPEN_RUN, run_id))
 
@@ -97,7 +97,7 @@ async def test_a_run_asks_the_miners_and_neither_validators_nor_itself(desk: Ste
 
 async def test_opening_a_run_again_changes_nothing(desk: StepDesk) -> None:
     await desk.chain.register(NETUID, A)
-    run_id = run_id_for(NETUID, FIRST_INIT)
+    run_id = run_id_for(NETUID, "weather", FIRST_INIT)
     await desk.do(run_job(Kind.OPEN_RUN, run_id))
     before = await desk.fetch("SELECT * FROM run")
     await desk.chain.register(NETUID, B)
@@ -114,9 +114,9 @@ async def test_a_daily_run_has_one_deadline_for_all_validators_however_late_it_i
 ) -> None:
     async with step_desk(migrated_server, tmp_path, schedule="daily", commit_window_s=7200.0) as desk:
         init_time = datetime(2026, 3, 4, 12, tzinfo=UTC)
-        await desk.do(run_job(Kind.OPEN_RUN, run_id_for(NETUID, init_time)))
+        await desk.do(run_job(Kind.OPEN_RUN, run_id_for(NETUID, "weather", init_time)))
         async with desk.context.database.acquire() as conn:
-            run = await load_run(conn, run_id_for(NETUID, init_time))
+            run = await load_run(conn, run_id_for(NETUID, "weather", init_time))
     assert run.commit_deadline == datetime(2026, 3, 4, 20, 5, tzinfo=UTC)
 
 
@@ -138,7 +138,7 @@ def test_a_daily_run_is_due_from_its_opening_time_to_midnight_and_a_hindcast_nev
     for instant in (opening, datetime(2026, 3, 4, 23, 59, 59, tzinfo=UTC)):
         job = due_run(daily, NETUID, instant)
         assert job is not None
-        assert job.payload == {"run_id": "sn57-20260304T12Z"}
+        assert job.payload == {"run_id": "sn57-weather-20260304T12Z"}
     assert due_run(daily, NETUID, datetime(2026, 3, 5, tzinfo=UTC)) is None
     assert due_run(manual, NETUID, opening) is None
 
@@ -260,14 +260,14 @@ async def test_a_fault_of_ours_costs_attempts_first_and_then_makes_the_score_unk
 async def test_a_name_that_is_no_address_never_becomes_a_path(desk: StepDesk) -> None:
     weather = weather_of(desk)
     with pytest.raises(UnsafeName, match="is not an ss58 address"):
-        weather.forecast_path("sn57-20170101T00Z", "../../etc")
+        weather.forecast_path("sn57-weather-20170101T00Z", "../../etc")
 
 
 async def test_unknown_runs_and_miners_are_named(desk: StepDesk) -> None:
     run = await inserted(desk, a_run(sources=desk.sources), A)
     async with desk.context.database.acquire() as conn:
-        with pytest.raises(RunUnknown, match="there is no run 'sn57-20990101T00Z'"):
-            await load_run(conn, "sn57-20990101T00Z")
+        with pytest.raises(RunUnknown, match="there is no run 'sn57-weather-20990101T00Z'"):
+            await load_run(conn, "sn57-weather-20990101T00Z")
         with pytest.raises(RunUnknown, match="has no miner 'miner-b'"):
             await load_miner(conn, run.run_id, B)
 

@@ -39,7 +39,7 @@ def leaderboard(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_result_has_the_promised_shape(report: dict[str, Any]) -> None:
     assert set(report) == {"run_id", "init_time", "spec", "leaderboard", "components", "weights"}
-    assert report["run_id"] == "sn57-20200115T12Z"
+    assert report["run_id"] == "sn57-weather-20200115T12Z"
     assert report["init_time"] == "2020-01-15T12:00:00Z"
     columns = {"rank", "hotkey", "uid", "model", "score", "emission_weight", "status", "reason"}
     assert {frozenset(row) for row in report["leaderboard"]} == {frozenset(columns)}

@@ -313,7 +313,7 @@ async def test_a_window_of_two_runs_is_made_again_as_the_validator_combined_it(
     assert found.window is not None
     assert found.window.score_recomputed == pytest.approx((0.8 + 0.4) / 2.0, rel=1e-12)
     assert [(lead.lead_h, lead.run_count) for lead in found.window.leads] == [(24, 2)]
-    assert "The window is 2 runs from sn57-20170101T00Z on" in text_of(found)
+    assert "The window is 2 runs from sn57-weather-20170101T00Z on" in text_of(found)
 
 
 # ---- a zero, and no score at all
@@ -415,7 +415,7 @@ async def test_a_void_run_gives_nobody_a_score(database: DatabasePool) -> None:
 async def test_the_unknown_and_the_unscored_are_refused_with_what_to_do(database: DatabasePool) -> None:
     run = await new_run(database)
     with pytest.raises(RunUnknown, match="`gaia runs` lists"):
-        await explained(database, replace(run, run_id="sn57-20000101T00Z"))
+        await explained(database, replace(run, run_id="sn57-weather-20000101T00Z"))
     with pytest.raises(MinerUnknown, match=f"its miners are\n  uid 1  {GOOD}\n  uid 2  {SECOND}"):
         await explained(database, run, "99")
     with pytest.raises(NothingToExplain, match=r"is listed, and the validator waits for its answer, until .* UTC"):

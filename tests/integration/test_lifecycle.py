@@ -46,7 +46,7 @@ from tests.support.small_world import (
 )
 from tests.support.waiting import children_of, is_running, until, until_async
 
-RUN = run_id_for(NETUID, FIRST_INIT)
+RUN = run_id_for(NETUID, "weather", FIRST_INIT)
 HOTKEY = Hotkey("5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty")
 START_WITHIN_S = 60.0
 FLOAT32 = 1e-5

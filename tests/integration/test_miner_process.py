@@ -17,8 +17,9 @@ import pytest
 from gaia.chain.simulated import SimulatedChain
 from gaia.contracts.clock import SystemClock
 from gaia.contracts.ports import SubnetParameters
+from gaia.protocol.forecast_messages import FORECASTS_PATH, CommitmentMessage, commitment_path
 from gaia.protocol.keys import HotkeySigner, create_key_file
-from gaia.protocol.messages import FORECASTS_PATH, CommitmentMessage, commitment_path, decode_answer
+from gaia.protocol.messages import decode_answer
 from tests.integration.miner_world import NETUID, RUN, Caller, a_request, body_of, write_archive
 from tests.support.waiting import children_of, is_running, until, until_async
 

@@ -21,9 +21,7 @@ from gaia.miner.model_choice import ModelChoice
 from gaia.miner.server import EXPIRY_EVERY_S, MinerServer
 from gaia.miner.serving.permits import LOOK_AGAIN_GAP_S, STALE_AFTER_S
 from gaia.miner.settings import MinerSettings
-from gaia.protocol.keys import HotkeySigner
-from gaia.protocol.manifest import CommitmentMismatch, Manifest, check_manifest
-from gaia.protocol.messages import (
+from gaia.protocol.forecast_messages import (
     FORECASTS_PATH,
     CommitmentMessage,
     ForecastRequest,
@@ -31,9 +29,11 @@ from gaia.protocol.messages import (
     RevealMessage,
     chunk_path,
     commitment_path,
-    decode_answer,
     reveal_path,
 )
+from gaia.protocol.keys import HotkeySigner
+from gaia.protocol.manifest import CommitmentMismatch, Manifest, check_manifest
+from gaia.protocol.messages import decode_answer
 from gaia.protocol.run_spec import VariableSpec
 from gaia.tasks.defined_tasks.weather.forecast.chunk_codec import decode_field
 from gaia.tasks.defined_tasks.weather.forecast.chunk_errors import Chunk
@@ -338,7 +338,7 @@ async def test_a_model_that_fails_leaves_no_commitment_and_says_why(world: World
 async def test_a_broken_run_does_not_stop_the_next_one(world: World) -> None:
     async with world.miner():
         later = INIT + timedelta(days=1)  # of which there is no analysis
-        absent = run_id_for(NETUID, later)
+        absent = run_id_for(NETUID, "weather", later)
         assert (await world.request(a_request(absent, init_time=later))).status == 202
         assert b"analysis_not_there" in (await world.final_word(absent)).body
         await world.request()
@@ -398,7 +398,7 @@ async def test_no_more_runs_are_kept_than_allowed(world: World) -> None:
     async with world.miner(max_runs=1):
         assert (await world.request()).status == 202
         later = INIT + timedelta(days=1)
-        reply = await world.request(a_request(run_id_for(NETUID, later), init_time=later))
+        reply = await world.request(a_request(run_id_for(NETUID, "weather", later), init_time=later))
         assert (reply.status, reply.code) == (503, "not_enough_room")
 
 

@@ -29,7 +29,7 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.processes, pytest.mark.database, pytest.mark.timeout(240)]
 
 MISUSED = 2
-RUN_ID = "sn57-20200101T00Z"
+RUN_ID = "sn57-weather-20200101T00Z"
 START_WITHIN_S = 120.0
 
 
@@ -184,7 +184,7 @@ def test_up_is_asked_from_another_terminal(
     assert found()["void_reason"] == "the subnet had no miner to ask"
     assert RUN_ID in ask("runs").stdout
     assert ask("leaderboard", RUN_ID).stdout.strip() == "none yet"
-    assert "there is no run 'sn57-19990101T00Z'" in ask("leaderboard", "sn57-19990101T00Z").stderr
+    assert "there is no run 'sn57-weather-19990101T00Z'" in ask("leaderboard", "sn57-weather-19990101T00Z").stderr
 
     _kill_the_engine_while_env_is_broken(folder)
     assert found()["state"] == "void"

@@ -22,7 +22,7 @@ from gaia.tasks.defined_tasks.weather.forecast.forecast_store import ForecastRea
 from gaia.tasks.defined_tasks.weather.forecast.forecast_writer import ForecastWriter
 
 INIT_TIME = datetime(2017, 1, 1, tzinfo=UTC)
-RUN_ID = RunId("sn57-20170101T00Z")
+RUN_ID = RunId("sn57-weather-20170101T00Z")
 HOTKEY = Hotkey("5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty")
 SPEC = RunSpec(
     variables=(VariableSpec(name="2t"), VariableSpec(name="z", levels_hpa=(500, 850))),

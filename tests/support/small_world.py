@@ -329,7 +329,7 @@ def a_run(
     start = init_time or FIRST_INIT + timedelta(days=day)
     deadline = datetime.now(UTC) + deadline_in
     return Run(
-        run_id=run_id_for(NETUID, start),
+        run_id=run_id_for(NETUID, "weather", start),
         netuid=NETUID,
         init_time=start,
         spec=spec,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def explain(
-    run_id: Annotated[str, typer.Argument(help="The run, such as sn57-20200115T12Z.")],
+    run_id: Annotated[str, typer.Argument(help="The run, such as sn57-weather-20200115T12Z.")],
     miner: Annotated[str, typer.Argument(metavar="HOTKEY|UID", help="The miner.")],
     lead_h: Annotated[
         int | None, typer.Option("--lead", metavar="HOURS", help="Also show every field of this lead.")

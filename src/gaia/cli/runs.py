@@ -55,7 +55,7 @@ def runs(
 
 
 def leaderboard(
-    run_id: Annotated[str, typer.Argument(help="The run, such as sn57-20200115T12Z.")],
+    run_id: Annotated[str, typer.Argument(help="The run, such as sn57-weather-20200115T12Z.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the score and the pay of every miner in a run, with the reasons."""
@@ -89,7 +89,7 @@ async def _open(init_time: datetime) -> None:
     from gaia.validator.db.queue import PostgresQueue
     from gaia.validator.utils.config import load_settings
 
-    run_id = run_id_for(load_settings().netuid, init_time.replace(tzinfo=UTC))
+    run_id = run_id_for(load_settings().netuid, "weather", init_time.replace(tzinfo=UTC))
     job = run_job(Kind.OPEN_RUN, run_id)
     async with open_database() as database:
         await PostgresQueue(database, owner="cli", lease=timedelta(seconds=30)).put(job)

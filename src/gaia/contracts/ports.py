@@ -6,16 +6,17 @@ Adapters are built in one place, `gaia.validator.app.wiring`. All other code see
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
 
-from gaia.contracts.errors import ValidatorFault
-from gaia.contracts.ids import Hotkey, RunId
+from gaia.contracts.errors import MinerFault, ValidatorFault
+from gaia.contracts.ids import Hotkey
 from gaia.contracts.progress import Progress
 from gaia.contracts.unit import ResultUnit, WorkUnit
+
+_RETRYABLE_STATUS = frozenset((408, 425, 429))
 
 
 class Signer(Protocol):
@@ -142,51 +143,46 @@ class MinerAddress(Struct, frozen=True, kw_only=True):
     endpoint: str
 
 
-class Acknowledgement(Struct, frozen=True, kw_only=True):
-    """A miner has accepted a request."""
+class RefusedByMiner(MinerFault):
+    """The miner answered with an error. The message quotes it."""
 
-    received_at: datetime
-
-
-class Commitment(Struct, frozen=True, kw_only=True):
-    """A miner's binding promise. Its signature has been checked. `received_at` is by the validator's clock."""
-
-    digest: bytes
-    received_at: datetime
-
-
-class Reveal(Struct, frozen=True, kw_only=True):
-    """The opened promise: the manifest's canonical bytes and the nonce of the commitment. Not yet checked."""
-
-    manifest: bytes
-    nonce: bytes
+    def __init__(self, status: int, quote: str) -> None:
+        super().__init__(f"the miner answered HTTP {status}" + (f": {quote}" if quote else ""))
+        self.status = status
+        self.retryable = status in _RETRYABLE_STATUS or status >= 500
 
 
 class MinerPort(Protocol):
-    """Talks to miners. Every failure raises a MinerFault (theirs) or a ValidatorFault (ours), with its reason."""
+    """Exchanges the messages of tasks with miners. It does not know what they mean, and never asks twice.
 
-    async def request_forecast(self, miner: MinerAddress, request: bytes) -> Acknowledgement:
-        """Send a request: the JSON of a protocol.messages.ForecastRequest."""
-        ...
+    Every failure raises a MinerFault (theirs) or a ValidatorFault (ours), with its reason.
+    """
 
-    async def fetch_commitment(self, miner: MinerAddress, run_id: RunId) -> Commitment | None:
-        """The miner's commitment for a run; None if it has none yet."""
-        ...
-
-    async def fetch_reveal(self, miner: MinerAddress, run_id: RunId) -> Reveal:
-        """The miner's manifest and nonce for a run. Miners give them after the commit deadline."""
-        ...
-
-    async def fetch_chunk(
-        self, miner: MinerAddress, run_id: RunId, chunk: str, destination: Path, size_bytes: int
-    ) -> None:
-        """Stream one chunk into a file.
+    async def ask(
+        self, miner: MinerAddress, method: str, path: str, body: bytes = b"", *, expected: int = 200, max_bytes: int
+    ) -> bytes:
+        """Send a signed request. Returns the body of the answer, whose signature has been verified.
 
         Args:
             miner: The miner.
-            run_id: The run.
-            chunk: A key of `RunSpec.chunks`.
+            method: The HTTP method.
+            path: The path of the URL.
+            body: The request's body.
+            expected: The status of a good answer.
+            max_bytes: The limit of the answer. A longer one is refused as the miner's fault.
+
+        Raises:
+            RefusedByMiner: The answer has another status (miner's fault).
+        """
+        ...
+
+    async def fetch(self, miner: MinerAddress, path: str, destination: Path, size_bytes: int) -> None:
+        """Stream a file of the miner's into a file of ours. It is not signed, because the caller knows its digest.
+
+        Args:
+            miner: The miner.
+            path: The path of the URL.
             destination: The file, which is written whole or not at all.
-            size_bytes: The size by the manifest. Any other size is refused as the miner's fault.
+            size_bytes: The announced size. Any other size is refused as the miner's fault.
         """
         ...

@@ -89,7 +89,7 @@ class DemoRun:
         self._stage = stage
         self._clock = clock
         self._show = show
-        self._run_id = run_id_for(NETUID, playbill.scenario.init_time)
+        self._run_id = run_id_for(NETUID, "weather", playbill.scenario.init_time)
         self._picture = picture_path(playbill.data_dir, self._run_id)
         self._models: dict[Hotkey, str] = {}
 

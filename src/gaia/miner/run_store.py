@@ -26,7 +26,7 @@ from msgspec import Struct
 from gaia.contracts.errors import UNDECODABLE, ConfigurationError, ValidatorFault
 from gaia.contracts.ids import RunId
 from gaia.miner.forecasting.forecast_job import STORE_NAME, write_atomically
-from gaia.protocol.messages import ForecastRequest
+from gaia.protocol.forecast_messages import ForecastRequest
 
 _REQUEST_NAME = "request.json"
 _COMMITMENT_NAME = "commitment.json"

@@ -17,7 +17,7 @@ def test_units_that_tell_are_read_from_the_endpoint(tmp_path: Path) -> None:
         found = computing("127.0.0.1", port_file)
     finally:
         endpoint.close()
-    assert found == [Computing(run_id="sn57-20170101T00Z", handler="weather.verify", worker=1, done=0.25)]
+    assert found == [Computing(run_id="sn57-weather-20170101T00Z", handler="weather.verify", worker=1, done=0.25)]
 
 
 def test_where_no_validator_runs_nothing_is_computed(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_a_crash_between_forecast_and_commitment_leaves_no_promise_and_room_for_
 def test_debris_of_attempts_and_of_half_deleted_runs_is_cleared(store: RunStore, tmp_path: Path) -> None:
     run = store.accept(ACCEPTED)
     run.new_attempt().mkdir()
-    (tmp_path / "runs" / "sn57-20170102T00Z" / "forecast").mkdir(parents=True)
+    (tmp_path / "runs" / "sn57-weather-20170102T00Z" / "forecast").mkdir(parents=True)
     reopened(store, tmp_path)
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [RUN]
     assert [path.name for path in (tmp_path / "runs" / RUN).iterdir()] == ["request.json"]
@@ -84,9 +84,9 @@ def test_a_forgotten_run_is_gone_for_good(store: RunStore, tmp_path: Path) -> No
 def test_no_more_runs_than_allowed(store: RunStore) -> None:
     for day in range(2):
         init_time = INIT + timedelta(days=day)
-        request = a_request(run_id_for(NETUID, init_time), init_time=init_time)
+        request = a_request(run_id_for(NETUID, "weather", init_time), init_time=init_time)
         store.accept(AcceptedRun(request=request, accepted_at=START))
-    later = a_request(run_id_for(NETUID, INIT + timedelta(days=2)), init_time=INIT + timedelta(days=2))
+    later = a_request(run_id_for(NETUID, "weather", INIT + timedelta(days=2)), init_time=INIT + timedelta(days=2))
     with pytest.raises(NotEnoughRoom, match="keeps 2 runs"):
         store.accept(AcceptedRun(request=later, accepted_at=START))
 

@@ -13,8 +13,9 @@ import bittensor_core
 from bittensor import http_auth
 
 from gaia.contracts.ids import Hotkey
+from gaia.protocol.forecast_messages import CommitmentMessage, commitment_path, decode_request
 from gaia.protocol.manifest import check_manifest, commitment_digest
-from gaia.protocol.messages import CommitmentMessage, commitment_path, custom_serializer, decode_answer, decode_request
+from gaia.protocol.messages import custom_serializer, decode_answer
 from gaia.protocol.signing import NonceStore, verify_request, verify_response
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "reference" / "protocol.md").read_text()
@@ -50,16 +51,16 @@ def test_the_spec_digest_is_sha256_of_the_spec_as_sent() -> None:
 def test_the_commitment_input_is_laid_out_as_described() -> None:
     manifest_digest = hashlib.sha256(vector("manifest").encode()).digest()
     described = b"".join(
-        [b"gaia/commitment/1", bytes([0, 17]), b"sn57-20170101T00Z", bytes([0, 48]), MINER.encode(), NONCE]
+        [b"gaia/commitment/1", bytes([0, 25]), b"sn57-weather-20170101T00Z", bytes([0, 48]), MINER.encode(), NONCE]
     )
     given = bytes.fromhex(vector("commitment-input"))
     assert given == described + manifest_digest
-    assert len(given) == 150
+    assert len(given) == 158
     assert hashlib.sha256(given).hexdigest() == json.loads(vector("answer"))["digest"]
 
 
 def test_the_payloads_are_the_sdks() -> None:
-    path = "/v1/forecasts/sn57-20170101T00Z/commitment"
+    path = "/v1/forecasts/sn57-weather-20170101T00Z/commitment"
     assert vector("request-payload").encode() == http_auth.build_payload(
         scheme="sr25519", method="GET", path=path, body=b"", nonce_ns=ASKED_NS, sender_ss58=VALIDATOR,
         receiver_ss58=MINER,

@@ -31,7 +31,7 @@ from gaia.protocol.manifest import (
 from gaia.protocol.run_spec import GridSpec, RunSpec, VariableSpec
 
 INIT = datetime(2017, 1, 1, tzinfo=UTC)
-RUN_ID = RunId("sn57-20170101T00Z")
+RUN_ID = RunId("sn57-weather-20170101T00Z")
 HOTKEY = Hotkey("5DfhGyQdFobKM8NsWvEeAKk5EQQgYe9AydgJ7rMB6E1EqRzV")
 NONCE = bytes(range(32))
 SPEC = RunSpec(
@@ -88,10 +88,10 @@ def test_our_canonical_bytes_are_those_of_another_json_library() -> None:
 
 def test_the_commitment_is_the_documented_hash() -> None:
     # docs/reference/protocol.md, written out byte by byte:
-    # 17-byte domain, u16 17, run id, u16 48, hotkey, nonce, digest
+    # 17-byte domain, u16 25, run id, u16 48, hotkey, nonce, digest
     by_hand = (
         b"gaia/commitment/1"
-        b"\x00\x11sn57-20170101T00Z"
+        b"\x00\x19sn57-weather-20170101T00Z"
         b"\x00\x305DfhGyQdFobKM8NsWvEeAKk5EQQgYe9AydgJ7rMB6E1EqRzV"
         + bytes.fromhex("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f")
         + hashlib.sha256(b"{}").digest()
@@ -172,7 +172,7 @@ def test_any_other_spelling_is_refused(spoil: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"run_id": "sn57-20170102T00Z"}, "run_id"),
+        ({"run_id": "sn57-weather-20170102T00Z"}, "run_id"),
         ({"hotkey": "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"}, "hotkey"),
         ({"init_time": "2017-01-01T06:00:00Z"}, "init_time"),
         ({"init_time": "2017-01-01T03:00:00+03:00"}, "init_time"),  # the same instant, another spelling
@@ -231,7 +231,8 @@ def test_an_endless_manifest_is_refused_before_it_is_hashed() -> None:
 
 
 def test_a_full_runs_manifest_fits_into_a_reveal() -> None:
-    from gaia.protocol.messages import MAX_REVEAL_BYTES, RevealMessage, custom_serializer
+    from gaia.protocol.forecast_messages import MAX_REVEAL_BYTES, RevealMessage
+    from gaia.protocol.messages import custom_serializer
 
     full = RunSpec(
         variables=(

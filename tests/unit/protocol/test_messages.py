@@ -13,28 +13,30 @@ from hypothesis import strategies as st
 
 from gaia.contracts.errors import Fault
 from gaia.contracts.ids import RunId
-from gaia.protocol.messages import (
-    MAX_ANSWER_BYTES,
+from gaia.protocol.forecast_messages import (
     MAX_REQUEST_BYTES,
     CommitmentMessage,
-    ErrorMessage,
     ForecastRequest,
-    MalformedAnswer,
     MalformedRequest,
     RequestAccepted,
     RevealMessage,
     chunk_path,
     commitment_path,
+    decode_request,
+    reveal_path,
+)
+from gaia.protocol.messages import (
+    MAX_ANSWER_BYTES,
+    ErrorMessage,
+    MalformedAnswer,
     custom_serializer,
     decode_answer,
-    decode_request,
     printable,
-    reveal_path,
 )
 from gaia.protocol.run_spec import GridSpec, RunSpec, VariableSpec
 
 INIT = datetime(2017, 1, 1, tzinfo=UTC)
-RUN_ID = RunId("sn57-20170101T00Z")
+RUN_ID = RunId("sn57-weather-20170101T00Z")
 SPEC = RunSpec(
     variables=(VariableSpec(name="2t"), VariableSpec(name="z", levels_hpa=(500, 850))),
     lead_h=(6, 12),
@@ -84,8 +86,8 @@ def test_the_spec_inside_a_request_is_what_its_digest_covers() -> None:
     ("changes", "reason"),
     [
         ({"surprise": 1}, "surprise"),
-        ({"run_id": "sn57-20170101T06Z"}, "sn57-20170101T00Z"),
-        ({"run_id": "../../etc"}, "sn57-20170101T00Z"),
+        ({"run_id": "sn57-weather-20170101T06Z"}, "sn57-weather-20170101T00Z"),
+        ({"run_id": "../../etc"}, "sn57-weather-20170101T00Z"),
         ({"netuid": 58}, "sn58"),
         ({"netuid": -1}, "netuid"),
         ({"init_time": "2017-01-01T00:00:00"}, "timezone"),
@@ -171,9 +173,9 @@ def test_times_of_other_zones_mean_the_same_instant() -> None:
 
 
 def test_the_paths_are_those_of_the_protocol() -> None:
-    assert commitment_path(RUN_ID) == "/v1/forecasts/sn57-20170101T00Z/commitment"
-    assert reveal_path(RUN_ID) == "/v1/forecasts/sn57-20170101T00Z/reveal"
-    assert chunk_path(RUN_ID, "z/c/0/1/0/0") == "/v1/forecasts/sn57-20170101T00Z/chunks/z/c/0/1/0/0"
+    assert commitment_path(RUN_ID) == "/v1/forecasts/sn57-weather-20170101T00Z/commitment"
+    assert reveal_path(RUN_ID) == "/v1/forecasts/sn57-weather-20170101T00Z/reveal"
+    assert chunk_path(RUN_ID, "z/c/0/1/0/0") == "/v1/forecasts/sn57-weather-20170101T00Z/chunks/z/c/0/1/0/0"
 
 
 def test_a_strangers_text_is_made_printable_and_short() -> None:

@@ -22,8 +22,8 @@ from gaia.miner.forecasting.forecast_process import compute
 from gaia.miner.model_choice import ModelChoice
 from gaia.miner.run_store import CommittedForecast, NotEnoughRoom, StoredRun
 from gaia.miner.settings import MinerSettings
+from gaia.protocol.forecast_messages import ForecastRequest
 from gaia.protocol.manifest import NONCE_BYTES, Manifest, canonical_bytes, commitment_digest
-from gaia.protocol.messages import ForecastRequest
 
 log = structlog.get_logger(__name__)
 

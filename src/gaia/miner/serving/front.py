@@ -24,18 +24,16 @@ from gaia.miner.serving.permits import PermitList
 from gaia.miner.serving.refusals import ConflictingRequest, UnknownRun, status_of
 from gaia.miner.serving.terms import check_terms, chunk_key, commitment_to_show, forecast_to_open
 from gaia.miner.settings import MinerSettings
-from gaia.protocol.messages import (
+from gaia.protocol.forecast_messages import (
     FORECASTS_PATH,
     MAX_REQUEST_BYTES,
     CommitmentMessage,
-    ErrorMessage,
     ForecastRequest,
     RequestAccepted,
     RevealMessage,
-    custom_serializer,
     decode_request,
-    printable,
 )
+from gaia.protocol.messages import ErrorMessage, custom_serializer, printable
 from gaia.protocol.signing import (
     CallerNotPermitted,
     NonceStore,

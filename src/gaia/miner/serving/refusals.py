@@ -12,7 +12,7 @@ from types import MappingProxyType
 from gaia.contracts.errors import GaiaError, ValidatorFault
 from gaia.miner.run_store import NotEnoughRoom
 from gaia.miner.serving.permits import PermitsUnknown
-from gaia.protocol.messages import MalformedRequest
+from gaia.protocol.forecast_messages import MalformedRequest
 from gaia.protocol.signing import CallerNotPermitted, SignatureRefused, TooManyRequests
 
 

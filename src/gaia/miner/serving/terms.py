@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from gaia.miner.run_store import CommittedForecast, StoredRun
 from gaia.miner.serving.refusals import NoCommitment, NoLongerKept, TooEarly, UnknownChunk, UnservableRequest
 from gaia.miner.settings import MinerSettings
-from gaia.protocol.messages import ForecastRequest
+from gaia.protocol.forecast_messages import ForecastRequest
 from gaia.protocol.run_spec import RunSpec
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES
 

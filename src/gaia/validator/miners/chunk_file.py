@@ -45,13 +45,13 @@ async def _write_all(pieces: AsyncIterator[bytes], file: BinaryIO, destination: 
     async for piece in pieces:
         received_bytes += len(piece)
         if received_bytes > size_bytes:
-            raise WrongChunkSize(f"the chunk is longer than the {size_bytes} bytes of its manifest")
+            raise WrongChunkSize(f"the chunk is longer than the {size_bytes} bytes that were announced")
         block += piece
         if len(block) >= _BLOCK_BYTES:
             await _on_disk(destination, partial(_write, file, bytes(block)))
             block.clear()
     if received_bytes != size_bytes:
-        raise WrongChunkSize(f"the chunk has {received_bytes} bytes instead of the manifest's {size_bytes}")
+        raise WrongChunkSize(f"the chunk has {received_bytes} bytes instead of the {size_bytes} that were announced")
     await _on_disk(destination, partial(_write, file, bytes(block)))
 
 

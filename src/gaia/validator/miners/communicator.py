@@ -1,7 +1,7 @@
 """MinerCommunicator: sends signed HTTP requests to miners, and trusts nothing in their answers.
 
 Every answer is limited in size and time. Redirects, cookies, compression and proxies are off. It never retries; the
-jobs do that. It checks no digests and judges no forecast.
+jobs do that. It checks no digests and does not know what the messages mean.
 """
 
 from __future__ import annotations
@@ -17,24 +17,15 @@ from msgspec import Struct
 from yarl import URL
 
 from gaia.contracts.clock import Clock
-from gaia.contracts.ids import Hotkey, RunId
-from gaia.contracts.ports import Acknowledgement, Commitment, MinerAddress, Reveal, Signer
+from gaia.contracts.ids import Hotkey
+from gaia.contracts.ports import MinerAddress, RefusedByMiner, Signer
 from gaia.protocol.messages import (
-    FORECASTS_PATH,
     MAX_ANSWER_BYTES,
-    MAX_REVEAL_BYTES,
-    Answer,
-    CommitmentMessage,
     ErrorMessage,
     MalformedAnswer,
-    RequestAccepted,
-    RevealMessage,
-    chunk_path,
-    commitment_path,
     custom_serializer,
     decode_answer,
     printable,
-    reveal_path,
 )
 from gaia.protocol.signing import (
     RequestIdentity,
@@ -48,7 +39,6 @@ from gaia.validator.miners.endpoints import GuardedResolver, parse_endpoint
 from gaia.validator.miners.failures import (
     AnswerNotSigned,
     AnswerTooLarge,
-    RefusedByMiner,
     WrongChunkSize,
     failure_of,
     lacks_route,
@@ -118,53 +108,9 @@ class MinerCommunicator:
         await self._session.close()
         await self._resolver.close()
 
-    async def request_forecast(self, miner: MinerAddress, request: bytes) -> Acknowledgement:
-        await self._ask(miner, "POST", FORECASTS_PATH, request, RequestAccepted, expected=202)
-        return Acknowledgement(received_at=self._clock.now())
-
-    async def fetch_commitment(self, miner: MinerAddress, run_id: RunId) -> Commitment | None:
-        try:
-            message = await self._ask(miner, "GET", commitment_path(run_id), b"", CommitmentMessage)
-        except RefusedByMiner as refusal:
-            if refusal.status == 404:
-                return None
-            raise
-        received_at = self._clock.now()
-        if (message.run_id, message.hotkey) != (run_id, miner.hotkey):
-            raise MalformedAnswer("the commitment is for another run or hotkey")
-        return Commitment(digest=bytes.fromhex(message.digest), received_at=received_at)
-
-    async def fetch_reveal(self, miner: MinerAddress, run_id: RunId) -> Reveal:
-        path = reveal_path(run_id)
-        message = await self._ask(miner, "GET", path, b"", RevealMessage, max_bytes=MAX_REVEAL_BYTES)
-        return Reveal(manifest=message.manifest.encode(), nonce=bytes.fromhex(message.nonce))
-
-    async def fetch_chunk(
-        self, miner: MinerAddress, run_id: RunId, chunk: str, destination: Path, size_bytes: int
-    ) -> None:
-        path = chunk_path(run_id, chunk)
-        async with self._exchange(miner, "GET", path, b"") as exchange:
-            response = exchange.response
-            if response.status != 200:
-                raise RefusedByMiner(response.status, await self._quoted(response))
-            if response.content_length not in (None, size_bytes):
-                raise WrongChunkSize(
-                    f"the miner offers {response.content_length} bytes for chunk {chunk};"
-                    f" its manifest states {size_bytes}"
-                )
-            await store_chunk(self._pieces(response, self._limits.chunk_timeout_s), destination, size_bytes)
-
-    async def _ask(
-        self,
-        miner: MinerAddress,
-        method: str,
-        path: str,
-        body: bytes,
-        kind: type[Answer],
-        *,
-        expected: int = 200,
-        max_bytes: int = MAX_ANSWER_BYTES,
-    ) -> Answer:
+    async def ask(
+        self, miner: MinerAddress, method: str, path: str, body: bytes = b"", *, expected: int = 200, max_bytes: int
+    ) -> bytes:
         async with self._exchange(miner, method, path, body) as exchange:
             response = exchange.response
             if response.status != expected:
@@ -175,7 +121,18 @@ class MinerCommunicator:
             verify_response(headers, answer, request=exchange.request, status=expected, responder=miner.hotkey)
         except SignatureRefused as error:
             raise AnswerNotSigned(f"the miner's answer is not accepted: {error}") from error
-        return decode_answer(answer, kind, max_bytes=max_bytes)
+        return answer
+
+    async def fetch(self, miner: MinerAddress, path: str, destination: Path, size_bytes: int) -> None:
+        async with self._exchange(miner, "GET", path, b"") as exchange:
+            response = exchange.response
+            if response.status != 200:
+                raise RefusedByMiner(response.status, await self._quoted(response))
+            if response.content_length not in (None, size_bytes):
+                raise WrongChunkSize(
+                    f"the miner offers {response.content_length} bytes at {printable(path)}; {size_bytes} are announced"
+                )
+            await store_chunk(self._pieces(response, self._limits.chunk_timeout_s), destination, size_bytes)
 
     @asynccontextmanager
     async def _exchange(self, miner: MinerAddress, method: str, path: str, body: bytes) -> AsyncIterator[_Exchange]:

@@ -14,7 +14,6 @@ import aiohttp
 from gaia.contracts.errors import GaiaError, MinerFault, ValidatorFault
 from gaia.protocol.messages import MalformedAnswer, printable
 
-_RETRYABLE_STATUS = frozenset((408, 425, 429))
 _OUT_OF_RESOURCES = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, socket.EAI_MEMORY)
 )
@@ -54,16 +53,7 @@ class AnswerNotSigned(MinerFault):
 
 
 class WrongChunkSize(MinerFault):
-    """A chunk does not have the size in its manifest."""
-
-
-class RefusedByMiner(MinerFault):
-    """The miner answered with an error. The message quotes it."""
-
-    def __init__(self, status: int, quote: str) -> None:
-        super().__init__(f"the miner answered HTTP {status}" + (f": {quote}" if quote else ""))
-        self.status = status
-        self.retryable = status in _RETRYABLE_STATUS or status >= 500
+    """A chunk does not have the announced size."""
 
 
 class NoNetwork(ValidatorFault):

@@ -30,7 +30,7 @@ from gaia.miner.serving.terms import (
     forecast_to_open,
 )
 from gaia.miner.settings import MinerSettings
-from gaia.protocol.messages import ForecastRequest
+from gaia.protocol.forecast_messages import ForecastRequest
 from gaia.protocol.run_spec import VariableSpec
 from gaia.protocol.signing import CallerNotPermitted, ReplayedRequest
 from tests.integration.miner_world import DEADLINE, NETUID, REVEAL_UNTIL, SPEC, START, a_request, write_archive

@@ -29,7 +29,7 @@ def stream() -> Iterator[io.StringIO]:
 
 def test_a_line_is_one_json_object_with_what_is_bound_and_a_utc_time(stream: io.StringIO) -> None:
     configure_logging("json", "info", process="io-engine", stream=stream)
-    with structlog.contextvars.bound_contextvars(run_id="sn57-20170101T00Z", hotkey="5abc"):
+    with structlog.contextvars.bound_contextvars(run_id="sn57-weather-20170101T00Z", hotkey="5abc"):
         structlog.get_logger().info("forecast_verified", lead_h=12)
     (line,) = stream.getvalue().splitlines()
     event = json.loads(line)
@@ -37,7 +37,7 @@ def test_a_line_is_one_json_object_with_what_is_bound_and_a_utc_time(stream: io.
     assert abs(datetime.now(UTC) - at) < timedelta(minutes=1)
     assert event == {
         "event": "forecast_verified", "level": "info", "process": "io-engine", "lead_h": 12,
-        "run_id": "sn57-20170101T00Z", "hotkey": "5abc",
+        "run_id": "sn57-weather-20170101T00Z", "hotkey": "5abc",
     }  # fmt: skip
 
 

@@ -7,11 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gaia.contracts.clock import SystemClock
+from gaia.protocol.forecast_messages import chunk_path, commitment_path
 from gaia.protocol.keys import HotkeySigner
-from gaia.protocol.messages import (
-    chunk_path,
-    commitment_path,
-)
 from gaia.validator.miners.communicator import ClientLimits, MinerCommunicator
 from tests.unit.validator.miners.miner_servers import (
     CHUNK_KEY,

@@ -14,21 +14,21 @@ from msgspec import Struct
 from gaia.contracts.clock import Clock
 from gaia.contracts.ids import RunId
 from gaia.contracts.ports import MinerAddress
-from gaia.protocol.keys import HotkeySigner
-from gaia.protocol.messages import (
+from gaia.protocol.forecast_messages import (
     FORECASTS_PATH,
     CommitmentMessage,
-    ErrorMessage,
     RequestAccepted,
     RevealMessage,
     chunk_path,
     commitment_path,
-    custom_serializer,
     reveal_path,
 )
+from gaia.protocol.keys import HotkeySigner
+from gaia.protocol.messages import MAX_ANSWER_BYTES, ErrorMessage, custom_serializer
 from gaia.protocol.signing import NonceStore, RequestIdentity, sign_response, unix_ns, verify_request
+from gaia.validator.miners.communicator import MinerCommunicator
 
-RUN_ID = RunId("sn57-20170101T00Z")
+RUN_ID = RunId("sn57-weather-20170101T00Z")
 DIGEST = "ab" * 32
 CHUNK_KEY = "z/c/0/0/0/0"
 CHUNK = bytes(range(256)) * 4096  # 1 MiB
@@ -138,3 +138,8 @@ async def raw_miner(answer: RawAnswer) -> AsyncIterator[MinerAddress]:
 async def half_an_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 500)
     await writer.drain()
+
+
+async def ask(client: MinerCommunicator, miner: MinerAddress) -> bytes:
+    """Any small message of a miner: its commitment."""
+    return await client.ask(miner, "GET", commitment_path(RUN_ID), max_bytes=MAX_ANSWER_BYTES)

@@ -13,18 +13,15 @@ from aiohttp import web
 
 from gaia.contracts.clock import SystemClock
 from gaia.contracts.errors import Fault
+from gaia.contracts.ports import RefusedByMiner
+from gaia.protocol.forecast_messages import chunk_path, commitment_path
 from gaia.protocol.keys import HotkeySigner
-from gaia.protocol.messages import (
-    chunk_path,
-    commitment_path,
-)
 from gaia.protocol.signing import RequestIdentity
 from gaia.validator.miners.communicator import ClientLimits, MinerCommunicator
 from gaia.validator.miners.failures import (
     ChunkNotStored,
     ConnectionBroken,
     OutOfLocalResources,
-    RefusedByMiner,
     WrongChunkSize,
 )
 from tests.support.disks import tmpfs_of
@@ -33,6 +30,7 @@ from tests.unit.validator.miners.miner_servers import (
     CHUNK_KEY,
     RUN_ID,
     HonestMiner,
+    ask,
     half_an_answer,
     honest_miner,
     raw_miner,
@@ -48,7 +46,7 @@ async def test_a_chunk_of_another_size_than_the_manifests_is_refused(
     miner: HonestMiner, client: MinerCommunicator, tmp_path: Path, size_bytes: int
 ) -> None:
     with pytest.raises(WrongChunkSize):
-        await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, tmp_path / "chunk", size_bytes)
+        await client.fetch(miner.address, CHUNK_PATH, tmp_path / "chunk", size_bytes)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -65,14 +63,14 @@ async def test_a_chunk_that_hides_its_length_is_measured(
 
     miner.instead[CHUNK_PATH] = hiding
     with pytest.raises(WrongChunkSize):
-        await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, tmp_path / "chunk", size_bytes)
+        await client.fetch(miner.address, CHUNK_PATH, tmp_path / "chunk", size_bytes)
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_chunk_cut_short_leaves_no_file(client: MinerCommunicator, tmp_path: Path) -> None:
     async with raw_miner(half_an_answer) as address:
         with pytest.raises(ConnectionBroken):
-            await client.fetch_chunk(address, RUN_ID, CHUNK_KEY, tmp_path / "chunk", 1000)
+            await client.fetch(address, CHUNK_PATH, tmp_path / "chunk", 1000)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -81,13 +79,13 @@ async def test_a_failed_fetch_leaves_the_chunk_that_was_there(client: MinerCommu
     destination.write_bytes(b"good")
     async with raw_miner(half_an_answer) as address:
         with pytest.raises(ConnectionBroken):
-            await client.fetch_chunk(address, RUN_ID, CHUNK_KEY, destination, 1000)
+            await client.fetch(address, CHUNK_PATH, destination, 1000)
     assert destination.read_bytes() == b"good"
 
 
 async def test_a_refused_chunk_says_why(miner: HonestMiner, client: MinerCommunicator, tmp_path: Path) -> None:
     with pytest.raises(RefusedByMiner, match="404: unknown_run: no such run"):
-        await client.fetch_chunk(miner.address, RUN_ID, "t/c/0/0/0", tmp_path / "chunk", 10)
+        await client.fetch(miner.address, chunk_path(RUN_ID, "t/c/0/0/0"), tmp_path / "chunk", 10)
 
 
 async def test_a_disk_that_fails_is_not_the_miners_fault(
@@ -95,7 +93,7 @@ async def test_a_disk_that_fails_is_not_the_miners_fault(
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ChunkNotStored) as failure:
-        await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, tmp_path / "file" / "chunk", len(CHUNK))
+        await client.fetch(miner.address, CHUNK_PATH, tmp_path / "file" / "chunk", len(CHUNK))
     assert failure.value.fault is Fault.VALIDATOR
 
 
@@ -106,7 +104,7 @@ async def test_a_full_disk_is_not_the_miners_fault(
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))  # files end there, as on a full disk
     try:
         with pytest.raises(ChunkNotStored) as failure:
-            await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, tmp_path / "chunk", len(CHUNK))
+            await client.fetch(miner.address, CHUNK_PATH, tmp_path / "chunk", len(CHUNK))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert failure.value.fault is Fault.VALIDATOR
@@ -121,7 +119,7 @@ async def test_wherever_the_disk_is_full_the_chunk_is_there_whole_or_not_at_all(
     resource.setrlimit(resource.RLIMIT_FSIZE, (room_bytes, hard))  # the last write that fits is done by half
     try:
         with pytest.raises(ChunkNotStored):
-            await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, tmp_path / "chunk", len(CHUNK))
+            await client.fetch(miner.address, CHUNK_PATH, tmp_path / "chunk", len(CHUNK))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
@@ -133,10 +131,10 @@ async def test_a_chunk_of_which_the_disk_has_no_room_for_the_last_page_is_not_st
     room_bytes = len(CHUNK) - 4096
     with tmpfs_of(tmp_path / "disk", f"size={room_bytes}") as disk:
         with pytest.raises(ChunkNotStored, match="No space left on device"):
-            await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, disk / "chunk", len(CHUNK))
+            await client.fetch(miner.address, CHUNK_PATH, disk / "chunk", len(CHUNK))
         assert list(disk.iterdir()) == []
         subprocess.run(["mount", "-o", f"remount,size={2 * room_bytes}", str(disk)], check=True, timeout=30)
-        await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, disk / "chunk", len(CHUNK))
+        await client.fetch(miner.address, CHUNK_PATH, disk / "chunk", len(CHUNK))
         assert (disk / "chunk").read_bytes() == CHUNK
 
 
@@ -149,7 +147,7 @@ async def test_running_out_of_descriptors_is_not_the_miners_fault(
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest, hard))
     try:
         with pytest.raises(OutOfLocalResources) as failure:
-            await client.fetch_commitment(miner.address, RUN_ID)
+            await ask(client, miner.address)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         for descriptor in spare:
@@ -172,8 +170,8 @@ async def test_a_slow_miner_holds_only_its_own_slots(miner: HonestMiner) -> None
 
     async with honest_miner(SystemClock()) as slow_miner:
         slow_miner.instead[COMMITMENT] = slow
-        waiting = [asyncio.create_task(client.fetch_commitment(slow_miner.address, RUN_ID)) for _ in range(6)]
-        assert await client.fetch_commitment(miner.address, RUN_ID) is not None
+        waiting = [asyncio.create_task(ask(client, slow_miner.address)) for _ in range(6)]
+        assert await ask(client, miner.address)
         release.set()
         assert all(await asyncio.gather(*waiting))
         await client.close()
@@ -195,7 +193,7 @@ async def test_a_cancelled_fetch_leaves_no_file_and_frees_its_slot(
 
     miner.instead[CHUNK_PATH] = stuck
     fetches = [
-        asyncio.create_task(client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, tmp_path / f"chunk{n}", len(CHUNK)))
+        asyncio.create_task(client.fetch(miner.address, CHUNK_PATH, tmp_path / f"chunk{n}", len(CHUNK)))
         for n in range(8)
     ]
     async with asyncio.timeout(10):
@@ -203,5 +201,5 @@ async def test_a_cancelled_fetch_leaves_no_file_and_frees_its_slot(
     for fetch in fetches:
         fetch.cancel()
     assert all(isinstance(r, asyncio.CancelledError) for r in await asyncio.gather(*fetches, return_exceptions=True))
-    assert await client.fetch_commitment(miner.address, RUN_ID) is not None
+    assert await ask(client, miner.address)
     assert list(tmp_path.iterdir()) == []

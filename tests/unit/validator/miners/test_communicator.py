@@ -11,19 +11,19 @@ from aiohttp import web
 
 from gaia.contracts.clock import SystemClock
 from gaia.contracts.errors import Fault, GaiaError, MinerFault
-from gaia.contracts.ids import RunId
-from gaia.contracts.ports import MinerAddress
-from gaia.protocol.keys import HotkeySigner
-from gaia.protocol.messages import (
+from gaia.contracts.ports import MinerAddress, RefusedByMiner
+from gaia.protocol.forecast_messages import (
     FORECASTS_PATH,
+    MAX_REVEAL_BYTES,
     CommitmentMessage,
-    ErrorMessage,
-    MalformedAnswer,
+    RequestAccepted,
     RevealMessage,
     chunk_path,
     commitment_path,
     reveal_path,
 )
+from gaia.protocol.keys import HotkeySigner
+from gaia.protocol.messages import MAX_ANSWER_BYTES, ErrorMessage, MalformedAnswer, custom_serializer
 from gaia.protocol.signing import RequestIdentity
 from gaia.validator.miners.communicator import ClientLimits, MinerCommunicator
 from gaia.validator.miners.failures import (
@@ -33,7 +33,6 @@ from gaia.validator.miners.failures import (
     EndpointRefused,
     MinerTimedOut,
     MinerUnreachable,
-    RefusedByMiner,
 )
 from tests.support.clock import ManualClock
 from tests.unit.validator.miners.miner_servers import (
@@ -43,6 +42,7 @@ from tests.unit.validator.miners.miner_servers import (
     RUN_ID,
     HonestMiner,
     RawAnswer,
+    ask,
     half_an_answer,
     honest_miner,
     raw_miner,
@@ -54,34 +54,30 @@ CHUNK_PATH = chunk_path(RUN_ID, CHUNK_KEY)
 
 
 async def test_a_request_arrives_signed_and_unchanged(miner: HonestMiner, client: MinerCommunicator) -> None:
-    before = SystemClock().now()
-    acknowledgement = await client.request_forecast(miner.address, b'{"any":"body"}')
-    assert before <= acknowledgement.received_at <= SystemClock().now()
+    answer = await client.ask(
+        miner.address, "POST", FORECASTS_PATH, b'{"any":"body"}', expected=202, max_bytes=MAX_ANSWER_BYTES
+    )
+    assert answer == custom_serializer(RequestAccepted(run_id=RUN_ID))
     assert miner.bodies == [b'{"any":"body"}']
     assert (miner.callers[0].method, miner.callers[0].path) == ("POST", FORECASTS_PATH)
 
 
-async def test_a_commitment_is_read(miner: HonestMiner, client: MinerCommunicator) -> None:
-    commitment = await client.fetch_commitment(miner.address, RUN_ID)
-    assert commitment is not None
-    assert commitment.digest == bytes.fromhex(DIGEST)
-
-
-async def test_no_commitment_yet_is_not_a_failure(miner: HonestMiner, client: MinerCommunicator) -> None:
-    assert await client.fetch_commitment(miner.address, RunId("sn57-20180101T00Z")) is None
-
-
-async def test_a_large_reveal_is_read(miner: HonestMiner, client: MinerCommunicator) -> None:
+async def test_an_answer_may_be_as_long_as_the_asker_says_and_no_longer(
+    miner: HonestMiner, client: MinerCommunicator
+) -> None:
     miner.manifest = "x" * 2_000_000
-    reveal = await client.fetch_reveal(miner.address, RUN_ID)
-    assert (reveal.manifest, reveal.nonce) == (b"x" * 2_000_000, bytes.fromhex(DIGEST))
+    body = await client.ask(miner.address, "GET", reveal_path(RUN_ID), max_bytes=MAX_REVEAL_BYTES)
+    assert body == custom_serializer(RevealMessage(manifest=miner.manifest, nonce=DIGEST))
+    assert await client.ask(miner.address, "GET", reveal_path(RUN_ID), max_bytes=len(body)) == body
+    with pytest.raises(AnswerTooLarge):
+        await client.ask(miner.address, "GET", reveal_path(RUN_ID), max_bytes=len(body) - 1)
 
 
 async def test_a_chunk_is_stored_whole_and_nothing_beside_it(
     miner: HonestMiner, client: MinerCommunicator, tmp_path: Path
 ) -> None:
     destination = tmp_path / "new" / "chunk"
-    await client.fetch_chunk(miner.address, RUN_ID, CHUNK_KEY, destination, len(CHUNK))
+    await client.fetch(miner.address, CHUNK_PATH, destination, len(CHUNK))
     assert destination.read_bytes() == CHUNK
     assert list(destination.parent.iterdir()) == [destination]
 
@@ -90,23 +86,9 @@ async def test_requests_of_the_same_instant_are_no_replays() -> None:
     clock = ManualClock()
     client = MinerCommunicator(HotkeySigner.generate(), clock, allow_private_endpoints=True)
     async with honest_miner(clock) as miner:
-        await asyncio.gather(*(client.fetch_commitment(miner.address, RUN_ID) for _ in range(20)))
+        await asyncio.gather(*(ask(client, miner.address) for _ in range(20)))
         await client.close()
     assert len({caller.nonce_ns for caller in miner.callers}) == 20
-
-
-@pytest.mark.parametrize("wrong", ["run", "hotkey"])
-async def test_a_commitment_for_something_else_is_refused(
-    miner: HonestMiner, client: MinerCommunicator, wrong: str
-) -> None:
-    async def other(request: web.Request, identity: RequestIdentity) -> web.Response:
-        run_id = RunId("sn57-20180101T00Z") if wrong == "run" else RUN_ID
-        hotkey = "5other" if wrong == "hotkey" else miner.signer.hotkey
-        return miner.signed(identity, CommitmentMessage(run_id=run_id, hotkey=hotkey, digest=DIGEST))
-
-    miner.instead[COMMITMENT] = other
-    with pytest.raises(MalformedAnswer, match="another run or hotkey"):
-        await client.fetch_commitment(miner.address, RUN_ID)
 
 
 async def test_an_unsigned_answer_is_refused(miner: HonestMiner, client: MinerCommunicator) -> None:
@@ -115,7 +97,7 @@ async def test_an_unsigned_answer_is_refused(miner: HonestMiner, client: MinerCo
 
     miner.instead[COMMITMENT] = unsigned
     with pytest.raises(AnswerNotSigned):
-        await client.fetch_commitment(miner.address, RUN_ID)
+        await ask(client, miner.address)
 
 
 async def test_an_answer_signed_by_another_key_is_refused(miner: HonestMiner, client: MinerCommunicator) -> None:
@@ -125,7 +107,7 @@ async def test_an_answer_signed_by_another_key_is_refused(miner: HonestMiner, cl
 
     miner.instead[COMMITMENT] = forged
     with pytest.raises(AnswerNotSigned):
-        await client.fetch_commitment(miner.address, RUN_ID)
+        await ask(client, miner.address)
 
 
 async def test_an_old_answer_played_again_is_refused(miner: HonestMiner, client: MinerCommunicator) -> None:
@@ -136,19 +118,10 @@ async def test_an_old_answer_played_again_is_refused(miner: HonestMiner, client:
         return miner.honest_answer(request, kept[0])
 
     miner.instead[COMMITMENT] = replayed
-    assert await client.fetch_commitment(miner.address, RUN_ID) is not None
+    assert await ask(client, miner.address)
     with pytest.raises(AnswerNotSigned) as refusal:
-        await client.fetch_commitment(miner.address, RUN_ID)
+        await ask(client, miner.address)
     assert refusal.value.fault is Fault.MINER
-
-
-async def test_a_signed_answer_of_another_kind_is_refused(miner: HonestMiner, client: MinerCommunicator) -> None:
-    async def confused(request: web.Request, identity: RequestIdentity) -> web.Response:
-        return miner.signed(identity, RevealMessage(manifest="{}", nonce=DIGEST))
-
-    miner.instead[COMMITMENT] = confused
-    with pytest.raises(MalformedAnswer):
-        await client.fetch_commitment(miner.address, RUN_ID)
 
 
 async def test_a_refusal_is_quoted_in_safe_letters(miner: HonestMiner, client: MinerCommunicator) -> None:
@@ -157,7 +130,7 @@ async def test_a_refusal_is_quoted_in_safe_letters(miner: HonestMiner, client: M
 
     miner.instead[reveal_path(RUN_ID)] = refusing
     with pytest.raises(RefusedByMiner) as refusal:
-        await client.fetch_reveal(miner.address, RUN_ID)
+        await client.ask(miner.address, "GET", reveal_path(RUN_ID), max_bytes=MAX_REVEAL_BYTES)
     assert str(refusal.value) == "the miner answered HTTP 425: too_early: ?[31mwait"
     assert (refusal.value.status, refusal.value.retryable) == (425, True)
 
@@ -171,7 +144,7 @@ async def test_a_refusal_without_a_sensible_reason_is_still_a_refusal(
 
     miner.instead[FORECASTS_PATH] = refusing
     with pytest.raises(RefusedByMiner, match=r"^the miner answered HTTP 403$") as refusal:
-        await client.request_forecast(miner.address, b"{}")
+        await client.ask(miner.address, "POST", FORECASTS_PATH, b"{}", expected=202, max_bytes=MAX_ANSWER_BYTES)
     assert not refusal.value.retryable
 
 
@@ -181,7 +154,7 @@ async def test_a_redirect_is_not_followed(miner: HonestMiner, client: MinerCommu
 
     miner.instead[COMMITMENT] = redirecting
     with pytest.raises(RefusedByMiner, match="307"):
-        await client.fetch_commitment(miner.address, RUN_ID)
+        await ask(client, miner.address)
     assert len(miner.requests) == 1
 
 
@@ -193,7 +166,7 @@ async def test_cookies_are_neither_kept_nor_sent(miner: HonestMiner, client: Min
 
     miner.instead[COMMITMENT] = tracking
     for _ in range(2):
-        await client.fetch_commitment(miner.address, RUN_ID)
+        await ask(client, miner.address)
     assert all("Cookie" not in request.headers for request in miner.requests)
 
 
@@ -202,7 +175,7 @@ async def test_a_proxy_of_the_environment_is_not_used(
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    assert await client.fetch_commitment(miner.address, RUN_ID) is not None
+    assert await ask(client, miner.address)
 
 
 async def test_a_compressed_bomb_is_not_unpacked(miner: HonestMiner, client: MinerCommunicator) -> None:
@@ -214,7 +187,7 @@ async def test_a_compressed_bomb_is_not_unpacked(miner: HonestMiner, client: Min
 
     miner.instead[COMMITMENT] = bombing
     with pytest.raises(AnswerNotSigned):
-        await client.fetch_commitment(miner.address, RUN_ID)
+        await ask(client, miner.address)
     assert miner.requests[0].headers["Accept-Encoding"] == "identity"
 
 
@@ -233,7 +206,7 @@ async def test_an_endless_body_is_cut_off(miner: HonestMiner, client: MinerCommu
 
     miner.instead[COMMITMENT] = endless
     with pytest.raises(AnswerTooLarge):
-        await client.fetch_commitment(miner.address, RUN_ID)
+        await ask(client, miner.address)
     async with asyncio.timeout(10):
         await hung_up.wait()
 
@@ -245,7 +218,7 @@ async def test_a_body_that_announces_too_much_is_not_read(client: MinerCommunica
 
     async with raw_miner(announce) as address:
         with pytest.raises(AnswerTooLarge):
-            await client.fetch_commitment(address, RUN_ID)
+            await ask(client, address)
 
 
 async def test_a_slow_drip_runs_out_of_time(impatient: MinerCommunicator) -> None:
@@ -258,7 +231,7 @@ async def test_a_slow_drip_runs_out_of_time(impatient: MinerCommunicator) -> Non
 
     async with raw_miner(drip) as address:
         with pytest.raises(MinerTimedOut) as failure:
-            await impatient.fetch_commitment(address, RUN_ID)
+            await ask(impatient, address)
     assert failure.value.fault is Fault.MINER
 
 
@@ -268,7 +241,7 @@ async def test_silence_runs_out_of_time(impatient: MinerCommunicator) -> None:
 
     async with raw_miner(silence) as address:
         with pytest.raises(MinerTimedOut):
-            await impatient.request_forecast(address, b"{}")
+            await impatient.ask(address, "POST", FORECASTS_PATH, b"{}", expected=202, max_bytes=MAX_ANSWER_BYTES)
 
 
 async def _nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -311,22 +284,22 @@ async def test_broken_http_is_the_miners_fault(
 ) -> None:
     async with raw_miner(behaviour) as address:
         with pytest.raises(failure) as raised:
-            await client.fetch_commitment(address, RUN_ID)
+            await ask(client, address)
     assert raised.value.fault is Fault.MINER
 
 
 async def test_nobody_at_the_port_is_unreachable(miner: HonestMiner, client: MinerCommunicator) -> None:
     nowhere = MinerAddress(hotkey=miner.signer.hotkey, endpoint="http://127.0.0.1:1")
     with pytest.raises(MinerUnreachable) as failure:
-        await client.fetch_commitment(nowhere, RUN_ID)
+        await ask(client, nowhere)
     assert (failure.value.code, failure.value.retryable) == ("miner_unreachable", True)
 
 
 async def test_one_bad_miner_does_not_spoil_the_next_request(miner: HonestMiner, client: MinerCommunicator) -> None:
     async with raw_miner(_garbage) as bad:
         results = await asyncio.gather(
-            client.fetch_commitment(bad, RUN_ID),
-            client.fetch_commitment(miner.address, RUN_ID),
+            ask(client, bad),
+            ask(client, miner.address),
             return_exceptions=True,
         )
     assert isinstance(results[0], MinerFault)
@@ -340,7 +313,7 @@ async def test_a_private_endpoint_is_refused_unless_allowed(miner: HonestMiner) 
         for host in ("127.0.0.1", "localhost", "[::1]", "2130706433"):
             address = MinerAddress(hotkey=miner.signer.hotkey, endpoint=f"http://{host}:{miner.port}")
             with pytest.raises(EndpointRefused):
-                await guarded.fetch_commitment(address, RUN_ID)
+                await ask(guarded, address)
     finally:
         await guarded.close()
     assert miner.requests == []
@@ -350,4 +323,4 @@ async def test_a_name_is_resolved_where_private_endpoints_are_allowed(
     miner: HonestMiner, client: MinerCommunicator
 ) -> None:
     address = MinerAddress(hotkey=miner.signer.hotkey, endpoint=f"http://localhost:{miner.port}")
-    assert await client.fetch_commitment(address, RUN_ID) is not None
+    assert await ask(client, address)

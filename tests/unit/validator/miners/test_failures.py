@@ -10,6 +10,7 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
 from gaia.contracts.errors import Fault
+from gaia.contracts.ports import RefusedByMiner
 from gaia.protocol.messages import MalformedAnswer
 from gaia.validator.miners.failures import (
     ConnectionBroken,
@@ -17,7 +18,6 @@ from gaia.validator.miners.failures import (
     MinerUnreachable,
     NoNetwork,
     OutOfLocalResources,
-    RefusedByMiner,
     failure_of,
 )
 

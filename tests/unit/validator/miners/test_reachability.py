@@ -16,7 +16,7 @@ from gaia.validator.miners.communicator import MinerCommunicator
 from gaia.validator.miners.endpoints import GuardedResolver
 from gaia.validator.miners.failures import MinerUnreachable, NoNetwork
 from tests.support.clock import ManualClock
-from tests.unit.validator.miners.miner_servers import RUN_ID, honest_miner
+from tests.unit.validator.miners.miner_servers import ask, honest_miner
 
 AWAY = MinerAddress(hotkey=Hotkey("5away"), endpoint="http://no-route.test:8091")
 
@@ -45,32 +45,32 @@ async def client(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
 
 async def test_without_anybody_to_ask_it_may_be_our_network(client: MinerCommunicator) -> None:
     with pytest.raises(NoNetwork):
-        await client.fetch_commitment(AWAY, RUN_ID)
+        await ask(client, AWAY)
 
 
 async def test_a_miner_that_cannot_be_reached_hours_after_the_last_answer_is_asked_about_at_another(
     client: MinerCommunicator, clock: ManualClock
 ) -> None:
     async with honest_miner(clock) as other:
-        await client.fetch_commitment(other.address, RUN_ID)
+        await ask(client, other.address)
         await clock.advance(7200.0)
         with pytest.raises(MinerUnreachable):
-            await client.fetch_commitment(AWAY, RUN_ID)
+            await ask(client, AWAY)
 
 
 async def test_a_refusal_shows_a_route_too(client: MinerCommunicator, clock: ManualClock) -> None:
     async with honest_miner(clock) as other:
-        await client.fetch_commitment(other.address, RUN_ID)
+        await ask(client, other.address)
     await clock.advance(7200.0)  # its server is gone, its machine is not
     with pytest.raises(MinerUnreachable):
-        await client.fetch_commitment(AWAY, RUN_ID)
+        await ask(client, AWAY)
 
 
 async def test_what_the_miner_itself_once_answered_says_nothing_of_our_network(
     client: MinerCommunicator, clock: ManualClock
 ) -> None:
     async with honest_miner(clock) as miner:
-        await client.fetch_commitment(miner.address, RUN_ID)
+        await ask(client, miner.address)
         gone = MinerAddress(hotkey=miner.address.hotkey, endpoint=AWAY.endpoint)
         with pytest.raises(NoNetwork):
-            await client.fetch_commitment(gone, RUN_ID)
+            await ask(client, gone)

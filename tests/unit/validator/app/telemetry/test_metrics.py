@@ -48,7 +48,7 @@ VIEW = SupervisorView(
             RunningUnit(
                 unit_id="u",
                 handler="weather.verify",
-                run_id="sn57-20170101T00Z",
+                run_id="sn57-weather-20170101T00Z",
                 worker_slot=1,
                 attempt=1,
                 running_s=2.0,
@@ -126,7 +126,7 @@ def test_every_fact_of_a_view_is_rendered_once_by_role_and_slot() -> None:
         ("gaia_jobs_in_progress", ()): 4,
         (
             "gaia_compute_unit_progress_ratio",
-            (("handler", "weather.verify"), ("run", "sn57-20170101T00Z"), ("slot", "1")),
+            (("handler", "weather.verify"), ("run", "sn57-weather-20170101T00Z"), ("slot", "1")),
         ): 0.25,
         ("pg_database_size_bytes", ()): 9_000_000,
         ("pg_stat_activity_count", (("state", "active"),)): 2,

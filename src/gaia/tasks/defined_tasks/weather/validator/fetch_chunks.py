@@ -55,7 +55,7 @@ async def fetch_leads(weather: WeatherContext, delivery: Delivery, leads_h: Coll
 
     async def fetch(key: str) -> None:
         async with room:
-            await weather.core.miners.fetch_chunk(address, run_id, key, folder / key, wanted[key])
+            await weather.miners.fetch_chunk(address, run_id, key, folder / key, wanted[key])
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -14,6 +14,7 @@ from gaia.contracts.ports import MinerAddress
 from gaia.tasks.defined_tasks.base import TaskContext, TaskResult
 from gaia.tasks.defined_tasks.weather.settings import WeatherSettings
 from gaia.tasks.defined_tasks.weather.validator.field_cache import FieldCache
+from gaia.tasks.defined_tasks.weather.validator.forecast_client import ForecastClient
 from gaia.tasks.defined_tasks.weather.validator.records.runs import Run, RunMiner
 
 
@@ -27,6 +28,11 @@ class WeatherContext(Struct, frozen=True, kw_only=True):
     core: TaskContext
     settings: WeatherSettings
     fields: FieldCache
+
+    @property
+    def miners(self) -> ForecastClient:
+        """Asks miners for forecasts."""
+        return ForecastClient(self.core.miners, self.core.clock)
 
     def world(self, run: Run) -> WorldClock:
         """The clock that shows the time in the run's world."""

@@ -103,7 +103,7 @@ def test_lead_outside_the_run_is_refused_instead_of_verifying_nothing(tmp_path: 
         handle_verify(small_forecast(tmp_path / "forecast").payload(lead_h=[36]))
 
 
-@pytest.mark.parametrize("changes", [{"hotkey": "5Other"}, {"run_id": "sn57-20170102T00Z"}])
+@pytest.mark.parametrize("changes", [{"hotkey": "5Other"}, {"run_id": "sn57-weather-20170102T00Z"}])
 def test_forecast_of_another_miner_or_run_is_our_fault(tmp_path: Path, changes: dict[str, str]) -> None:
     with pytest.raises(WrongForecast) as refused:
         handle_verify(small_forecast(tmp_path / "forecast").payload(**changes))

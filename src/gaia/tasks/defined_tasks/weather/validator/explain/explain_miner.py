@@ -99,7 +99,7 @@ async def explain(
 
     Args:
         conn: If it is in a repeatable-read transaction, all is read in one snapshot.
-        run_id: Such as `sn57-20170101T00Z`.
+        run_id: Such as `sn57-weather-20170101T00Z`.
         miner_name: The miner's hotkey or uid.
         policy: Values made under another policy are shown as stored, and not recomputed.
 

@@ -93,7 +93,7 @@ async def _ask_until_committed(weather: WeatherContext, run: Run, miner: RunMine
 async def _has_committed(weather: WeatherContext, run: Run, miner: RunMiner, room: asyncio.Semaphore) -> bool:
     try:
         async with room:
-            commitment = await weather.core.miners.fetch_commitment(address_of(miner), run.run_id)
+            commitment = await weather.miners.fetch_commitment(address_of(miner), run.run_id)
     except GaiaError as error:
         async with weather.core.database.acquire() as conn:
             await note_trouble(conn, run.run_id, miner.hotkey, error)

@@ -45,7 +45,7 @@ async def freeze_forecast(job: Job, weather: WeatherContext) -> TaskResult:
 
 
 async def _fetch(weather: WeatherContext, run: Run, miner: RunMiner) -> Forecast:
-    reveal = await weather.core.miners.fetch_reveal(address_of(miner), run.run_id)
+    reveal = await weather.miners.fetch_reveal(address_of(miner), run.run_id)
     check_manifest(
         reveal.manifest,
         nonce=reveal.nonce,

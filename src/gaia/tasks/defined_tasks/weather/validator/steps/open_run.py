@@ -9,6 +9,7 @@ from gaia.contracts.clock import WorldClock
 from gaia.contracts.ids import parse_run_id, run_id_for
 from gaia.contracts.job import Job, NewJob
 from gaia.contracts.ports import Neuron
+from gaia.protocol.forecast_messages import WEATHER
 from gaia.tasks.defined_tasks.base import TaskResult
 from gaia.tasks.defined_tasks.weather.settings import WeatherSettings
 from gaia.tasks.defined_tasks.weather.validator.records.runs import Run, RunState, insert_run
@@ -29,7 +30,7 @@ def due_run(settings: WeatherSettings, netuid: int, world_now: datetime) -> NewJ
     if not settings.opens_daily or world_now.timetz() < OPENING_TIME:
         return None
     init_time = world_now.replace(hour=INIT_HOUR, minute=0, second=0, microsecond=0)
-    return run_job(Kind.OPEN_RUN, run_id_for(netuid, init_time))
+    return run_job(Kind.OPEN_RUN, run_id_for(netuid, WEATHER, init_time))
 
 
 async def open_run(job: Job, weather: WeatherContext) -> TaskResult:
@@ -47,12 +48,12 @@ async def open_run(job: Job, weather: WeatherContext) -> TaskResult:
 
 def _new_run(run_id: str, weather: WeatherContext) -> Run:
     settings, core = weather.settings, weather.core
-    netuid, init_time = parse_run_id(run_id)
-    commit_deadline = _commit_deadline(settings, init_time, core.clock.now(), core.world)
+    name = parse_run_id(run_id)
+    commit_deadline = _commit_deadline(settings, name.init_time, core.clock.now(), core.world)
     return Run(
-        run_id=run_id_for(netuid, init_time),
-        netuid=netuid,
-        init_time=init_time,
+        run_id=run_id_for(*name),
+        netuid=name.netuid,
+        init_time=name.init_time,
         spec=settings.spec,
         spec_digest=settings.spec.digest(),
         policy_digest=settings.policy.digest(),

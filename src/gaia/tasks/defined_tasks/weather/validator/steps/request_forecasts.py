@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from gaia.contracts.errors import GaiaError
 from gaia.contracts.job import Job, Later
-from gaia.protocol.messages import ForecastRequest, custom_serializer
+from gaia.protocol.forecast_messages import ForecastRequest
+from gaia.protocol.messages import custom_serializer
 from gaia.tasks.defined_tasks.base import TaskResult
 from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     MinerState,
@@ -74,7 +75,7 @@ async def _ask(weather: WeatherContext, run: Run, miner: RunMiner, request: byte
     """Ask one miner, and store the outcome. Returns whether it has acknowledged."""
     async with room:
         try:
-            await weather.core.miners.request_forecast(address_of(miner), request)
+            await weather.miners.request_forecast(address_of(miner), request)
         except GaiaError as error:
             async with weather.core.database.acquire() as conn:
                 await note_trouble(conn, run.run_id, miner.hotkey, error)
