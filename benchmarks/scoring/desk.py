@@ -106,7 +106,9 @@ def desk(folder: Path) -> Iterator[Desk]:
         listening.settimeout(_PATIENCE_S)
         listening.bind(str(folder / "engine.sock"))
         listening.listen(8)
-        opened = Desk(listening, WorkerLaunch(socket_path=folder / "engine.sock", cache_dir=folder / "cache"))
+        opened = Desk(
+            listening, WorkerLaunch(socket_path=folder / "engine.sock", cache_dir=folder / "cache", registry="weather")
+        )
         try:
             yield opened
         finally:

@@ -7,7 +7,10 @@ from typing import Any, get_args
 from msgspec import NODEFAULT
 from msgspec.structs import FieldInfo
 
-from gaia.validator.utils.settings import About, about, fields_by_variable
+from gaia.contracts.setting import About
+from gaia.tasks.defined_tasks.registry import defined_tasks
+from gaia.validator.utils.config import fields_by_variable
+from gaia.validator.utils.settings import DEFAULT_TASKS, about
 from site_pages.markdown import code, table
 
 
@@ -15,18 +18,20 @@ def settings_table() -> str:
     """One row per setting, in the order in which `gaia config` shows them."""
     rows = (
         (code(variable), _default(field), _allowed(field), f"{about(field).meaning}.")
-        for variable, field in fields_by_variable().items()
+        for variable, field in fields_by_variable(defined_tasks(DEFAULT_TASKS)).items()
     )
     return table(("setting", "default", "allowed", "meaning"), rows)
 
 
 def _default(field: FieldInfo) -> str:
-    if field.default_factory is not NODEFAULT:
+    if field.default_factory not in (NODEFAULT, dict):
         return "depends on the machine"
-    return "unset" if field.default is None else code(_text(field.default))
+    return "unset" if field.default in (None, NODEFAULT) else code(_text(field.default))
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -41,10 +41,13 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import (
 from gaia.tasks.defined_tasks.weather.validator.records.scores import load_combined
 from gaia.tasks.defined_tasks.weather.validator.steps.draw_picture import picture_path
 from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind, run_job
+from gaia.tasks.defined_tasks.weather.validator.views import VIEWS
 from gaia.validator.app.io_engine import IOEngine, NotStarted
 from gaia.validator.db.embedded import EmbeddedPostgres
 from gaia.validator.db.pool import DatabasePool
 from gaia.validator.db.queue import PostgresQueue
+from gaia.validator.db.weight_sets import WeightsState, weights_state
+from gaia.validator.leaderboard import leaderboard
 from gaia.validator.utils.settings import Settings
 from gaia.validator.weights import EmissionPolicy
 from tests.support.small_world import (
@@ -276,10 +279,10 @@ async def _until_opened(world: World, run_id: str) -> None:
 async def _check_weights(world: World, run_id: str, scores: Mapping[Hotkey, float]) -> None:
     """Only these earn, by the policy's power of their score, and the chain holds it."""
     async with world.database.acquire() as conn:
-        assert await results.weights_state(conn, run_id) == results.WeightsState(set=True, read_back=True, alarm=None)
-        leaderboard = await results.leaderboard(conn, run_id)
+        assert await weights_state(conn, run_id) == WeightsState(set=True, read_back=True, alarm=None)
+        rows = await leaderboard(conn, VIEWS, run_id)
     pay = {hotkey: score ** EmissionPolicy().sharpness for hotkey, score in scores.items()}
-    for standing in leaderboard:
+    for standing in rows:
         assert standing.emission_weight == pytest.approx(pay.get(standing.hotkey, 0.0) / sum(pay.values()), rel=1e-3)
         assert (standing.reason is None) == (standing.hotkey in pay)
 

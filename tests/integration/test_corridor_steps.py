@@ -9,10 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gaia.contracts.clock import WorldClock
 from gaia.contracts.errors import Fault
 from gaia.contracts.ids import Hotkey, run_id_for
 from gaia.contracts.job import Later
 from gaia.protocol.run_spec import RunSpec
+from gaia.tasks.defined_tasks.views import RunUnknown
 from gaia.tasks.defined_tasks.weather.settings import WeatherSettings
 from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceRef, SourceSet
 from gaia.tasks.defined_tasks.weather.validator.field_cache import FieldCache
@@ -27,7 +29,6 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     MinerState,
     Run,
     RunState,
-    RunUnknown,
     load_miner,
     load_miners,
     load_run,
@@ -37,8 +38,11 @@ from gaia.tasks.defined_tasks.weather.validator.records.scores import load_combi
 from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind, miner_job, run_job
 from gaia.tasks.defined_tasks.weather.validator.steps.open_run import due_run
 from gaia.tasks.defined_tasks.weather.validator.steps.run_completion import combine_if_complete
+from gaia.tasks.defined_tasks.weather.validator.views import VIEWS
 from gaia.tasks.defined_tasks.weather.validator.weather_context import UnsafeName, WeatherContext
 from gaia.validator.db.embedded import EmbeddedPostgres
+from gaia.validator.leaderboard import leaderboard
+from tests.support.clock import ManualClock
 from tests.support.small_world import FIRST_INIT, NETUID, SPEC, a_run
 from tests.support.step_desk import StepDesk, neuron, step_desk
 
@@ -120,27 +124,31 @@ async def test_a_daily_run_has_one_deadline_for_all_validators_however_late_it_i
     assert run.commit_deadline == datetime(2026, 3, 4, 20, 5, tzinfo=UTC)
 
 
-def weather_settings(*, opens_daily: bool) -> WeatherSettings:
-    return WeatherSettings(
-        spec=SPEC,
-        sources=SourceSet(truth=SourceRef(format="archive", path="/nowhere")),
-        opens_daily=opens_daily,
-        commit_window=timedelta(hours=2),
-        reveal_window=timedelta(hours=1),
-        miner_concurrency=4,
-    )
+WEATHER_SETTINGS = WeatherSettings(
+    spec=SPEC,
+    sources=SourceSet(truth=SourceRef(format="archive", path="/nowhere")),
+    commit_window=timedelta(hours=2),
+    reveal_window=timedelta(hours=1),
+)
 
 
-def test_a_daily_run_is_due_from_its_opening_time_to_midnight_and_a_hindcast_never() -> None:
-    daily, manual = weather_settings(opens_daily=True), weather_settings(opens_daily=False)
+def test_a_daily_run_is_due_from_its_opening_time_to_midnight() -> None:
     opening = datetime(2026, 3, 4, 18, 5, tzinfo=UTC)
-    assert due_run(daily, NETUID, opening - timedelta(seconds=1)) is None
+    assert due_run(NETUID, opening - timedelta(seconds=1)) is None
     for instant in (opening, datetime(2026, 3, 4, 23, 59, 59, tzinfo=UTC)):
-        job = due_run(daily, NETUID, instant)
+        job = due_run(NETUID, instant)
         assert job is not None
         assert job.payload == {"run_id": "sn57-weather-20260304T12Z"}
-    assert due_run(daily, NETUID, datetime(2026, 3, 5, tzinfo=UTC)) is None
-    assert due_run(manual, NETUID, opening) is None
+    assert due_run(NETUID, datetime(2026, 3, 5, tzinfo=UTC)) is None
+
+
+async def test_where_runs_are_opened_by_hand_none_is_ever_due(desk: StepDesk) -> None:
+    due = ManualClock(datetime(2026, 3, 4, 18, 5, tzinfo=UTC))
+    opening = msgspec.structs.replace(desk.context, world=WorldClock(due))
+    (task,) = desk.wired.tasks
+    assert await task.due_jobs(opening) == []
+    (job,) = await task.due_jobs(msgspec.structs.replace(opening, runs_by_hand=False))
+    assert job.kind == Kind.OPEN_RUN
 
 
 # ---- asking
@@ -213,8 +221,8 @@ async def test_a_validator_that_was_away_before_the_deadline_blames_nobody(
     assert await combined(desk, run) == {}
     assert await state_of(desk, run) is RunState.SCORED
     async with desk.context.database.acquire() as conn:
-        leaderboard = await results.leaderboard(conn, run.run_id)
-    assert [(s.score, s.reason_code) for s in leaderboard] == [(None, "commitment_unknown")] * 2
+        rows = await leaderboard(conn, VIEWS, run.run_id)
+    assert [(s.score, s.reason_code) for s in rows] == [(None, "commitment_unknown")] * 2
 
 
 async def test_being_away_for_a_short_while_excuses_nobody(desk: StepDesk) -> None:
@@ -421,7 +429,7 @@ async def test_the_components_of_a_run_are_shown_by_field(desk: StepDesk) -> Non
 def weather_of(desk: StepDesk) -> WeatherContext:
     return WeatherContext(
         core=desk.context,
-        settings=weather_settings(opens_daily=False),
+        settings=WEATHER_SETTINGS,
         fields=FieldCache(desk.context.data_dir, desk.context.compute),
     )
 

@@ -14,9 +14,11 @@ from gaia.contracts.job import Later
 from gaia.contracts.ports import ChainRefused
 from gaia.tasks.defined_tasks.base import MinerScore, set_weights_job
 from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
-from gaia.tasks.defined_tasks.weather.validator.records import results
 from gaia.tasks.defined_tasks.weather.validator.records.scores import put_combined
+from gaia.tasks.defined_tasks.weather.validator.views import VIEWS
 from gaia.validator.db.embedded import EmbeddedPostgres
+from gaia.validator.db.weight_sets import WeightsState, weights_state
+from gaia.validator.leaderboard import leaderboard
 from gaia.validator.set_weights import READ_BACK, NoWeights
 from gaia.validator.weights import EmissionPolicy
 from tests.support.small_world import NETUID, PARAMETERS, a_run
@@ -85,15 +87,15 @@ async def test_weights_follow_the_scores_and_are_read_back(desk: StepDesk) -> No
     assert await row_on_chain(desk) == {1: 65535, 2: round(65535 * 0.5**SHARPNESS)}
     assert await read_back(desk) == "weights_read_back"
     async with desk.context.database.acquire() as conn:
-        assert await results.weights_state(conn, run_id) == results.WeightsState(set=True, read_back=True, alarm=None)
-        leaderboard = await results.leaderboard(conn, run_id)
+        assert await weights_state(conn, run_id) == WeightsState(set=True, read_back=True, alarm=None)
+        rows = await leaderboard(conn, VIEWS, run_id)
     assert SHARPNESS == 3  # so that the shares are 8/9 and 1/9, published with six decimals
-    assert [(s.rank, s.hotkey, s.score, s.emission_weight) for s in leaderboard] == [
+    assert [(s.rank, s.hotkey, s.score, s.emission_weight) for s in rows] == [
         (1, "best", 0.8, 0.888889),
         (2, "second", 0.4, 0.111111),
         (3, "silent", 0.0, 0.0),
     ]
-    assert (leaderboard[2].score, leaderboard[2].reason_code, leaderboard[2].reason) == (
+    assert (rows[2].score, rows[2].reason_code, rows[2].reason) == (
         0.0,
         "no_commitment",
         "because",
@@ -125,7 +127,7 @@ async def test_an_anomalous_vector_is_replaced_by_the_last_good_one_with_an_alar
     assert await row_on_chain(desk) == good
     assert await read_back(desk) == "weights_read_back"
     async with desk.context.database.acquire() as conn:
-        state = await results.weights_state(conn, later)
+        state = await weights_state(conn, later)
     assert state.read_back
     assert state.alarm is not None
     assert "moved" in state.alarm
@@ -187,6 +189,18 @@ async def test_a_refusal_that_waiting_does_not_mend_is_an_error(desk: StepDesk) 
     assert not caught.value.retryable
 
 
+async def test_weights_that_others_have_replaced_before_they_were_read_back_raise_no_alarm(desk: StepDesk) -> None:
+    await register(desk, "a", "b")
+    await desk.do(set_weights_job("weather", await scored_run(desk, {"a": 0.8, "b": 0.8}), "1-leads"))
+    await desk.do(set_weights_job("weather", await scored_run(desk, {"a": 0.8, "b": 0.6}, day=1), "1-leads"))
+
+    first, second = await desk.wired.queue.claim([READ_BACK], 2)
+    events = [(await desk.steps[READ_BACK](job, desk.context)).event for job in (first, second)]
+
+    assert events == ["weights_superseded", "weights_read_back"]
+    assert [row["alarm"] for row in await desk.fetch("SELECT alarm FROM weight_set")] == [None, None]
+
+
 async def test_weights_missing_on_the_chain_are_waited_for_and_then_raise_an_alarm(desk: StepDesk) -> None:
     await register(desk, "a", "b")
     run_id = await scored_run(desk, {"a": 0.8, "b": 0.8})
@@ -201,6 +215,6 @@ async def test_weights_missing_on_the_chain_are_waited_for_and_then_raise_an_ala
 
     assert result.event == "weights_not_read_back"
     async with desk.context.database.acquire() as conn:
-        state = await results.weights_state(conn, run_id)
+        state = await weights_state(conn, run_id)
     assert not state.read_back
     assert state.alarm == "the chain does not hold what was submitted"

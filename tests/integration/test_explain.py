@@ -14,16 +14,17 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
-from gaia.cli.explain_view import WIDTH, Explained, lines_of
 from gaia.cli.main import app
 from gaia.contracts.ids import Hotkey
 from gaia.contracts.ports import Neuron
 from gaia.protocol.manifest import commitment_digest
 from gaia.tasks.defined_tasks.base import MinerScore
+from gaia.tasks.defined_tasks.views import RunUnknown
 from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
 from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceRef, SourceSet
 from gaia.tasks.defined_tasks.weather.validator.explain.explain_miner import MinerUnknown, NothingToExplain, explain
 from gaia.tasks.defined_tasks.weather.validator.explain.explanation import Explanation
+from gaia.tasks.defined_tasks.weather.validator.explain.explanation_view import WIDTH, lines_of
 from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import (
     CloneFound,
     ClonesResult,
@@ -33,12 +34,12 @@ from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import (
 )
 from gaia.tasks.defined_tasks.weather.validator.records.clone_searches import put_clone_search
 from gaia.tasks.defined_tasks.weather.validator.records.forecasts import Forecast, freeze, mark_verified
-from gaia.tasks.defined_tasks.weather.validator.records.runs import Run, RunUnknown, record_commitment, void_run
+from gaia.tasks.defined_tasks.weather.validator.records.runs import Run, record_commitment, void_run
 from gaia.tasks.defined_tasks.weather.validator.records.scores import put_combined, put_day1, put_era5
 from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind, run_job
 from gaia.validator.db.embedded import EmbeddedPostgres
 from gaia.validator.db.pool import DatabasePool
-from gaia.validator.db.weight_sets import insert_weight_set
+from gaia.validator.db.weight_sets import WeightPart, insert_weight_set
 from tests.support.small_world import NETUID, SPEC, a_run, insert_run_at
 from tests.support.step_desk import step_desk
 
@@ -178,10 +179,11 @@ async def run(database: DatabasePool) -> Run:
     await put_out(database, run, SILENT, zero)
     await combined(database, run, {GOOD: SCORE, SECOND: OTHER, SILENT: 0.0}, zero)
     whole = SCORE**3 + OTHER**3
+    emission = {GOOD: SCORE**3 / whole, SECOND: OTHER**3 / whole, SILENT: 0.0}
     async with database.transaction() as conn:
         await insert_weight_set(
-            conn, netuid=NETUID, run_id=run.run_id,
-            emission={GOOD: SCORE**3 / whole, SECOND: OTHER**3 / whole, SILENT: 0.0}, submitted={1: 65535},
+            conn, netuid=NETUID, emission=emission, submitted={1: 65535},
+            parts=[WeightPart(task="weather", run_id=run.run_id, share=1.0, emission=emission)],
             submitted_at=datetime.now(UTC) + timedelta(seconds=1), alarm=None,
         )  # fmt: skip
     return run
@@ -198,7 +200,7 @@ def differing(found: Explanation) -> list[str]:
 
 def text_of(found: Explanation, lead_h: int | None = None) -> str:
     """As a person reads it, line ends aside."""
-    lines = lines_of(Explained(score=found, pay=None, differing=()), lead_h)
+    lines = lines_of(found, None, (), lead_h)
     assert max(map(len, lines)) <= WIDTH
     return " ".join(" ".join(lines).split())
 

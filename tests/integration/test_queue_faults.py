@@ -97,7 +97,7 @@ async def connect(server: EmbeddedPostgres) -> DatabasePool:
 
 async def test_server_killed_during_completion_loses_nothing(own_server: EmbeddedPostgres) -> None:
     with running(own_server) as process:
-        await run_comprehensive_database_setup(own_server.dsn)
+        await run_comprehensive_database_setup(own_server.dsn, tasks=())
         pool = await connect(own_server)
         queue = PostgresQueue(pool, owner="engine", lease=LEASE)
         await queue.put(NewJob(kind="score", key="a"), NewJob(kind="score", key="b"))
@@ -142,7 +142,7 @@ class Bell:
 async def test_listener_survives_a_killed_server(own_server: EmbeddedPostgres) -> None:
     bell = Bell()
     with running(own_server) as process:
-        await run_comprehensive_database_setup(own_server.dsn)
+        await run_comprehensive_database_setup(own_server.dsn, tasks=())
         pool = await connect(own_server)
         queue = PostgresQueue(pool, owner="engine", lease=LEASE)
         listener = asyncio.create_task(queue.listen(bell))
@@ -165,7 +165,7 @@ async def test_listener_tries_less_and_less_often_and_says_so_once_a_minute(own_
     bell, clock = Bell(), ManualClock()
     with capture_logs() as logs:
         with running(own_server):
-            await run_comprehensive_database_setup(own_server.dsn)
+            await run_comprehensive_database_setup(own_server.dsn, tasks=())
             pool = await connect(own_server)
             queue = PostgresQueue(pool, owner="engine", lease=LEASE, clock=clock)
             listener = asyncio.create_task(queue.listen(bell))

@@ -30,7 +30,7 @@ from tests.support.small_forecast import INIT_TIME, RUN_ID, SPEC, freeze, smooth
 
 pytestmark = pytest.mark.processes
 
-_HANDLERS = "gaia.tasks.defined_tasks.registry:HANDLERS"
+_HANDLERS = "weather"
 _MINERS = [Hotkey(f"miner-{number}") for number in range(4)]
 _LEAD_H = 24
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 import msgspec
@@ -35,10 +35,12 @@ from gaia.miner.serving.permits import PermitList
 from gaia.miner.settings import MinerSettings
 from gaia.protocol.keys import HotkeySigner
 from gaia.protocol.run_spec import FieldId, GridSpec, RunSpec, VariableSpec
+from gaia.tasks.defined_tasks.weather.definition import TASK
 from gaia.tasks.defined_tasks.weather.files.archive import ARCHIVE_HEADER, SourceRole, archive_store
 from gaia.tasks.defined_tasks.weather.files.store.flat_store import write_flat_store
 from gaia.tasks.defined_tasks.weather.forecast.forecast_writer import ForecastWriter
 from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY
+from gaia.tasks.defined_tasks.weather.section import WeatherSection
 from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceSet
 from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     Run,
@@ -48,7 +50,7 @@ from gaia.tasks.defined_tasks.weather.validator.records.runs import (
     set_run_state,
 )
 from gaia.validator.db.embedded import EmbeddedPostgres
-from gaia.validator.utils.settings import Settings, WeatherSection
+from gaia.validator.utils.settings import Settings
 
 NETUID = 57
 SPEC = RunSpec(
@@ -146,32 +148,35 @@ def write_archive(folder: Path, days: int = 1, *, spec: RunSpec = SPEC) -> Path:
     return folder
 
 
-def validator_settings(folder: Path, dsn: str, hotkey_file: Path | None, **weather: Any) -> Settings:
+def validator_settings(
+    folder: Path, dsn: str, hotkey_file: Path | None, *, schedule: Literal["daily", "manual"] = "manual", **weather: Any
+) -> Settings:
     """Settings of a validator whose data lie in `folder`, its archive in `folder`/archive."""
     spec_file = folder / "run_spec.json"
     spec_file.write_bytes(msgspec.json.encode(SPEC))
     archive = f"archive:{folder / 'archive'}"
+    section = WeatherSection(
+        **{
+            "truth": archive,
+            "reference": archive,
+            "climatology": archive,
+            "run_spec_file": spec_file,
+            "commit_window_s": 6.0,
+            "reveal_window_s": 60.0,
+            **weather,
+        }
+    )
     return Settings(
         database_url=dsn,
         data_dir=folder / "validator",
         netuid=NETUID,
         hotkey_file=hotkey_file,
+        schedule=schedule,
         miner_timeout_s=5.0,
         drain_grace_s=5.0,
         allow_private_endpoints=True,
         compute_workers=1,
-        weather=WeatherSection(
-            **{
-                "truth": archive,
-                "reference": archive,
-                "climatology": archive,
-                "run_spec_file": spec_file,
-                "schedule": "manual",
-                "commit_window_s": 6.0,
-                "reveal_window_s": 60.0,
-                **weather,
-            }
-        ),
+        task_settings=TASK.by_variable(section),
     )
 
 
@@ -272,10 +277,14 @@ class FormulaMiner:
             conduct=self._conduct,
             clock=SystemClock(),
         )
-        self._runner = web.AppRunner(front.application(), access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(self.application(front), access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         await chain.announce_endpoint(NETUID, self.signer, f"http://127.0.0.1:{self._runner.addresses[0][1]}")
+
+    def application(self, front: Front) -> web.Application:
+        """What it serves."""
+        return front.application()
 
     async def stop(self) -> None:
         """Stop serving; asking again is harmless."""

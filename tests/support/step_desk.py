@@ -43,7 +43,7 @@ class StepDesk:
         self.chain = chain
         self.signer = signer
         self.sources = SourceSet(truth=archive)
-        self.steps: Mapping[str, Step] = {**weight_steps(wired.tasks), **wired.tasks[0].steps}
+        self.steps: Mapping[str, Step] = {**weight_steps(wired.tasks, wired.shares), **wired.tasks[0].steps}
 
     async def claim(self, new: NewJob) -> Job:
         """Put a job, and take it."""

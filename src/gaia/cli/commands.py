@@ -34,6 +34,10 @@ class Commands(TyperGroup):
         for name, module in _MODULES.items():
             self.add_command(_CommandLater(name, module))
 
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, or a task's own commands: `gaia TASK ...`."""
+        return super().get_command(ctx, cmd_name) or _commands_of_task(cmd_name)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for; one line and status 2 where a package for it is not installed."""
         try:
@@ -60,6 +64,20 @@ class _CommandLater(TyperCommand):
         only = typer.Typer(add_completion=False)
         only.command()(getattr(importlib.import_module(f"gaia.cli.{self._module}"), str(self.name)))
         return get_command(only).make_context(*arguments, **options)
+
+
+def _commands_of_task(name: str) -> Any:
+    """What a task of GAIA_TASKS brings for the command line; None if there is none of that name."""
+    try:
+        from gaia.cli.exit import plain_errors
+        from gaia.tasks.defined_tasks.registry import defined_tasks, load
+        from gaia.validator.utils.config import named_tasks
+    except ModuleNotFoundError:  # without the validator's packages there are no tasks
+        return None
+    with plain_errors():
+        commands = {task.name: task.commands for task in defined_tasks(named_tasks())}
+        reference = commands.get(name)
+        return None if reference is None else get_command(load(reference))
 
 
 def _docstring(file: Path, function: str) -> str | None:

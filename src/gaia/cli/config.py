@@ -14,18 +14,21 @@ def config(as_json: bool = typer.Option(False, "--json", help="Print JSON.")) ->
     from rich.console import Console
     from rich.table import Table
 
-    from gaia.validator.utils.config import load_settings
-    from gaia.validator.utils.settings import about, fields_by_variable
+    from gaia.tasks.defined_tasks.registry import defined_tasks
+    from gaia.validator.utils.config import fields_by_variable, load_settings
+    from gaia.validator.utils.settings import about
 
     with plain_errors():
-        values = load_settings().shown()
+        settings = load_settings()
+        fields = fields_by_variable(defined_tasks(settings.tasks))
+    values = settings.shown()
     if as_json:
         print(json.dumps(values, indent=2))
         return
     table = Table("setting", box=None, pad_edge=False)
     table.add_column("value", overflow="fold")
     table.add_column("meaning", overflow="fold")
-    for variable, field in fields_by_variable().items():
+    for variable, field in fields.items():
         table.add_row(variable, _text(values[variable]), about(field).meaning)
     Console().print(table)
 

@@ -11,6 +11,7 @@ app = typer.Typer(
     name="gaia",
     cls=Commands,
     help="The validator of Bittensor subnet 57: asks for weather forecasts, scores them, sets the weights.",
+    epilog="A task of GAIA_TASKS may have commands of its own: gaia TASK --help.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

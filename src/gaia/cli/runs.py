@@ -12,11 +12,14 @@ import typer
 
 from gaia.cli.database import ask_database, open_database
 from gaia.cli.exit import plain_errors
+from gaia.cli.tasks import configured_tasks, views_of, views_of_run
 from gaia.contracts.errors import ValidatorFault
 from gaia.contracts.job import Connection
 
 if TYPE_CHECKING:
     from gaia.cli.computing import Computing
+    from gaia.tasks.defined_tasks.definition import TaskDefinition
+    from gaia.tasks.defined_tasks.views import RunSummary
 
 _OPEN_WITHIN_S = 15.0
 _LOOK_EVERY_S = 0.2
@@ -35,16 +38,22 @@ def runs(
         datetime | None,
         typer.Option("--open", formats=["%Y-%m-%dT%H"], help="First open the run with this initial time (UTC)."),
     ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Only this task. With --open: the first of GAIA_TASKS, unless given.")
+    ] = None,
     limit: Annotated[int, typer.Option(help="The greatest number of runs to list.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the latest runs and the units that workers compute now. With --open the validator first opens a hindcast."""
-    from gaia.tasks.defined_tasks.weather.validator.records import results
+    from gaia.tasks.defined_tasks.registry import task_called
 
     with plain_errors():
+        tasks = configured_tasks()
+        if task is not None:
+            tasks = (task_called(task, tasks),)
         if open_init_time is not None:
-            asyncio.run(_open(open_init_time))
-        found = asyncio.run(ask_database(lambda conn: results.runs(conn, limit)))
+            asyncio.run(_open(tasks[0], open_init_time))
+        found = asyncio.run(ask_database(lambda conn: _latest(conn, tasks, limit)))
         told = _computing()
     if as_json:
         _print_json({"runs": found, "computing": told})
@@ -59,19 +68,21 @@ def leaderboard(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the score and the pay of every miner in a run, with the reasons."""
-    from gaia.tasks.defined_tasks.weather.validator.records import results
-    from gaia.tasks.defined_tasks.weather.validator.records.runs import load_run
-
-    async def ask(conn: Connection) -> Sequence[object]:
-        await load_run(conn, run_id)
-        return await results.leaderboard(conn, run_id)
+    from gaia.validator.leaderboard import leaderboard as leaderboard_of
 
     with plain_errors():
-        found = asyncio.run(ask_database(ask))
+        views = views_of_run(run_id)
+        found = asyncio.run(ask_database(lambda conn: leaderboard_of(conn, views, run_id)))
     if as_json:
         _print_json(found)
     else:
         _print(found, ("rank", "uid", "hotkey", "score", "emission_weight", "status", "reason"))
+
+
+async def _latest(conn: Connection, tasks: Sequence[TaskDefinition], limit: int) -> Sequence[RunSummary]:
+    """Of all tasks that show their runs, newest first."""
+    found = [run for task in tasks if task.views is not None for run in await views_of(task).runs(conn, limit)]
+    return sorted(found, key=lambda run: run.init_time, reverse=True)[:limit]
 
 
 def _computing() -> Sequence[Computing]:
@@ -82,38 +93,32 @@ def _computing() -> Sequence[Computing]:
     return computing(settings.metrics_host, settings.data_dir / "run" / "metrics.port")
 
 
-async def _open(init_time: datetime) -> None:
+async def _open(task: TaskDefinition, init_time: datetime) -> None:
     """Put the job into the queue, and wait until the validator has opened the run or noted an error."""
     from gaia.contracts.ids import run_id_for
-    from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind, run_job
     from gaia.validator.db.queue import PostgresQueue
     from gaia.validator.utils.config import load_settings
 
-    run_id = run_id_for(load_settings().netuid, "weather", init_time.replace(tzinfo=UTC))
-    job = run_job(Kind.OPEN_RUN, run_id)
+    views = views_of(task)
+    run_id = run_id_for(load_settings().netuid, task.name, init_time.replace(tzinfo=UTC))
+    job = views.open_job(run_id)
     async with open_database() as database:
         await PostgresQueue(database, owner="cli", lease=timedelta(seconds=30)).put(job)
         for _ in range(round(_OPEN_WITHIN_S / _LOOK_EVERY_S)):
             async with database.acquire() as conn:
-                trouble = await _trouble(conn, run_id, job.key)
+                trouble = None if await views.has_run(conn, run_id) else await _trouble(conn, job.key)
             if trouble is None:
                 return
             await asyncio.sleep(_LOOK_EVERY_S)
     raise NotOpened(f"{run_id} is not open after {_OPEN_WITHIN_S:g} s: {trouble}")
 
 
-async def _trouble(conn: Connection, run_id: str, job_key: str) -> str | None:
-    """Why a run is not open yet; None if it is."""
-    from gaia.tasks.defined_tasks.weather.validator.records.runs import RunUnknown, load_run
-
-    try:
-        await load_run(conn, run_id)
-    except RunUnknown:
-        error = await conn.fetchval(_LAST_ERROR, job_key)
-        if error is None:
-            return "no validator has started it; is `gaia up` running?"
-        return f"{error}; make it with `gaia register`" if "SubnetNotExists" in error else str(error)
-    return None
+async def _trouble(conn: Connection, job_key: str) -> str:
+    """Why a run is not open yet."""
+    error = await conn.fetchval(_LAST_ERROR, job_key)
+    if error is None:
+        return "no validator has started it; is `gaia up` running?"
+    return f"{error}; make it with `gaia register`" if "SubnetNotExists" in error else str(error)
 
 
 def _print_json(found: object) -> None:

@@ -22,12 +22,16 @@ from gaia.demonstration.demo_miners import DemoMiner
 from gaia.demonstration.demo_processes import DemoProcesses
 from gaia.demonstration.scenario import Scenario
 from gaia.protocol.keys import create_key_file
+from gaia.tasks.defined_tasks.views import RunUnknown
 from gaia.tasks.defined_tasks.weather.validator.records import results
-from gaia.tasks.defined_tasks.weather.validator.records.runs import RunState, RunUnknown, load_run
+from gaia.tasks.defined_tasks.weather.validator.records.runs import RunState, load_run
 from gaia.tasks.defined_tasks.weather.validator.steps.draw_picture import picture_path
 from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind, run_job
+from gaia.tasks.defined_tasks.weather.validator.views import VIEWS
 from gaia.validator.db.pool import DatabasePool, DatabaseUnavailable
 from gaia.validator.db.queue import PostgresQueue
+from gaia.validator.db.weight_sets import WeightsState, weights_state
+from gaia.validator.leaderboard import LeaderboardRow, leaderboard
 from gaia.validator.utils.settings import Settings
 
 NETUID = 57
@@ -63,7 +67,7 @@ class DemoState(Struct, frozen=True, kw_only=True):
     run_state: str | None = None
     seconds_to_deadline: float | None = None
     miners: Sequence[results.MinerProgress] = ()
-    weights: results.WeightsState | None = None
+    weights: WeightsState | None = None
     has_picture: bool = False
 
 
@@ -71,9 +75,9 @@ class DemoOutcome(Struct, frozen=True, kw_only=True):
     """The results of the demonstration."""
 
     run_id: str
-    leaderboard: Sequence[results.LeaderboardRow]
+    leaderboard: Sequence[LeaderboardRow]
     components: Sequence[results.Component]
-    weights: results.WeightsState
+    weights: WeightsState
     picture: Path
     models: Mapping[Hotkey, str]
 
@@ -159,7 +163,7 @@ class DemoRun:
                 run_state=run.state,
                 seconds_to_deadline=(run.commit_deadline - self._clock.now()).total_seconds(),
                 miners=await results.progress(conn, self._run_id),
-                weights=await results.weights_state(conn, self._run_id),
+                weights=await weights_state(conn, self._run_id),
                 has_picture=self._picture.exists(),
             )
         self._show(scene)
@@ -175,9 +179,9 @@ class DemoRun:
         async with database.acquire() as conn:
             return DemoOutcome(
                 run_id=self._run_id,
-                leaderboard=await results.leaderboard(conn, self._run_id),
+                leaderboard=await leaderboard(conn, VIEWS, self._run_id),
                 components=await results.components(conn, self._run_id),
-                weights=await results.weights_state(conn, self._run_id),
+                weights=await weights_state(conn, self._run_id),
                 picture=self._picture,
                 models=self._models,
             )

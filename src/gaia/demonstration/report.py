@@ -12,7 +12,9 @@ import msgspec
 
 from gaia.demonstration.demo_run import DemoOutcome
 from gaia.protocol.run_spec import RunSpec
-from gaia.tasks.defined_tasks.weather.validator.records.results import Component, LeaderboardRow, published
+from gaia.tasks.defined_tasks.views import published
+from gaia.tasks.defined_tasks.weather.validator.records.results import Component
+from gaia.validator.leaderboard import LeaderboardRow
 
 
 def as_json(finale: DemoOutcome, init_time: datetime, spec: RunSpec) -> bytes:

@@ -9,20 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
+from msgspec import Struct
+
 from gaia.contracts.errors import ValidatorFault
-from gaia.contracts.ids import Hotkey
-from gaia.contracts.job import Job, Later, NewJob
+from gaia.contracts.ids import Hotkey, RunId
+from gaia.contracts.job import Connection, Job, Later, NewJob
 from gaia.contracts.ports import ChainRefused
 from gaia.tasks.defined_tasks.base import SET_WEIGHTS, GaiaTask, MinerScore, Step, TaskContext, TaskResult
 from gaia.validator.db.weight_sets import (
+    WeightPart,
     WeightSet,
     insert_weight_set,
+    is_superseded,
     last_good,
     load_weight_set,
     mark_read_back,
     raise_alarm,
 )
-from gaia.validator.weights import anomaly, emission_weights, to_u16
+from gaia.validator.weights import anomaly, combined_emission, emission_weights, shares_in_use, to_u16
 
 READ_BACK = "validator.read_back_weights"
 
@@ -37,33 +41,32 @@ class NoWeights(ValidatorFault):
     retryable = True
 
 
-def weight_steps(tasks: Sequence[GaiaTask]) -> Mapping[str, Step]:
-    """The steps that all tasks share: job kind -> step."""
-    by_name = {task.name: task for task in tasks}
+def weight_steps(tasks: Sequence[GaiaTask], shares: Mapping[str, float]) -> Mapping[str, Step]:
+    """The steps that every task shares; `shares` says by task how the emission is divided among them."""
 
     async def set_weights_of(job: Job, ctx: TaskContext) -> TaskResult:
-        return await set_weights(job, ctx, by_name[job.payload["task"]])
+        return await set_weights(job, ctx, tasks, shares)
 
     return {SET_WEIGHTS: set_weights_of, READ_BACK: read_back_weights}
 
 
-async def set_weights(job: Job, ctx: TaskContext, task: GaiaTask) -> TaskResult:
-    """Submit the weights that follow from the task's scores."""
-    run_id = job.payload["run_id"]
+async def set_weights(job: Job, ctx: TaskContext, tasks: Sequence[GaiaTask], shares: Mapping[str, float]) -> TaskResult:
+    """Submit the weights that follow from the run whose scores have changed, and from the other tasks' newest."""
     neurons = await ctx.chain.neurons(ctx.netuid)
     uids = {neuron.hotkey: neuron.uid for neuron in neurons}
     async with ctx.database.acquire() as conn:
-        scores = await task.scores(run_id, conn)
+        scored = [found for task in tasks if (found := await _scored(task, job, ctx, conn)) is not None]
         previous = await last_good(conn, ctx.netuid)
-    emission, alarm = _sound(scores, uids, previous)
+    parts = _parts(scored, uids, shares)
+    emission, alarm = _sound(parts, scored, uids, previous)
     submitted = to_u16({uids[hotkey]: weight for hotkey, weight in emission.items() if weight > 0.0})
     await _submit(ctx, submitted)
     async with ctx.queue.completing(job) as conn:
         weight_set_id = await insert_weight_set(
-            conn, netuid=ctx.netuid, run_id=run_id, emission=emission, submitted=submitted,
+            conn, netuid=ctx.netuid, parts=parts, emission=emission, submitted=submitted,
             submitted_at=ctx.clock.now(), alarm=alarm,
         )  # fmt: skip
-        await ctx.queue.put(_read_back_job(run_id, weight_set_id), conn=conn)
+        await ctx.queue.put(_read_back_job(job.payload["run_id"], weight_set_id), conn=conn)
     return TaskResult(event="weights_set", detail={"uids": len(submitted), "alarm": alarm})
 
 
@@ -77,6 +80,11 @@ async def read_back_weights(job: Job, ctx: TaskContext) -> TaskResult:
         async with ctx.queue.completing(job) as conn:
             await mark_read_back(conn, weight_set_id, ctx.clock.now())
         return TaskResult(event="weights_read_back", detail={"block": row.last_update_block})
+    async with ctx.database.acquire() as conn:
+        superseded = await is_superseded(conn, wanted)
+    if superseded:  # two tasks may have scores at the same moment
+        async with ctx.queue.completing(job):
+            return TaskResult(event="weights_superseded")
     if ctx.clock.now() < wanted.submitted_at + _READ_BACK_WITHIN:
         raise Later(ctx.clock.now() + _READ_BACK_PAUSE, "the chain does not show the weights yet")
     async with ctx.queue.completing(job) as conn:
@@ -85,13 +93,49 @@ async def read_back_weights(job: Job, ctx: TaskContext) -> TaskResult:
     return TaskResult(event="weights_not_read_back")
 
 
+class _Scored(Struct, frozen=True, kw_only=True):
+    """A task's scores after a run."""
+
+    task: str
+    run_id: RunId
+    scores: Sequence[MinerScore]
+
+
+async def _scored(task: GaiaTask, job: Job, ctx: TaskContext, conn: Connection) -> _Scored | None:
+    """The scores of a task that count now; None: it has none."""
+    if task.name == job.payload["task"]:
+        run_id: RunId | None = job.payload["run_id"]
+    else:
+        run_id = await task.newest_scored_run(ctx.netuid, conn)
+    if run_id is None:
+        return None
+    return _Scored(task=task.name, run_id=run_id, scores=await task.scores(run_id, conn))
+
+
+def _parts(scored: Sequence[_Scored], uids: Mapping[Hotkey, int], shares: Mapping[str, float]) -> Sequence[WeightPart]:
+    """What each task contributes. A run that gives nobody anything is named, with no share."""
+    emissions = {
+        each.task: emission_weights({miner.hotkey: miner.score for miner in each.scores if miner.hotkey in uids})
+        for each in scored
+    }
+    in_use = shares_in_use(shares, emissions)
+    return [
+        WeightPart(task=each.task, run_id=each.run_id, share=in_use.get(each.task, 0.0), emission=emissions[each.task])
+        for each in scored
+    ]
+
+
 def _sound(
-    scores: Sequence[MinerScore], uids: Mapping[Hotkey, int], previous: WeightSet | None
+    parts: Sequence[WeightPart], scored: Sequence[_Scored], uids: Mapping[Hotkey, int], previous: WeightSet | None
 ) -> tuple[Mapping[Hotkey, float], str | None]:
-    """The weights to set. If they are not the new ones, also the reason."""
-    emission = emission_weights({miner.hotkey: miner.score for miner in scores if miner.hotkey in uids})
-    explained = {miner.hotkey for miner in scores if miner.reason_code is not None}
-    alarm = anomaly(emission, previous.emission if previous else None, explained_zeros=explained)
+    """The weights to set and, when they are not the new ones, why."""
+    shares = {part.task: part.share for part in parts if part.share > 0.0}
+    emission = combined_emission(shares, {part.task: part.emission for part in parts})
+    # Zero in all tasks that count: each has to say why.
+    unexplained = {
+        miner.hotkey for each in scored if each.task in shares for miner in each.scores if miner.reason_code is None
+    }
+    alarm = anomaly(emission, previous.emission if previous else None, explained_zeros=emission.keys() - unexplained)
     if alarm is None:
         return emission, None
     kept = {hotkey: weight for hotkey, weight in (previous.emission if previous else {}).items() if hotkey in uids}

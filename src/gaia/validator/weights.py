@@ -75,6 +75,31 @@ def emission_weights(
     return {hotkey: value / total for hotkey, value in pay.items()}
 
 
+def shares_in_use(shares: Mapping[str, float], emissions: Mapping[str, Mapping[Hotkey, float]]) -> dict[str, float]:
+    """What share of the emission each task gives away now: `shares` of all tasks, scaled to sum to 1 over those that
+    have weights in `emissions`. Empty if none with a share has any.
+
+    A task of which nothing is known yet gives its share to the others: no data is not zero, and it is nobody's pay.
+    """
+    there = {task: share for task, share in shares.items() if share > 0.0 and emissions.get(task)}
+    total = math.fsum(there.values())
+    return {task: share / total for task, share in there.items()}
+
+
+def combined_emission(
+    shares: Mapping[str, float], emissions: Mapping[str, Mapping[Hotkey, float]]
+) -> dict[Hotkey, float]:
+    """What share of all the emission each hotkey earns: of every task its share times the weight there.
+
+    Of a single task these are its own weights, to the last digit.
+    """
+    hotkeys = dict.fromkeys(hotkey for task in shares for hotkey in emissions[task])
+    return {
+        hotkey: math.fsum(share * emissions[task].get(hotkey, 0.0) for task, share in shares.items())
+        for hotkey in hotkeys
+    }
+
+
 def to_u16(weights: Mapping[int, float]) -> dict[int, int]:
     """The weights as the chain stores them: uid -> integer, scaled so that the largest is 65535, without zeros.
 

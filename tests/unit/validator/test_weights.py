@@ -15,7 +15,9 @@ from gaia.validator.weights import (
     BadScore,
     EmissionPolicy,
     anomaly,
+    combined_emission,
     emission_weights,
+    shares_in_use,
     to_u16,
 )
 
@@ -172,3 +174,27 @@ def test_miners_who_left_do_not_count_as_a_move() -> None:
     # Of A 0.6, B 0.2, C 0.2 the first has left: B and C had 0.5 each of what remains.
     assert anomaly({B: 0.5, C: 0.5, D: 0.0}, {A: 0.6, B: 0.2, C: 0.2}, AnomalyLimits(l1_moved=0.01)) is None
     assert anomaly({B: 0.5, C: 0.5}, {A: 1.0}, AnomalyLimits(l1_moved=0.01)) is None
+
+
+def test_each_task_gives_away_its_share_of_the_emission() -> None:
+    emissions = {"weather": {A: 0.75, B: 0.25}, "stations": {B: 0.5, C: 0.5}}
+    shares = shares_in_use({"weather": 0.8, "stations": 0.2}, emissions)
+    assert shares == {"weather": 0.8, "stations": 0.2}
+    assert combined_emission(shares, emissions) == pytest.approx({A: 0.6, B: 0.3, C: 0.1}, rel=1e-12)
+
+
+def test_the_share_of_a_task_without_scores_goes_to_the_others() -> None:
+    emissions: dict[str, dict[Hotkey, float]] = {"weather": {A: 0.75, B: 0.25}, "stations": {}, "more": {A: 1.0}}
+    shares = shares_in_use({"weather": 0.6, "stations": 0.2, "more": 0.2}, emissions)
+    assert shares == pytest.approx({"weather": 0.75, "more": 0.25}, rel=1e-12)
+    assert shares_in_use({"weather": 0.0, "stations": 1.0}, emissions) == {}
+
+
+@given(st.dictionaries(st.sampled_from([A, B, C]), st.floats(1e-9, 1.0), min_size=1))
+def test_of_a_single_task_not_a_digit_changes(scores: dict[Hotkey, float]) -> None:
+    emission = emission_weights(scores)
+    shares = shares_in_use({"weather": 1.0, "stations": 0.0}, {"weather": emission, "stations": {C: 1.0}})
+    combined = combined_emission(shares, {"weather": emission})
+    assert list(combined.items()) == list(emission.items())
+    alone = shares_in_use({"weather": 0.9, "stations": 0.1}, {"weather": emission})
+    assert list(combined_emission(alone, {"weather": emission}).items()) == list(emission.items())

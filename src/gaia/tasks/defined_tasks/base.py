@@ -15,7 +15,7 @@ from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
 from gaia.contracts.clock import Clock, WorldClock
-from gaia.contracts.ids import Hotkey
+from gaia.contracts.ids import Hotkey, RunId
 from gaia.contracts.job import Connection, Job, NewJob, Queue
 from gaia.contracts.ports import ChainPort, MinerPort, Signer
 from gaia.contracts.unit import ResultUnit, WorkUnit
@@ -39,10 +39,14 @@ class TaskContext(Struct, frozen=True, kw_only=True):
     netuid: int
     clock: Clock
     world: WorldClock
+    runs_by_hand: bool
+    """The schedule is `manual`: a task opens no run on its own."""
     database: Database
     queue: Queue
     chain: ChainPort
     miners: MinerPort
+    miner_concurrency: int
+    """Miners to talk to at once."""
     signer: Signer
     compute: Callable[[WorkUnit], Awaitable[ResultUnit]]
     """Runs a unit unchanged, without `dispatch`."""
@@ -101,6 +105,10 @@ class GaiaTask(Protocol):
 
     async def due_jobs(self, ctx: TaskContext) -> Sequence[NewJob]:
         """The jobs that are due by the schedule. Called every few seconds; repeats are harmless, as keys are unique."""
+        ...
+
+    async def newest_scored_run(self, netuid: int, conn: Connection) -> RunId | None:
+        """The run whose scores count now: the newest that has given somebody any; None: there is none."""
         ...
 
     async def scores(self, run_id: str, conn: Connection) -> Sequence[MinerScore]:

@@ -106,8 +106,8 @@ class IOEngine:
     async def dispatch_and_wait(self, unit: WorkUnit) -> ResultUnit:
         """Do a unit and wait for its result. A failure is a result with an error, not an exception.
 
-        A score unit (`weather.score.day1`, `weather.score.era5`) that names a run is done in the same way as by the
-        run's own job: when this returns, its scores are in the database, and the run is complete if they were the last.
+        A unit that names a run, as `weather.score.era5` may, is done in the same way as by the run's own job: when this
+        returns, its scores are in the database, and the run is complete if they were the last.
         """
         wired = self._require()
         task = next((t for t in wired.tasks if unit.handler.startswith(f"{t.name}.")), None)
@@ -128,7 +128,10 @@ class IOEngine:
         wired = self._require()
         await wired.queue.reclaim()
         disk = DiskSpace(self._settings.data_dir, structlog.get_logger("disk_space"))
-        steps = {**weight_steps(wired.tasks), **{k: s for task in wired.tasks for k, s in task.steps.items()}}
+        steps = {
+            **weight_steps(wired.tasks, wired.shares),
+            **{k: s for task in wired.tasks for k, s in task.steps.items()},
+        }
         self._dispatcher = Dispatcher(
             queue=wired.queue,
             steps=steps,
@@ -190,6 +193,7 @@ class IOEngine:
         if self._local_workers:
             return await self._stack.enter_async_context(
                 ProcessPool(
+                    ",".join(told.tasks),
                     compute_workers=self._local_workers,
                     compute_spares=told.compute_spares,
                     settings=settings,

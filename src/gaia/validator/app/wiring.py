@@ -6,7 +6,7 @@ This is the only place that names adapters of the validator.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -19,14 +19,13 @@ from gaia.contracts.errors import ConfigurationError
 from gaia.contracts.unit import ResultUnit, WorkUnit
 from gaia.protocol.keys import HotkeySigner, load_key_file
 from gaia.tasks.defined_tasks.base import GaiaTask, TaskContext
-from gaia.tasks.defined_tasks.weather.production import run_spec_of
-from gaia.tasks.defined_tasks.weather.settings import WeatherSettings
-from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceRef, SourceSet, parse_source
-from gaia.tasks.defined_tasks.weather.task import WeatherTask
+from gaia.tasks.defined_tasks.definition import BadTask, TaskDefinition
+from gaia.tasks.defined_tasks.registry import defined_tasks, load
 from gaia.validator.db.pool import DatabasePool
 from gaia.validator.db.queue import PostgresQueue
 from gaia.validator.miners.communicator import ClientLimits, MinerCommunicator
 from gaia.validator.utils.settings import Settings
+from gaia.validator.utils.task_shares import shares_of
 
 _CONNECT_TIMEOUT_S = 30.0
 _COMMAND_TIMEOUT_S = 60.0
@@ -38,6 +37,8 @@ class Wired(Struct, frozen=True, kw_only=True):
 
     context: TaskContext
     tasks: tuple[GaiaTask, ...]
+    shares: Mapping[str, float]
+    """Of the emission, by task."""
     queue: PostgresQueue
     database: DatabasePool
 
@@ -75,46 +76,33 @@ async def wire(
         context = TaskContext(
             netuid=settings.netuid,
             clock=clock,
-            world=WorldClock(clock, timedelta(seconds=settings.weather.world_offset_s)),
+            runs_by_hand=settings.schedule == "manual",
+            world=WorldClock(clock, timedelta(seconds=settings.world_offset_s)),
             database=database,
             queue=queue,
             chain=chain,
             miners=miners,
+            miner_concurrency=settings.miner_concurrency,
             signer=signer,
             compute=compute,
             data_dir=settings.data_dir,
             log=structlog.get_logger("task"),
         )
-        yield Wired(context=context, tasks=(WeatherTask(_weather(settings)),), queue=queue, database=database)
+        tasks = tuple(_built(definition, settings) for definition in defined_tasks(settings.tasks))
+        shares = shares_of(settings.task_weights, [task.name for task in tasks])
+        yield Wired(context=context, tasks=tasks, shares=shares, queue=queue, database=database)
+
+
+def _built(definition: TaskDefinition, settings: Settings) -> GaiaTask:
+    """The task of a definition; raises ConfigurationError for what it cannot run without."""
+    task: GaiaTask = load(definition.build)(definition.section(settings.task_settings))
+    strange = [kind for kind in task.steps if not kind.startswith(f"{definition.name}.")]
+    if task.name != definition.name or strange:
+        raise BadTask(f"the task {definition.name} has another name, or steps that do not begin with it: {strange}")
+    return task
 
 
 def _signer(settings: Settings) -> HotkeySigner:
     if settings.hotkey_file is None:
         raise ConfigurationError("GAIA_HOTKEY_FILE is not set: make a key with `gaia key FILE` and set it to that file")
     return load_key_file(settings.hotkey_file)
-
-
-def _weather(settings: Settings) -> WeatherSettings:
-    told = settings.weather
-    truth = _source("GAIA_TRUTH", told.truth)
-    if truth is None:
-        raise ConfigurationError("GAIA_TRUTH is not set: say where truth comes from, e.g. archive:/path or grib:/path")
-    return WeatherSettings(
-        spec=run_spec_of(told.run_spec_file),
-        sources=SourceSet(
-            truth=truth,
-            reference=_source("GAIA_REFERENCE", told.reference),
-            climatology=_source("GAIA_CLIMATOLOGY", told.climatology),
-        ),
-        opens_daily=told.schedule == "daily",
-        commit_window=timedelta(seconds=told.commit_window_s),
-        reveal_window=timedelta(seconds=told.reveal_window_s),
-        miner_concurrency=settings.miner_concurrency,
-    )
-
-
-def _source(variable: str, text: str | None) -> SourceRef | None:
-    try:
-        return None if text is None else parse_source(text)
-    except ConfigurationError as error:  # it was there when the settings were read
-        raise ConfigurationError(f"{variable}: {error}") from error

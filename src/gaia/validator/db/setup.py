@@ -1,7 +1,10 @@
 """Brings a database to the newest schema: `python -m gaia.validator.db.setup`, a child that runs once at the start.
 
-Waits for the server, prevents two migrations at the same time with a lock, and refuses a database that a newer Gaia has
-used. Never creates, drops or empties anything that no migration names.
+Waits for the server, prevents two migrations at the same time with a lock, and refuses a database that a newer Gaia
+has used. Never creates, drops or empties anything that no migration names.
+
+The tables that all tasks share have one history of revisions. The tables of each task have another, with its own
+version table, so that a task that is switched off keeps its tables. One transaction migrates all of them.
 
 Exit status: 0 done; 1 the server could not be reached in time; 3 refused, a new try cannot help.
 """
@@ -12,8 +15,10 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 import asyncpg
 from alembic import command
@@ -26,6 +31,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from gaia.contracts.errors import ConfigurationError, GaiaError
+from gaia.tasks.defined_tasks.definition import TaskDefinition
+from gaia.tasks.defined_tasks.registry import defined_tasks
 from gaia.validator.db.pool import DatabasePool, DatabaseUnavailable, place_of
 from gaia.validator.utils.settings import Settings
 
@@ -42,17 +49,48 @@ class SchemaTooNewError(ConfigurationError):
     """A newer Gaia than this one has used the database."""
 
 
-class SchemaChange(Struct, frozen=True, kw_only=True):
-    """The revisions of a database before and after a migration. None is the empty schema."""
+class History(Struct, frozen=True, kw_only=True):
+    """A sequence of revisions, one file for each."""
 
+    name: str
+    """The task's name, or `gaia` for the tables that all tasks share."""
+    folder: Path
+    version_table: str
+
+    @property
+    def what(self) -> str:
+        """For messages."""
+        return "the database's schema" if self is SHARED else f"the schema of the task {self.name}"
+
+
+SHARED: Final = History(
+    name="gaia", folder=Path(__file__).parent / "migrations" / "versions", version_table="alembic_version"
+)
+
+
+class SchemaChange(Struct, frozen=True, kw_only=True):
+    """The revisions of a history before and after a migration. None is the empty schema."""
+
+    history: str
     before: str | None
     after: str | None
 
 
-async def run_comprehensive_database_setup(dsn: str, *, wait_s: float = 60.0, revision: str = "head") -> SchemaChange:
-    """Wait for the server, check its version, and migrate to `revision`, in one transaction under a lock.
+async def run_comprehensive_database_setup(
+    dsn: str,
+    *,
+    tasks: Sequence[TaskDefinition],
+    wait_s: float = 60.0,
+    revisions: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[SchemaChange, ...]:
+    """Wait for the server, check its version, and migrate every history, in one transaction under a lock.
 
-    A `revision` below the present one migrates down.
+    Args:
+        dsn: The database.
+        tasks: The tasks whose tables to migrate, besides the tables that all tasks share.
+        wait_s: How long to wait for the server.
+        revisions: History name -> the revision to migrate to, if not the newest. One below the present one migrates
+            down, `base` to the empty schema.
 
     Raises:
         DatabaseUnavailable: The server does not answer within `wait_s`.
@@ -60,12 +98,17 @@ async def run_comprehensive_database_setup(dsn: str, *, wait_s: float = 60.0, re
         SchemaTooNewError: A newer Gaia has used the database (operator's fault).
     """
     await _wait_for_server(dsn, wait_s)
+    histories = (SHARED, *(_history_of(task) for task in tasks if task.migrations is not None))
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: _connection(dsn), poolclass=NullPool)
     try:
         async with asyncio.timeout(_STATEMENT_TIMEOUT_S), engine.begin() as connection:
-            return await connection.run_sync(_migrate, revision)
+            return await connection.run_sync(_migrate_all, histories, revisions)
     finally:
         await engine.dispose()
+
+
+def _history_of(task: TaskDefinition) -> History:
+    return History(name=task.name, folder=task.migrations or Path(), version_table=f"alembic_version_{task.name}")
 
 
 async def _wait_for_server(dsn: str, wait_s: float) -> None:
@@ -93,18 +136,30 @@ async def _connection(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
     return await asyncpg.connect(dsn, timeout=_CONNECT_TIMEOUT_S, command_timeout=_STATEMENT_TIMEOUT_S)
 
 
-def _migrate(connection: Connection, revision: str) -> SchemaChange:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    config.attributes["connection"] = connection
+def _migrate_all(
+    connection: Connection, histories: Sequence[History], revisions: Mapping[str, str]
+) -> tuple[SchemaChange, ...]:
     connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s'"))
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+    return tuple(_migrate(connection, history, revisions.get(history.name, "head")) for history in histories)
+
+
+def _migrate(connection: Connection, history: History, revision: str) -> SchemaChange:
+    config = Config()
+    for option, value in (
+        ("script_location", str(Path(__file__).parent / "migrations")),
+        ("version_locations", str(history.folder)),
+        ("path_separator", "newline"),  # the folders' names may hold any other
+    ):
+        config.set_main_option(option, value.replace("%", "%%"))
+    config.attributes["connection"] = connection
+    config.attributes["version_table"] = history.version_table
     scripts = ScriptDirectory.from_config(config)
-    before = _present_revision(connection)
+    before = _present_revision(connection, history)
     known = [script.revision for script in scripts.walk_revisions()]  # newest first
     if before is not None and before not in known:
         raise SchemaTooNewError(
-            f"the database's schema is at revision {before}, which this Gaia does not know (its newest is "
+            f"{history.what} is at revision {before}, which this Gaia does not know (its newest is "
             f"{known[0]}): install the Gaia that wrote it, or restore the backup from before the upgrade"
         )
     target = known[0] if revision == "head" else revision
@@ -112,30 +167,35 @@ def _migrate(connection: Connection, revision: str) -> SchemaChange:
         command.downgrade(config, target)
     else:
         command.upgrade(config, target)
-    return SchemaChange(before=before, after=_present_revision(connection))
+    return SchemaChange(history=history.name, before=before, after=_present_revision(connection, history))
 
 
-def _present_revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+def _present_revision(connection: Connection, history: History) -> str | None:
+    context = MigrationContext.configure(connection, opts={"version_table": history.version_table})
+    return context.get_current_revision()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Set up the database of --dsn or of the settings; prints one line and returns the exit status."""
     parser = argparse.ArgumentParser(prog="gaia.validator.db.setup", description="migrates the database")
     parser.add_argument("--dsn", help="instead of that of the settings")
+    parser.add_argument("--tasks", help="whose tables to set up, instead of the settings'")
     parser.add_argument("--settings-on-stdin", action="store_true", help="as JSON, instead of the environment")
     parser.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help="for the server to answer")
     options = parser.parse_args(arguments)
     try:
-        dsn = options.dsn or _settings(options.settings_on_stdin).database_dsn
-        change = asyncio.run(run_comprehensive_database_setup(dsn, wait_s=options.wait))
+        settings = Settings() if options.dsn else _settings(options.settings_on_stdin)
+        dsn = options.dsn or settings.database_dsn
+        tasks = defined_tasks(options.tasks.split(",") if options.tasks else settings.tasks)
+        changes = asyncio.run(run_comprehensive_database_setup(dsn, tasks=tasks, wait_s=options.wait))
     except DatabaseUnavailable as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_UNAVAILABLE
     except GaiaError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_REFUSED
-    sys.stdout.write(f"{place_of(dsn)}: schema {change.before or 'empty'} -> {change.after}\n")
+    told = ", ".join(f"{change.history} {change.before or 'empty'} -> {change.after}" for change in changes)
+    sys.stdout.write(f"{place_of(dsn)}: schema of {told}\n")
     return 0
 
 

@@ -9,45 +9,54 @@ way, and so does the IO-Engine, to which it hands them on.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import ipaddress
 import os
 import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-import msgspec
 from dotenv import dotenv_values
+from msgspec.structs import FieldInfo
 from pydantic import Field, ValidationError, create_model, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gaia.contracts.errors import ConfigurationError
 from gaia.protocol.keys import load_key_file
-from gaia.tasks.defined_tasks.weather.supply.catalogue import parse_source
-from gaia.validator.utils.settings import Settings, WeatherSection, about, fields_by_variable
+from gaia.tasks.defined_tasks.definition import BadTask, TaskDefinition
+from gaia.tasks.defined_tasks.registry import defined_tasks
+from gaia.validator.utils.settings import DEFAULT_TASKS, Settings, about, own_fields
+from gaia.validator.utils.task_shares import parse_task_weights, shares_of
 
 _PREFIX: Final = "GAIA_"
-_VARIABLES: Final = fields_by_variable()
 
 
 class _Rules(BaseSettings):
     """What is demanded of a value beyond its type and its bounds."""
 
     model_config = SettingsConfigDict(
-        env_file_encoding="utf-8", extra="ignore", hide_input_in_errors=True, validate_default=False
-    )
+        env_file_encoding="utf-8", extra="ignore", hide_input_in_errors=True, validate_default=False,
+        enable_decoding=False,
+    )  # fmt: skip
 
     @field_validator("data_dir", check_fields=False)
     @classmethod
     def _wherever_we_go(cls, value: Path) -> Path:
         return value.absolute()
 
-    @field_validator("truth", "reference", "climatology", mode="before", check_fields=False)
+    @field_validator("tasks", mode="before", check_fields=False)
     @classmethod
-    def _source(cls, value: str) -> str:
+    def _names(cls, value: str) -> tuple[str, ...]:
+        return _split(value)
+
+    @field_validator("task_weights", mode="before", check_fields=False)
+    @classmethod
+    def _shares(cls, value: str) -> dict[str, float]:
         try:
-            return str(parse_source(value))
+            return parse_task_weights(value)
         except ConfigurationError as error:
             raise ValueError(str(error)) from error  # so that the message names the setting, like the others
 
@@ -80,65 +89,125 @@ class _Rules(BaseSettings):
         return value
 
 
-def _field(variable: str, field: msgspec.structs.FieldInfo) -> tuple[Any, Any]:
-    """A field of `Settings` as pydantic wants it; its default stays there."""
-    known = about(field)
-    return field.type, Field(None, validation_alias=variable, ge=known.ge, gt=known.gt, le=known.le)
-
-
-_Environment: Final = create_model(
-    "_Environment",
-    __base__=_Rules,
-    **{field.name: _field(variable, field) for variable, field in _VARIABLES.items()},  # type: ignore[call-overload]
-)
-
-
 def load_settings(env_file: Path | None = Path(".env")) -> Settings:
     """The effective settings. Raises ConfigurationError with one line for each problem."""
-    try:
-        _refuse_unknown_names(env_file)
-        values = _Environment(_env_file=env_file).model_dump(exclude_unset=True)
-    except ValidationError as error:
-        raise ConfigurationError("\n".join(_problems(error))) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{env_file} cannot be read: {error}") from error
-    weather = {name: values.pop(name) for name in WeatherSection.__struct_fields__ if name in values}
-    settings = Settings(**values, weather=WeatherSection(**weather))
-    if settings.worker_soft_memory_mib >= settings.worker_hard_memory_mib:
-        raise ConfigurationError("GAIA_WORKER_SOFT_MEMORY_MIB: must be below GAIA_WORKER_HARD_MEMORY_MIB")
+    tasks = defined_tasks(named_tasks(env_file))
+    with _readable(env_file):
+        _refuse_unknown_names(env_file, fields_by_variable(tasks).keys())
+        values, problems = _read(own_fields(), env_file)
+        of_tasks: dict[str, Any] = {}
+        for task in tasks:
+            told, wrong = _section(task, env_file)
+            of_tasks |= told
+            problems += wrong
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    settings = Settings(**values, task_settings=of_tasks)
+    _refuse_contradictions(settings, tasks)
     return settings
+
+
+def fields_by_variable(tasks: Sequence[TaskDefinition]) -> dict[str, FieldInfo]:
+    """Every setting's field by the variable that sets it, in the order in which they are shown; raises BadTask."""
+    fields = own_fields()
+    for task in tasks:
+        if taken := sorted(fields.keys() & task.fields().keys()):
+            raise BadTask(f"{taken[0]}: the task {task.name} cannot have a setting that there is already")
+        fields |= task.fields()
+    return fields
+
+
+def named_tasks(env_file: Path | None = Path(".env")) -> tuple[str, ...]:
+    """What GAIA_TASKS says. It is read before the others, since it decides which others there are."""
+    with _readable(env_file):
+        given = {name.upper(): value for name, value in (dotenv_values(env_file) if env_file else {}).items()}
+    given |= {name.upper(): value for name, value in os.environ.items()}
+    return _split(given.get("GAIA_TASKS") or "") or DEFAULT_TASKS
 
 
 def refuse_incomplete(settings: Settings) -> None:
     """Raise ConfigurationError for what a validator cannot run without, before any process is started."""
-    from gaia.tasks.defined_tasks.weather.production import run_spec_of
+    problems = []
+    try:
+        if settings.hotkey_file is None:
+            problems.append("GAIA_HOTKEY_FILE is not set: make a key with `gaia key FILE` and name it here")
+        else:
+            load_key_file(settings.hotkey_file)
+    except ConfigurationError as error:
+        problems.append(str(error))
+    for task in defined_tasks(settings.tasks):
+        try:
+            task.section(settings.task_settings).refuse_incomplete()
+        except ConfigurationError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigurationError("\n".join(problems))
 
-    missing = []
-    if settings.hotkey_file is None:
-        missing.append("GAIA_HOTKEY_FILE is not set: make a key with `gaia key FILE` and name it here")
-    if settings.weather.truth is None:
-        missing.append("GAIA_TRUTH is not set: say where truth comes from, e.g. archive:/path or grib:/path")
-    if missing:
-        raise ConfigurationError("\n".join(missing))
-    if settings.hotkey_file is not None:
-        load_key_file(settings.hotkey_file)
-    run_spec_of(settings.weather.run_spec_file)
+
+@contextlib.contextmanager
+def _readable(env_file: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{env_file} cannot be read: {error}") from error
 
 
-def _refuse_unknown_names(env_file: Path | None) -> None:
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(entry.strip() for entry in text.split(",") if entry.strip())
+
+
+def _section(task: TaskDefinition, env_file: Path | None) -> tuple[dict[str, Any], list[str]]:
+    """A task's settings as they are kept, and what is wrong with them."""
+    values, problems = _read(task.fields(), env_file)
+    if problems:
+        return {}, problems
+    try:
+        return task.by_variable(task.settings(**values).kept()), []
+    except ConfigurationError as error:
+        return {}, str(error).splitlines()
+
+
+def _read(fields: Mapping[str, FieldInfo], env_file: Path | None) -> tuple[dict[str, Any], list[str]]:
+    """The values that are given, by field, and what is wrong with them."""
+    wanted: dict[str, Any] = {field.name: _field(variable, field) for variable, field in fields.items()}
+    environment = create_model("_Environment", __base__=_Rules, **wanted)
+    try:
+        given = environment(_env_file=env_file)  # type: ignore[call-arg]  # pydantic-settings' own argument
+        return given.model_dump(exclude_unset=True), []
+    except ValidationError as error:
+        return {}, _problems(error)
+
+
+def _field(variable: str, field: FieldInfo) -> tuple[Any, Any]:
+    """A field of the settings as pydantic wants it; its default stays there."""
+    known = about(field)
+    return field.type, Field(None, validation_alias=variable, ge=known.ge, gt=known.gt, le=known.le)
+
+
+def _refuse_contradictions(settings: Settings, tasks: Sequence[TaskDefinition]) -> None:
+    if settings.worker_soft_memory_mib >= settings.worker_hard_memory_mib:
+        raise ConfigurationError("GAIA_WORKER_SOFT_MEMORY_MIB: must be below GAIA_WORKER_HARD_MEMORY_MIB")
+    try:
+        shares_of(settings.task_weights, [task.name for task in tasks])
+    except ConfigurationError as error:
+        raise ConfigurationError(f"GAIA_TASK_WEIGHTS: {error}") from error
+
+
+def _refuse_unknown_names(env_file: Path | None, known: Collection[str]) -> None:
     given = {name.upper() for name in (*os.environ, *(dotenv_values(env_file) if env_file else ()))}
-    unknown = sorted(name for name in given if name.startswith(_PREFIX) and name not in _VARIABLES)
+    unknown = sorted(name for name in given if name.startswith(_PREFIX) and name not in known)
     if unknown:
         raise ConfigurationError(
             "\n".join(
-                f"{name}: there is no such setting{_meant(name)}; `gaia config` lists them all" for name in unknown
+                f"{name}: there is no such setting{_meant(name, known)}; `gaia config` lists them all"
+                for name in unknown
             )
         )
 
 
-def _meant(name: str) -> str:
+def _meant(name: str, known: Collection[str]) -> str:
     given = name.removeprefix(_PREFIX)  # shared by all: it makes nothing alike
-    close = difflib.get_close_matches(given, [each.removeprefix(_PREFIX) for each in _VARIABLES], n=1)
+    close = difflib.get_close_matches(given, [each.removeprefix(_PREFIX) for each in known], n=1)
     return f", did you mean {_PREFIX}{close[0]}?" if close else ""
 
 

@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import FieldInfo
 
 from gaia.contracts.errors import ConfigurationError
+from gaia.contracts.setting import About
 
 _MIB: Final = 1024 * 1024
 _CONNECTIONS_OF_JOBS: Final = 32
@@ -27,42 +28,17 @@ _ENGINE_THREADS: Final = 32  # at most as many in asyncio's pool: each may look 
 _LONGEST_SOCKET_PATH_BYTES: Final = 100  # sun_path holds 108: unix(7)
 
 
+DEFAULT_TASKS: Final = ("weather",)
+_OF_TASKS: Final = "task_settings"
+
+
 class SettingsOfAnotherVersion(ConfigurationError):
     """The process that handed the settings on runs other code than the one that reads them."""
-
-
-class About(Struct, frozen=True):
-    """What `gaia config` says of a setting, and the bounds that its value is held to when it is read."""
-
-    meaning: str
-    ge: float | None = None
-    gt: float | None = None
-    le: float | None = None
 
 
 def _default_data_dir() -> Path:
     # PostgreSQL drops root and must be able to reach the folder, which it cannot under root's 0700 home.
     return Path("/var/lib/gaia") if os.geteuid() == 0 else Path.home() / ".local/share/gaia"
-
-
-class WeatherSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the weather task alone goes by. Sources are written as `parse_source` reads them."""
-
-    truth: Annotated[str | None, About("Truth, e.g. archive:/path or grib:/path")] = None
-    reference: Annotated[str | None, About("Operational reference forecast")] = None
-    climatology: Annotated[str | None, About("Climatology")] = None
-    run_spec_file: Annotated[
-        Path | None, About("JSON run specification; unset: the 69 fields at 0.25 degree")
-    ] = None  # fmt: skip
-    schedule: Annotated[
-        Literal["daily", "manual"],
-        About("daily: a run for 12Z of every day; manual: runs are opened with `gaia runs --open`"),
-    ] = "daily"
-    world_offset_s: Annotated[float, About("The world of the runs lies this long in the past", ge=0)] = 0.0
-    commit_window_s: Annotated[
-        float, About("From opening a run to its commit deadline", ge=1, le=6 * 3600)
-    ] = 7200.0  # fmt: skip
-    reveal_window_s: Annotated[float, About("How long manifests are fetched after it", ge=1, le=24 * 3600)] = 3600.0
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,7 +81,20 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     miner_timeout_s: Annotated[float, About("For one request to a miner", gt=0, le=600)] = 30.0
     allow_private_endpoints: Annotated[bool, About("Miners may live on loopback and private addresses")] = False
     forecast_cache_mib: Annotated[int, About("Bound of the folder of fetched forecasts", ge=100)] = 50_000
-    weather: WeatherSection = WeatherSection()
+    tasks: Annotated[
+        tuple[str, ...], About("Tasks, a comma between them: Gaia's own by name, or your package.module:TASK")
+    ] = DEFAULT_TASKS
+    task_weights: Annotated[
+        dict[str, float],
+        About("Each task's share of the emission, such as weather=0.9,other=0.1; unset: all to the only task"),
+    ] = {}
+    schedule: Annotated[
+        Literal["daily", "manual"],
+        About("daily: runs are opened when they are due; manual: with `gaia runs --open`"),
+    ] = "daily"
+    world_offset_s: Annotated[float, About("The world of the runs lies this long in the past", ge=0)] = 0.0
+    task_settings: dict[str, Any] = {}
+    """The settings of the tasks, by variable, as JSON can hold them; each task makes its section of its own."""
 
     @classmethod
     def from_json(cls, text: bytes) -> Self:
@@ -124,8 +113,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def by_variable(self) -> dict[str, Any]:
         """Every value by the variable that sets it."""
         values = msgspec.structs.asdict(self)
-        values |= msgspec.structs.asdict(values.pop("weather"))
-        return {variable_name(field): value for field, value in values.items()}
+        of_tasks = values.pop(_OF_TASKS)
+        return {**{variable_name(field): value for field, value in values.items()}, **of_tasks}
 
     def shown(self) -> dict[str, Any]:
         """The same as JSON can hold it, passwords hidden."""
@@ -134,6 +123,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             parts = urlsplit(self.database_url)
             hidden = parts.netloc.replace(f":{parts.password}@", ":***@")
             values["DATABASE_URL"] = parts._replace(netloc=hidden).geturl()
+        values["GAIA_TASKS"] = ",".join(self.tasks)
+        shares = ",".join(f"{task}={share:g}" for task, share in self.task_weights.items())
+        values["GAIA_TASK_WEIGHTS"] = shares or None
         if self.metrics_port is None:
             values["GAIA_METRICS_PORT"] = "off"
         return values
@@ -199,10 +191,9 @@ def variable_name(field: str) -> str:
     return "DATABASE_URL" if field == "database_url" else f"GAIA_{field.upper()}"
 
 
-def fields_by_variable() -> dict[str, FieldInfo]:
-    """Every setting's field by the variable that sets it, in the order in which they are shown."""
-    fields = [*msgspec.structs.fields(Settings), *msgspec.structs.fields(WeatherSection)]
-    return {variable_name(field.name): field for field in fields if field.name != "weather"}
+def own_fields() -> dict[str, FieldInfo]:
+    """The field of every setting that is no task's, by the variable that sets it, in the order to show them."""
+    return {variable_name(field.name): field for field in msgspec.structs.fields(Settings) if field.name != _OF_TASKS}
 
 
 def about(field: FieldInfo) -> About:

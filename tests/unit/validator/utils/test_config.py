@@ -13,8 +13,10 @@ import pytest
 
 from gaia.contracts.errors import ConfigurationError
 from gaia.protocol.keys import create_key_file
+from gaia.tasks.defined_tasks.definition import BadTask, TaskDefinition
+from gaia.tasks.defined_tasks.registry import defined_tasks
 from gaia.tasks.defined_tasks.weather.files.archive import ARCHIVE_HEADER
-from gaia.validator.utils.config import load_settings, refuse_incomplete
+from gaia.validator.utils.config import fields_by_variable, load_settings, refuse_incomplete
 from gaia.validator.utils.settings import Settings
 
 SECRET = "hunter2-and-more"
@@ -101,6 +103,10 @@ def test_the_environment_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch,
         ({"DATABASE_URL": f"postgresql://a@c/d?password={SECRET}"}, "DATABASE_URL: its password is after the ?"),
         ({"GAIA_TRUTH": "archive:/nowhere/at/all"}, "GAIA_TRUTH: /nowhere/at/all does not exist"),
         ({"GAIA_REFERENCE": "hdf:/dev/null"}, "GAIA_REFERENCE: 'hdf:/dev/null': unknown source format 'hdf'"),
+        ({"GAIA_TASKS": "wether"}, "there is no task 'wether': choose of weather"),
+        ({"GAIA_TASK_WEIGHTS": "weather=0.9"}, "GAIA_TASK_WEIGHTS: the shares sum to 0.9, not to 1"),
+        ({"GAIA_TASK_WEIGHTS": "wether=1"}, "GAIA_TASK_WEIGHTS: say of each task of GAIA_TASKS, and of no other"),
+        ({"GAIA_TASK_WEIGHTS": "weather"}, "GAIA_TASK_WEIGHTS: 'weather' is no task=share"),
         ({"GAIA_CLIMATOLOGY": ""}, "GAIA_CLIMATOLOGY: a source needs a path"),
     ],
 )
@@ -111,6 +117,15 @@ def test_what_cannot_be_is_refused_in_one_line_that_names_it(
     assert refusal.startswith(said)
     assert len(refusal.splitlines()) == 1
     assert SECRET not in refusal
+
+
+def test_a_task_cannot_have_a_setting_that_another_has() -> None:
+    (weather,) = defined_tasks(["weather"])
+    other = TaskDefinition(
+        name="other", number=2, build="m:f", handlers={}, settings=type(weather.section({})), prefix=""
+    )
+    with pytest.raises(BadTask, match="GAIA_CLIMATOLOGY: the task other cannot have a setting that there is already"):
+        fields_by_variable([weather, other])
 
 
 def test_everything_that_is_wrong_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +158,7 @@ def test_metrics_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sources_are_understood(monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
     settings = settings_of(monkeypatch, {"GAIA_TRUTH": f"archive:{archive}"})
-    assert settings.weather.truth == f"archive:{archive}"
+    assert settings.task_settings["GAIA_TRUTH"] == f"archive:{archive}"
 
 
 def test_a_password_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +216,7 @@ def test_the_module_prints_the_settings(tmp_path: Path, archive: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     told = Settings.from_json(done.stdout.encode())
     assert (told.data_dir, told.compute_workers, told.metrics_port) == (tmp_path / "data", 3, None)
-    assert told.weather.truth == f"archive:{archive}"
+    assert told.task_settings["GAIA_TRUTH"] == f"archive:{archive}"
 
 
 def test_the_module_says_in_one_line_what_is_wrong() -> None:

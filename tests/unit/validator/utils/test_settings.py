@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gaia.validator.utils.settings import Settings, SettingsOfAnotherVersion, WeatherSection, fields_by_variable
+from gaia.validator.utils.settings import Settings, SettingsOfAnotherVersion, own_fields
 
 
 def test_what_is_handed_to_another_process_is_what_it_has() -> None:
@@ -16,7 +16,9 @@ def test_what_is_handed_to_another_process_is_what_it_has() -> None:
         hotkey_file=Path("key.json"),
         metrics_port=None,
         job_lease_s=2.5,
-        weather=WeatherSection(truth="archive:/data", run_spec_file=Path("/spec.json"), schedule="manual"),
+        tasks=("weather", "my.package:TASK"),
+        task_weights={"weather": 0.9, "mine": 0.1},
+        task_settings={"GAIA_TRUTH": "archive:/data", "GAIA_COMMIT_WINDOW_S": 60.0, "GAIA_REFERENCE": None},
     )
     assert Settings.from_json(settings.to_json()) == settings
 
@@ -30,9 +32,9 @@ def test_what_this_version_does_not_know_is_refused_with_what_to_do(text: bytes,
 
 
 def test_each_setting_has_a_variable_of_its_own_and_that_one_s_value() -> None:
-    settings = Settings(drain_grace_s=9.0, weather=WeatherSection(truth="archive:/data"))
+    settings = Settings(drain_grace_s=9.0, task_settings={"GAIA_TRUTH": "archive:/data"})
     values = settings.by_variable()
-    assert list(values) == list(fields_by_variable())
+    assert list(values) == [*own_fields(), "GAIA_TRUTH"]
     assert (values["GAIA_DRAIN_GRACE_S"], values["GAIA_TRUTH"]) == (9.0, "archive:/data")
 
 

@@ -1,4 +1,4 @@
-"""The settings of the weather task. The wiring builds them from the validator's settings."""
+"""The settings of the weather task, made of its section of the validator's settings."""
 
 from __future__ import annotations
 
@@ -16,12 +16,8 @@ class WeatherSettings(Struct, frozen=True, kw_only=True):
 
     spec: RunSpec
     sources: SourceSet
-    opens_daily: bool
-    """True: a run for 12Z of every day opens at 18:05 UTC of the world's clock. False: runs (hindcasts) are opened by
-    hand."""
     commit_window: timedelta
     reveal_window: timedelta
-    miner_concurrency: int
     policy: ScoringPolicy = ScoringPolicy()
     poll_interval: timedelta = timedelta(seconds=1)
     """How often miners are asked for a commitment that they have not delivered yet."""

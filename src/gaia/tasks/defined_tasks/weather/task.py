@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from types import MappingProxyType
 
+from gaia.contracts.ids import RunId
 from gaia.contracts.job import Connection, Job, NewJob
 from gaia.contracts.unit import ResultUnit, WorkUnit
+from gaia.protocol.forecast_messages import WEATHER
 from gaia.tasks.defined_tasks.base import MinerScore, Step, TaskContext, TaskResult
+from gaia.tasks.defined_tasks.weather.production import run_spec_of
+from gaia.tasks.defined_tasks.weather.section import WeatherSection
 from gaia.tasks.defined_tasks.weather.settings import WeatherSettings
+from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceSet
 from gaia.tasks.defined_tasks.weather.validator.field_cache import FieldCache
-from gaia.tasks.defined_tasks.weather.validator.records.scores import load_combined
+from gaia.tasks.defined_tasks.weather.validator.records.scores import load_combined, newest_combined
 from gaia.tasks.defined_tasks.weather.validator.steps import score_forecast
 from gaia.tasks.defined_tasks.weather.validator.steps.collect_commitments import collect_commitments
 from gaia.tasks.defined_tasks.weather.validator.steps.combine_scores import combine_scores
@@ -42,7 +48,7 @@ _STEPS: Mapping[Kind, WeatherStep] = MappingProxyType(
 class WeatherTask:
     """The GaiaTask of global weather forecasts."""
 
-    name = "weather"
+    name = WEATHER
 
     def __init__(self, settings: WeatherSettings) -> None:
         self._settings = settings
@@ -55,8 +61,12 @@ class WeatherTask:
 
     async def due_jobs(self, ctx: TaskContext) -> Sequence[NewJob]:
         """The job for the run that should be open by now, and jobs that release runs from dead jobs."""
-        job = due_run(self._settings, ctx.netuid, ctx.world.now())
+        job = None if ctx.runs_by_hand else due_run(ctx.netuid, ctx.world.now())
         return [*([] if job is None else [job]), *await due_releases(ctx)]
+
+    async def newest_scored_run(self, netuid: int, conn: Connection) -> RunId | None:
+        """The newest run with scores."""
+        return await newest_combined(conn, netuid)
 
     async def scores(self, run_id: str, conn: Connection) -> Sequence[MinerScore]:
         """The combined scores after a run."""
@@ -82,3 +92,18 @@ class WeatherTask:
         if self._fields is None:
             self._fields = FieldCache(ctx.data_dir / "cache" / "fields", ctx.compute)
         return WeatherContext(core=ctx, settings=self._settings, fields=self._fields)
+
+
+def weather_task(section: WeatherSection) -> WeatherTask:
+    """The task that an operator has set; raises ConfigurationError for what it cannot run without."""
+    settings = WeatherSettings(
+        spec=run_spec_of(section.run_spec_file),
+        sources=SourceSet(
+            truth=section.required_truth(),
+            reference=section.source("reference"),
+            climatology=section.source("climatology"),
+        ),
+        commit_window=timedelta(seconds=section.commit_window_s),
+        reveal_window=timedelta(seconds=section.reveal_window_s),
+    )
+    return WeatherTask(settings)

@@ -27,7 +27,7 @@ from gaia.contracts.errors import ConfigurationError, GaiaError
 from gaia.contracts.parent_death import die_with_parent
 from gaia.contracts.progress import Progress, progress_to
 from gaia.contracts.unit import UnitError
-from gaia.validator.app.compute.handler_registry import DEFAULT_REGISTRY, HandlerRegistry
+from gaia.validator.app.compute.handler_registry import HandlerRegistry
 from gaia.validator.app.compute.ipc import BlockingChannel, Frame, encode_frame
 from gaia.validator.app.compute.unit_errors import ResultUnserialisable, unit_error
 from gaia.validator.utils.ipc_types import Dispatch, FromEngine, Hello, Leaving, Prepare, Progressed, Result, Retire
@@ -52,7 +52,7 @@ class WorkerOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     socket: str
     slot: int
     ppid: int
-    registry: str = DEFAULT_REGISTRY
+    registry: str
     status_fd: int | None = None
     """A descriptor that gets one byte when the worker has connected to the engine, so that its parent knows."""
     data_limit_bytes: int | None = None

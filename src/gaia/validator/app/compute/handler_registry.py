@@ -1,6 +1,6 @@
-"""Finds compute handlers by name in a fixed table of `module:function`, and imports each on first use.
+"""Finds compute handlers by name in the fixed tables of some tasks, and imports each on first use.
 
-Nothing outside the table can be called. The table itself is also named by text, so that a worker starts fast.
+Nothing outside the tables can be called. The tables are also named by text, so that a worker starts fast.
 """
 
 from __future__ import annotations
@@ -10,22 +10,27 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gaia.contracts.errors import ConfigurationError
+from gaia.tasks.defined_tasks.definition import TaskDefinition
+from gaia.tasks.defined_tasks.registry import TASKS
 from gaia.validator.app.compute.unit_errors import HandlerUnavailable, HandlerUnknown
 
 Handler = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Takes a unit's payload and returns the result's value. Both hold only types that MessagePack can carry."""
 
-DEFAULT_REGISTRY = "gaia.tasks.defined_tasks.registry:HANDLERS"
-
 
 class HandlerRegistry:
-    """One table: the `module:attribute` of a Mapping from handler name to `module:function`."""
+    """Tables from handler name to `module:function`."""
 
-    def __init__(self, source: str = DEFAULT_REGISTRY) -> None:
-        """Raises ConfigurationError if `source` is not of that form."""
-        if source.count(":") != 1:
-            raise ConfigurationError(f"a registry is named module:attribute, not {source!r}")
+    def __init__(self, source: str) -> None:
+        """`source`: task names, or `module:attribute` of a task's definition or of a table, separated by commas.
+
+        Raises ConfigurationError if it is not of that form.
+        """
         self._source = source
+        self._references = [TASKS.get(entry, entry) for entry in source.split(",")]
+        for reference in self._references:
+            if reference.count(":") != 1:
+                raise ConfigurationError(f"a registry is a task's name or module:attribute, not {reference!r}")
         self._loaded: dict[str, Handler] = {}
 
     def handler(self, name: str) -> Handler:
@@ -36,11 +41,13 @@ class HandlerRegistry:
         return found
 
     def _load(self, name: str) -> Handler:
-        table: Mapping[str, str] = self._import(self._source, f"the handler registry {self._source}")
-        if name not in table:
-            raise HandlerUnknown(f"no handler is registered as {name!r} in {self._source}")
-        handler: Handler = self._import(table[name], f"the handler {name}")
-        return handler
+        for reference in self._references:
+            found = self._import(reference, f"the handler registry {reference}")
+            table: Mapping[str, str] = found.handlers if isinstance(found, TaskDefinition) else found
+            if name in table:
+                handler: Handler = self._import(table[name], f"the handler {name}")
+                return handler
+        raise HandlerUnknown(f"no handler is registered as {name!r} in {self._source}")
 
     @staticmethod
     def _import(source: str, what: str) -> Any:

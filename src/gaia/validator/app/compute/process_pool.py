@@ -17,7 +17,6 @@ import msgspec
 from gaia.contracts.progress import Progress
 from gaia.contracts.unit import ResultUnit, WorkUnit
 from gaia.validator.app.compute.compute_pool import ComputePool
-from gaia.validator.app.compute.handler_registry import DEFAULT_REGISTRY
 from gaia.validator.app.compute.local_workers import LocalWorkers
 from gaia.validator.app.compute.pool_settings import PoolSettings
 from gaia.validator.app.compute.worker_launch import WorkerLaunch
@@ -30,7 +29,7 @@ class ProcessPool:
 
     def __init__(
         self,
-        registry: str = DEFAULT_REGISTRY,
+        registry: str,
         *,
         compute_workers: int,
         compute_spares: int = 0,
@@ -38,9 +37,8 @@ class ProcessPool:
         cache_dir: Path | None = None,
         restart: RestartPolicy | None = None,
     ) -> None:
-        """`registry` is `module:attribute` of a mapping from handler name to `module:function`; `compute_workers`
-        work at once and `compute_spares` stand by for whoever is replaced; `cache_dir` outlives the workers (None: only
-        this pool's).
+        """`registry` says which handlers there are, as `HandlerRegistry` takes it; `compute_workers` work at once and
+        `compute_spares` stand by for whoever is replaced; `cache_dir` outlives the workers (None: only this pool's).
         """
         self._registry = registry
         self._compute_workers = compute_workers

@@ -8,7 +8,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from gaia.validator.app.compute.handler_registry import DEFAULT_REGISTRY
 from gaia.validator.app.machine.bytecode import keeping
 from gaia.validator.app.processes.child import Child, python_module
 
@@ -30,7 +29,8 @@ class WorkerLaunch(Struct, frozen=True, kw_only=True):
     socket_path: Path
     cache_dir: Path
     """Compiled kernels are kept below it, and modules that are not compiled beside their sources."""
-    registry: str = DEFAULT_REGISTRY
+    registry: str
+    """Which handlers it may be asked for, as `HandlerRegistry` takes it."""
     worker_hard_memory_bytes: int | None = None
 
     def spawn(self, slot: int) -> Child:

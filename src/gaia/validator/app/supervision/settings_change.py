@@ -7,11 +7,13 @@ from typing import Final, Self
 import msgspec
 from msgspec import Struct
 
-from gaia.validator.utils.settings import Settings, variable_name
+from gaia.validator.utils.settings import Settings
 
 _KEPT: Final = ("data_dir", "database_url", "compute_workers", "compute_spares", "metrics_host", "metrics_port",
-                "log_format", "log_level")  # fmt: skip
-"""What a supervisor keeps for life."""
+                "log_format", "log_level", "tasks")  # fmt: skip
+"""What a supervisor keeps for life. The tasks, because workers and tables go by them."""
+_OF_TASKS: Final = ("task_settings", "task_weights")
+"""Kept with the tasks, if those have changed: they are of others then."""
 
 
 class SettingsChange(Struct, frozen=True, kw_only=True):
@@ -27,11 +29,13 @@ class SettingsChange(Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, present: Settings, told: Settings) -> Self:
         """What becomes of `present` now that others have been read."""
-        before, after = present.by_variable(), told.by_variable()
-        changed = sorted(name for name, value in after.items() if value != before[name])
-        kept = frozenset(map(variable_name, _KEPT))
+        kept = _KEPT if told.tasks == present.tasks else (*_KEPT, *_OF_TASKS)
+        settings = msgspec.structs.replace(told, **{name: getattr(present, name) for name in kept})
+        before, after, then = present.by_variable(), told.by_variable(), settings.by_variable()
+        changed = sorted(name for name in before.keys() | after if before.get(name) != after.get(name))
+        waiting = frozenset(name for name in changed if then.get(name) != after.get(name))
         return cls(
-            settings=msgspec.structs.replace(told, **{name: getattr(present, name) for name in _KEPT}),
-            taken_up=tuple(name for name in changed if name not in kept),
-            need_restart=tuple(name for name in changed if name in kept),
+            settings=settings,
+            taken_up=tuple(name for name in changed if name not in waiting),
+            need_restart=tuple(name for name in changed if name in waiting),
         )

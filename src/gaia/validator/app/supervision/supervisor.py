@@ -19,7 +19,6 @@ import msgspec
 from msgspec import Struct
 
 from gaia.contracts.errors import ConfigurationError, ValidatorFault
-from gaia.validator.app.compute.handler_registry import DEFAULT_REGISTRY
 from gaia.validator.app.compute.worker_launch import WorkerLaunch
 from gaia.validator.app.machine.bytecode import keeping
 from gaia.validator.app.machine.disk_space import DiskSpace
@@ -93,7 +92,8 @@ class Programs(Struct, frozen=True, kw_only=True):
     settings: Sequence[str] = tuple(python_module("gaia.validator.utils.config"))
     engine: Sequence[str] = tuple(python_module("gaia.validator.app.io_engine", "--settings-on-stdin"))
     setup: Sequence[str] = tuple(python_module("gaia.validator.db.setup", "--settings-on-stdin"))
-    registry: str = DEFAULT_REGISTRY
+    registry: str | None = None
+    """Of the workers' handlers; None: those of the tasks that the settings name."""
     restart: RestartPolicy = RestartPolicy()
 
 
@@ -217,7 +217,7 @@ class Supervisor:
         return WorkerLaunch(
             socket_path=self._settings.engine_socket,
             cache_dir=self._settings.worker_cache_dir,
-            registry=self._programs.registry,
+            registry=self._programs.registry or ",".join(self._settings.tasks),
             worker_hard_memory_bytes=self._settings.worker_hard_memory_bytes,
         )
 

@@ -159,7 +159,7 @@ def test_a_worker_dies_with_its_parent(engine: BareEngine) -> None:
     code = (
         "import subprocess, sys, os\n"
         "argv = [sys.executable, '-m', 'gaia.validator.app.compute.compute_worker']\n"
-        "argv += ['--socket', sys.argv[1], '--slot', '0', '--ppid', str(os.getpid())]\n"
+        "argv += ['--socket', sys.argv[1], '--slot', '0', '--ppid', str(os.getpid()), '--registry', 'm:a']\n"
         "print(subprocess.Popen(argv).pid, flush=True)\n"
         "input()"
     )
@@ -177,7 +177,8 @@ def test_a_worker_dies_with_its_parent(engine: BareEngine) -> None:
 
 def test_a_worker_whose_parent_has_already_gone_does_not_start(engine: BareEngine) -> None:
     argv = python_module(
-        "gaia.validator.app.compute.compute_worker", "--socket", str(engine.path), "--slot", "0", "--ppid", "1"
+        "gaia.validator.app.compute.compute_worker",
+        *("--socket", str(engine.path), "--slot", "0", "--ppid", "1", "--registry", REGISTRY),
     )
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 1

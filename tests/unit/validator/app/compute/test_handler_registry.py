@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from gaia.contracts.errors import ConfigurationError
-from gaia.validator.app.compute.handler_registry import DEFAULT_REGISTRY, HandlerRegistry
+from gaia.validator.app.compute.handler_registry import HandlerRegistry
 from gaia.validator.app.compute.unit_errors import HandlerUnavailable, HandlerUnknown
 
 TABLE = "tests.support.compute_handlers:HANDLERS"
@@ -40,12 +40,17 @@ def test_a_registry_of_the_wrong_form_is_refused_at_once() -> None:
         HandlerRegistry("tests.support.compute_handlers")
 
 
-def test_naming_the_products_registry_imports_no_numerics() -> None:
+def test_the_tables_of_several_tasks_are_one() -> None:
+    registry = HandlerRegistry(f"weather,{TABLE}")
+    assert registry.handler("echo")({"x": 1}) == {"x": 1}
+    assert callable(registry.handler("weather.hash.compute"))
+
+
+def test_naming_a_task_imports_no_numerics() -> None:
     code = (
-        "import sys; from gaia.validator.app.compute.handler_registry import *; r = HandlerRegistry(DEFAULT_REGISTRY)\n"
+        "import sys; from gaia.validator.app.compute.handler_registry import *; r = HandlerRegistry('weather')\n"
         "try: r.handler('none')\n"
-        "except Exception: pass\n"
-        "sys.exit('numpy' in sys.modules or 'gaia.tasks.defined_tasks.registry' not in sys.modules)"
+        "except HandlerUnknown: pass\n"
+        "sys.exit('numpy' in sys.modules or 'gaia.tasks.defined_tasks.weather.definition' not in sys.modules)"
     )
-    assert DEFAULT_REGISTRY == "gaia.tasks.defined_tasks.registry:HANDLERS"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.processes
 
 
 async def test_a_killed_worker_is_replaced_and_all_end_with_the_block(tmp_path: Path) -> None:
-    launch = WorkerLaunch(socket_path=tmp_path / "none.sock", cache_dir=tmp_path)
+    launch = WorkerLaunch(socket_path=tmp_path / "none.sock", cache_dir=tmp_path, registry="weather")
     async with LocalWorkers(1, launch, policy=RestartPolicy(first_delay_s=0.01)) as workers:
         first = workers.pid(0)
         assert first is not None
@@ -33,7 +33,9 @@ async def test_a_worker_that_ignores_the_wish_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "s"
     said_hello = asyncio.Event()
     engine = await asyncio.start_unix_server(lambda *_: said_hello.set(), path)
-    async with LocalWorkers(1, WorkerLaunch(socket_path=path, cache_dir=tmp_path), grace_s=0.1) as workers:
+    async with LocalWorkers(
+        1, WorkerLaunch(socket_path=path, cache_dir=tmp_path, registry="weather"), grace_s=0.1
+    ) as workers:
         await asyncio.wait_for(said_hello.wait(), 30)  # from here on it handles SIGTERM, if it runs
         pid = workers.pid(0)
         assert pid is not None
@@ -55,7 +57,7 @@ async def test_a_machine_without_room_for_another_process_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))  # not there yet
-    launch = WorkerLaunch(socket_path=tmp_path / "none.sock", cache_dir=tmp_path)
+    launch = WorkerLaunch(socket_path=tmp_path / "none.sock", cache_dir=tmp_path, registry="weather")
     real = Path(sys.exec_prefix) / "bin" / "python"
     async with LocalWorkers(1, launch, policy=RestartPolicy(first_delay_s=0.01, max_failures=10_000)) as workers:
         assert workers.pid(0) is None

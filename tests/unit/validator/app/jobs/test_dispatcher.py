@@ -86,6 +86,8 @@ class Desk:
             queue=self.queue,
             chain=NOT_USED,
             miners=NOT_USED,
+            miner_concurrency=4,
+            runs_by_hand=False,
             signer=NOT_USED,
             compute=NOT_USED,
             data_dir=Path("/nowhere"),

@@ -14,6 +14,7 @@ import structlog
 
 from gaia.contracts.clock import WorldClock
 from gaia.contracts.errors import SourceFault
+from gaia.contracts.ids import RunId
 from gaia.contracts.job import Connection, NewJob
 from gaia.contracts.unit import ResultUnit, WorkUnit
 from gaia.tasks.defined_tasks.base import MinerScore, Step, TaskContext
@@ -41,6 +42,9 @@ class HourlyTask:
             raise self.trouble
         return [NewJob(kind="hourly.open", key=f"hourly.open:{ctx.world.now():%Y%m%dT%H}")]
 
+    async def newest_scored_run(self, netuid: int, conn: Connection) -> RunId | None:
+        raise NotImplementedError
+
     async def scores(self, run_id: str, conn: Connection) -> Sequence[MinerScore]:
         return []
 
@@ -57,6 +61,8 @@ def context_of(clock: ManualClock, store: MemoryStore) -> TaskContext:
         queue=MemoryQueue(store, owner="test", lease=timedelta(seconds=30)),
         chain=NOT_USED,
         miners=NOT_USED,
+        miner_concurrency=4,
+        runs_by_hand=False,
         signer=NOT_USED,
         compute=NOT_USED,
         data_dir=Path("/nowhere"),

@@ -5,18 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from gaia.validator.app.supervision.settings_change import SettingsChange
-from gaia.validator.utils.settings import Settings, WeatherSection
+from gaia.validator.utils.settings import Settings
 
 
 def test_what_runs_takes_up_what_it_can_and_names_the_rest() -> None:
     present = Settings(data_dir=Path("/srv/a"), compute_workers=2)
-    told = Settings(
-        data_dir=Path("/srv/b"), compute_workers=2, drain_grace_s=9.0, weather=WeatherSection(schedule="manual")
-    )
+    told = Settings(data_dir=Path("/srv/b"), compute_workers=2, drain_grace_s=9.0, schedule="manual")
     change = SettingsChange.of(present, told)
-    assert change.settings == Settings(
-        data_dir=Path("/srv/a"), compute_workers=2, drain_grace_s=9.0, weather=WeatherSection(schedule="manual")
-    )
+    assert change.settings == Settings(data_dir=Path("/srv/a"), compute_workers=2, drain_grace_s=9.0, schedule="manual")
     assert change.taken_up == ("GAIA_DRAIN_GRACE_S", "GAIA_SCHEDULE")
     assert change.need_restart == ("GAIA_DATA_DIR",)
     assert SettingsChange.of(change.settings, told).need_restart == ("GAIA_DATA_DIR",)  # it still does
@@ -49,3 +45,19 @@ def test_a_new_password_is_named_though_it_is_not_shown() -> None:
     change = SettingsChange.of(present, told)
     assert change.need_restart == ("DATABASE_URL",)
     assert change.settings.database_url == present.database_url
+
+
+def test_other_tasks_wait_for_a_restart_and_their_settings_with_them() -> None:
+    present = Settings(task_settings={"GAIA_TRUTH": "archive:/a"}, drain_grace_s=1.0)
+    told = Settings(tasks=("m:OTHER",), task_settings={"GAIA_OTHER_X": 1}, drain_grace_s=2.0)
+    change = SettingsChange.of(present, told)
+    assert (change.settings.tasks, change.settings.task_settings) == (("weather",), {"GAIA_TRUTH": "archive:/a"})
+    assert change.taken_up == ("GAIA_DRAIN_GRACE_S",)
+    assert change.need_restart == ("GAIA_OTHER_X", "GAIA_TASKS", "GAIA_TRUTH")
+
+
+def test_another_value_of_a_task_s_setting_is_taken_up() -> None:
+    present = Settings(task_settings={"GAIA_TRUTH": "archive:/a"})
+    change = SettingsChange.of(present, Settings(task_settings={"GAIA_TRUTH": "archive:/b"}))
+    assert (change.taken_up, change.need_restart) == (("GAIA_TRUTH",), ())
+    assert change.settings.task_settings == {"GAIA_TRUTH": "archive:/b"}

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from gaia.protocol.run_spec import FieldId, RunSpec
+from gaia.tasks.defined_tasks.checks import Check, checked, identical
 from gaia.tasks.defined_tasks.weather.policy.policy import ScoringPolicy
 from gaia.tasks.defined_tasks.weather.policy.skill import (
     component_score,
@@ -24,13 +25,10 @@ from gaia.tasks.defined_tasks.weather.policy.skill import (
 )
 from gaia.tasks.defined_tasks.weather.scoring.metrics import ComponentMetrics
 from gaia.tasks.defined_tasks.weather.validator.explain.explanation import (
-    Check,
     FieldShare,
     Gate,
     GateField,
     LeadShare,
-    checked,
-    identical,
 )
 from gaia.tasks.defined_tasks.weather.validator.records.results import StoredGate, StoredLead
 from gaia.tasks.defined_tasks.weather.variables import VARIABLES

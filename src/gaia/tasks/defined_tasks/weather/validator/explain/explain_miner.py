@@ -17,12 +17,12 @@ from gaia.contracts.errors import ConfigurationError, ValidatorFault
 from gaia.contracts.ids import Hotkey
 from gaia.contracts.job import Connection
 from gaia.protocol.manifest import commitment_digest
+from gaia.tasks.defined_tasks.checks import Check, checked, identical
 from gaia.tasks.defined_tasks.weather.policy.clones import are_clones
 from gaia.tasks.defined_tasks.weather.policy.policy import DEFAULT_POLICY, ScoringPolicy
 from gaia.tasks.defined_tasks.weather.policy.window import HotkeyScore, RunOutcome, is_void, window_scores
 from gaia.tasks.defined_tasks.weather.validator.explain.explain_lead import explain_gate, explain_lead
 from gaia.tasks.defined_tasks.weather.validator.explain.explanation import (
-    Check,
     CloneEvidence,
     CloneField,
     Explanation,
@@ -31,8 +31,6 @@ from gaia.tasks.defined_tasks.weather.validator.explain.explanation import (
     LeadShare,
     Window,
     WindowLead,
-    checked,
-    identical,
 )
 from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import CloneFound
 from gaia.tasks.defined_tasks.weather.validator.records import results
@@ -125,6 +123,7 @@ async def explain(
         void_reason=run.void_reason,
         commit_deadline=run.commit_deadline,
         hotkey=miner.hotkey,
+        paid_from=None if window is None or run.state is RunState.VOID else window.combined_at,
         uid=miner.uid,
         miner_state=miner.state,
         failed_at=_failed_at(miner, forecast) if miner.state is MinerState.FAILED else None,

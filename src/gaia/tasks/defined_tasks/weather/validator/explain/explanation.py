@@ -13,36 +13,8 @@ from msgspec import Struct
 from gaia.contracts.errors import Fault
 from gaia.contracts.ids import Hotkey, RunId
 from gaia.protocol.run_spec import GridSpec
+from gaia.tasks.defined_tasks.views import Account
 from gaia.tasks.defined_tasks.weather.policy.policy import TermWeights
-
-ROUNDING = 1e-12
-"""The relative difference that the same sum may have on another processor."""
-
-
-class Check(Struct, frozen=True, kw_only=True):
-    """A stored value and the recomputed one."""
-
-    what: str
-    stored: float | str | None
-    recomputed: float | str | None
-    allowed: float = 0.0
-    """The greatest absolute difference that counts as equal. Texts must be equal."""
-    agrees: bool
-
-
-def checked(what: str, stored: float | None, recomputed: float | None, allowed: float | None = None) -> Check:
-    """Compare two numbers. Without `allowed` they may differ by `ROUNDING`. None equals only None, NaN nothing."""
-    if stored is None or recomputed is None:
-        agrees = stored is recomputed
-        return Check(what=what, stored=stored, recomputed=recomputed, agrees=agrees)
-    most = ROUNDING * max(abs(stored), abs(recomputed)) if allowed is None else allowed
-    agrees = abs(stored - recomputed) <= most
-    return Check(what=what, stored=stored, recomputed=recomputed, allowed=most, agrees=agrees)
-
-
-def identical(what: str, stored: str | None, recomputed: str | None) -> Check:
-    """Compare two texts, such as digests."""
-    return Check(what=what, stored=stored, recomputed=recomputed, agrees=stored == recomputed)
 
 
 class FieldShare(Struct, frozen=True, kw_only=True):
@@ -185,7 +157,7 @@ class Identities(Struct, frozen=True, kw_only=True):
     """sha256 of the frozen manifest, in hexadecimal."""
 
 
-class Explanation(Struct, frozen=True, kw_only=True):
+class Explanation(Account, frozen=True, kw_only=True):
     """The whole explanation for one miner in one run."""
 
     run_id: RunId
@@ -193,7 +165,6 @@ class Explanation(Struct, frozen=True, kw_only=True):
     run_state: str
     void_reason: str | None
     commit_deadline: datetime
-    hotkey: Hotkey
     uid: int
     miner_state: str
     failed_at: str | None
@@ -209,6 +180,5 @@ class Explanation(Struct, frozen=True, kw_only=True):
     leads: tuple[LeadShare, ...]
     window: Window | None
     identities: Identities
-    checks: tuple[Check, ...]
     not_recomputed: tuple[str, ...]
     """The values that could not be recomputed, and why."""

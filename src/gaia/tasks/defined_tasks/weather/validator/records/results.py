@@ -1,4 +1,4 @@
-"""The results of a run: leaderboard, components, progress, and everything stored about one miner.
+"""The results of a run: standings, components, progress, and everything stored about one miner.
 
 Read-only SQL and typed rows.
 """
@@ -12,27 +12,12 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from gaia.contracts.ids import Hotkey, RunId
+from gaia.contracts.ids import Hotkey
 from gaia.contracts.job import Connection
+from gaia.tasks.defined_tasks.views import RunSummary, Standing, published
 from gaia.tasks.defined_tasks.weather.validator.handlers.score_payloads import ClonesResult, Day1Result
 
 T = TypeVar("T", bound=Struct)
-
-_PUBLISHED_DECIMALS = 6
-
-
-class LeaderboardRow(Struct, frozen=True, kw_only=True):
-    """One miner in the leaderboard of a run."""
-
-    rank: int
-    hotkey: Hotkey
-    uid: int
-    score: float | None
-    emission_weight: float
-    status: str
-    """The miner's state in the run (`records.runs.MinerState`)."""
-    reason_code: str | None
-    reason: str | None
 
 
 class Component(Struct, frozen=True, kw_only=True):
@@ -58,19 +43,6 @@ class MinerProgress(Struct, frozen=True, kw_only=True):
     state: str
     leads_scored: int
     reason: str | None
-
-
-class RunSummary(Struct, frozen=True, kw_only=True):
-    """One run in a list of runs."""
-
-    run_id: RunId
-    init_time: datetime
-    state: str
-    opened_at: datetime
-    commit_deadline: datetime
-    miners: int
-    scored: int
-    void_reason: str | None
 
 
 class StoredGate(Struct, frozen=True, kw_only=True):
@@ -116,13 +88,12 @@ class StoredScore(Struct, frozen=True, kw_only=True):
     combined_at: datetime
 
 
-_LEADERBOARD = """
+_STANDINGS = """
 SELECT row_number() OVER (ORDER BY rs.score DESC NULLS LAST, m.uid)::int AS rank, m.hotkey, m.uid, rs.score,
-       coalesce((w.emission ->> m.hotkey)::double precision, 0) AS emission_weight, m.state AS status,
+       m.state AS status,
        coalesce(rs.reason_code, m.reason_code) AS reason_code, coalesce(rs.reason, m.reason) AS reason
 FROM run_miner m
 LEFT JOIN run_score rs ON rs.run_id = m.run_id AND rs.hotkey = m.hotkey
-LEFT JOIN LATERAL (SELECT emission FROM weight_set WHERE run_id = m.run_id ORDER BY id DESC LIMIT 1) w ON true
 WHERE m.run_id = $1 ORDER BY rank
 """
 _COMPONENTS = """
@@ -156,39 +127,11 @@ SELECT r.run_id, r.init_time, r.state, r.opened_at, r.commit_deadline, r.void_re
 FROM run r LEFT JOIN run_miner m ON m.run_id = r.run_id
 GROUP BY r.run_id ORDER BY r.init_time DESC LIMIT $1
 """
-_WEIGHTS = """
-SELECT count(*) > 0 AS set, coalesce(bool_or(read_back_at IS NOT NULL), false) AS read_back, max(alarm) AS alarm
-FROM weight_set WHERE run_id = $1
-"""
 
 
-class WeightsState(Struct, frozen=True, kw_only=True):
-    """Whether the run's weights are on the chain."""
-
-    set: bool
-    read_back: bool
-    alarm: str | None
-
-
-def published(value: float | None) -> float | None:
-    """A score, a weight or a metric with the six decimals that are published.
-
-    Further digits may differ between machines, and mean nothing.
-
-    >>> published(2 / 3)
-    0.666667
-    """
-    return None if value is None else round(value, _PUBLISHED_DECIMALS)
-
-
-async def leaderboard(conn: Connection, run_id: str) -> Sequence[LeaderboardRow]:
-    """All miners of a run, the best first and those without a score last. Scores and weights are `published`."""
-    return [
-        LeaderboardRow(
-            **{**row, "score": published(row["score"]), "emission_weight": published(row["emission_weight"])}
-        )
-        for row in await conn.fetch(_LEADERBOARD, run_id)
-    ]
+async def standings(conn: Connection, run_id: str) -> Sequence[Standing]:
+    """Everybody in a run, best first; those without a score last. Scores as they are `published`."""
+    return [Standing(**{**row, "score": published(row["score"])}) for row in await conn.fetch(_STANDINGS, run_id)]
 
 
 async def components(conn: Connection, run_id: str) -> Sequence[Component]:
@@ -204,11 +147,6 @@ async def progress(conn: Connection, run_id: str) -> Sequence[MinerProgress]:
 async def runs(conn: Connection, limit: int) -> Sequence[RunSummary]:
     """The latest runs, newest first."""
     return [RunSummary(**dict(row)) for row in await conn.fetch(_RUNS, limit)]
-
-
-async def weights_state(conn: Connection, run_id: str) -> WeightsState:
-    """Whether a run's weights were set and read back."""
-    return WeightsState(**dict(await conn.fetchrow(_WEIGHTS, run_id)))
 
 
 async def stored_gate(conn: Connection, run_id: str, hotkey: str) -> StoredGate | None:

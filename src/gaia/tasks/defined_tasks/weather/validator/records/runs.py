@@ -10,17 +10,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from gaia.contracts.errors import Fault, GaiaError, ValidatorFault
+from gaia.contracts.errors import Fault, GaiaError
 from gaia.contracts.ids import Hotkey, RunId
 from gaia.contracts.job import Connection
 from gaia.contracts.ports import Neuron
 from gaia.protocol.messages import printable
 from gaia.protocol.run_spec import RunSpec
+from gaia.tasks.defined_tasks.views import RunUnknown
 from gaia.tasks.defined_tasks.weather.supply.catalogue import SourceSet
-
-
-class RunUnknown(ValidatorFault):
-    """There is no run with this id, or no such miner in it."""
 
 
 class RunState(StrEnum):

@@ -82,6 +82,11 @@ WHERE r.run_id = $1 AND newer.state IN ('scoring', 'scored')
   AND EXISTS (SELECT FROM run_score s WHERE s.run_id = newer.run_id AND s.score > 0)
 ORDER BY newer.init_time DESC LIMIT 1
 """
+_NEWEST_COMBINED = """
+SELECT run_id FROM run WHERE netuid = $1 AND state IN ('scoring', 'scored')
+  AND EXISTS (SELECT FROM run_score s WHERE s.run_id = run.run_id AND s.score > 0)
+ORDER BY init_time DESC LIMIT 1
+"""
 _COMBINED = """
 SELECT hotkey, score, reason_code, reason FROM run_score WHERE run_id = $1 ORDER BY score DESC NULLS LAST, hotkey
 """
@@ -138,6 +143,12 @@ async def put_combined(conn: Connection, run_id: str, scores: Sequence[MinerScor
 async def newest_combined_after(conn: Connection, run_id: str) -> RunId | None:
     """The newest later run that has a combined score above zero; None if there is none."""
     newest: RunId | None = await conn.fetchval(_NEWER_COMBINED, run_id)
+    return newest
+
+
+async def newest_combined(conn: Connection, netuid: int) -> RunId | None:
+    """The newest run that has given somebody a score; None: there is none."""
+    newest: RunId | None = await conn.fetchval(_NEWEST_COMBINED, netuid)
     return newest
 
 

@@ -57,7 +57,7 @@ async def collect_commitments(job: Job, weather: WeatherContext) -> TaskResult:
 
 async def _ask_all(weather: WeatherContext, run: Run, waiting: list[RunMiner], left: timedelta) -> None:
     """Ask each miner at its own pace, so that a slow one cannot make the others late."""
-    room = asyncio.Semaphore(weather.settings.miner_concurrency)
+    room = asyncio.Semaphore(weather.core.miner_concurrency)
     try:
         async with asyncio.timeout(left.total_seconds()), asyncio.TaskGroup() as group:
             presence = group.create_task(_note_presence(weather, run))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from gaia.contracts.errors import Fault
 from gaia.contracts.job import Connection, Job, NewJob
+from gaia.protocol.forecast_messages import WEATHER
 from gaia.tasks.defined_tasks.base import MinerScore, TaskResult, set_weights_job
 from gaia.tasks.defined_tasks.weather.policy.window import is_void, window_scores
 from gaia.tasks.defined_tasks.weather.validator.records.runs import (
@@ -70,7 +71,7 @@ async def _what_follows(conn: Connection, run_id: str, job: Job) -> NewJob:
     newest = await newest_combined_after(conn, run_id)
     if newest is not None:
         return run_job(Kind.COMBINE, newest, suffix=f":after-{job.id}")
-    return set_weights_job("weather", run_id, f"combination-{job.id}")
+    return set_weights_job(WEATHER, run_id, f"combination-{job.id}")
 
 
 async def _put_out_gated(conn: Connection, run: Run) -> None:

@@ -148,7 +148,7 @@ async def _gather(
     The chunks were in the cache when the forecast was verified or scored, so most need no fetching. A miner that no
     longer answers, with all its leads scored, is left out.
     """
-    room = asyncio.Semaphore(weather.settings.miner_concurrency)
+    room = asyncio.Semaphore(weather.core.miner_concurrency)
     try:
         async with asyncio.TaskGroup() as group:
             fetches = [group.create_task(_fetch(weather, run, miner, lead_h, room)) for miner in miners]

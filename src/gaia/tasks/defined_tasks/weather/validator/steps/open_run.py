@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, time
 
-from gaia.contracts.clock import WorldClock
 from gaia.contracts.ids import parse_run_id, run_id_for
 from gaia.contracts.job import Job, NewJob
 from gaia.contracts.ports import Neuron
 from gaia.protocol.forecast_messages import WEATHER
 from gaia.tasks.defined_tasks.base import TaskResult
-from gaia.tasks.defined_tasks.weather.settings import WeatherSettings
 from gaia.tasks.defined_tasks.weather.validator.records.runs import Run, RunState, insert_run
 from gaia.tasks.defined_tasks.weather.validator.steps.lifecycle import Kind, run_job
 from gaia.tasks.defined_tasks.weather.validator.weather_context import WeatherContext
@@ -22,12 +20,12 @@ OPENING_TIME = time(18, 5, tzinfo=UTC)
 INIT_HOUR = 12
 
 
-def due_run(settings: WeatherSettings, netuid: int, world_now: datetime) -> NewJob | None:
+def due_run(netuid: int, world_now: datetime) -> NewJob | None:
     """The run that should be open by now, if any.
 
     A daily run is due from 18:05 UTC to midnight of its day. Opened later, it would leave miners too little time.
     """
-    if not settings.opens_daily or world_now.timetz() < OPENING_TIME:
+    if world_now.timetz() < OPENING_TIME:
         return None
     init_time = world_now.replace(hour=INIT_HOUR, minute=0, second=0, microsecond=0)
     return run_job(Kind.OPEN_RUN, run_id_for(netuid, WEATHER, init_time))
@@ -49,7 +47,7 @@ async def open_run(job: Job, weather: WeatherContext) -> TaskResult:
 def _new_run(run_id: str, weather: WeatherContext) -> Run:
     settings, core = weather.settings, weather.core
     name = parse_run_id(run_id)
-    commit_deadline = _commit_deadline(settings, name.init_time, core.clock.now(), core.world)
+    commit_deadline = _commit_deadline(weather, name.init_time, core.clock.now())
     return Run(
         run_id=run_id_for(*name),
         netuid=name.netuid,
@@ -66,12 +64,12 @@ def _new_run(run_id: str, weather: WeatherContext) -> Run:
     )
 
 
-def _commit_deadline(settings: WeatherSettings, init_time: datetime, now: datetime, world: WorldClock) -> datetime:
+def _commit_deadline(weather: WeatherContext, init_time: datetime, now: datetime) -> datetime:
     """The deadline for all miners. For a daily run it is the same for all validators: 20:05 UTC of the run's world."""
-    if not settings.opens_daily:
-        return now + settings.commit_window
+    if weather.core.runs_by_hand:
+        return now + weather.settings.commit_window
     opening = datetime.combine(init_time.date(), OPENING_TIME)
-    return world.wall_time(opening + settings.commit_window)
+    return weather.core.world.wall_time(opening + weather.settings.commit_window)
 
 
 def _askable(neurons: Sequence[Neuron], own_hotkey: str) -> Sequence[Neuron]:

@@ -36,7 +36,7 @@ async def request_forecasts(job: Job, weather: WeatherContext) -> TaskResult:
         waiting = [m for m in await load_miners(conn, run.run_id) if m.state is MinerState.LISTED]
     if core.clock.now() < run.commit_deadline:
         request = custom_serializer(_request(run))
-        room = asyncio.Semaphore(weather.settings.miner_concurrency)
+        room = asyncio.Semaphore(weather.core.miner_concurrency)
         async with asyncio.TaskGroup() as group:
             asks = [group.create_task(_ask_safely(weather, run, miner, request, room)) for miner in waiting]
         left = sum(not ask.result() for ask in asks)

@@ -9,11 +9,10 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from msgspec import Struct
-
-from gaia.contracts.errors import Fault
+from gaia.contracts.errors import Fault, ValidatorFault
+from gaia.tasks.defined_tasks.checks import Check
+from gaia.tasks.defined_tasks.views import Pay
 from gaia.tasks.defined_tasks.weather.validator.explain.explanation import (
-    Check,
     CloneEvidence,
     Explanation,
     FieldShare,
@@ -21,36 +20,44 @@ from gaia.tasks.defined_tasks.weather.validator.explain.explanation import (
     LeadShare,
     Window,
 )
-from gaia.validator.explain_pay import Pay
 
 WIDTH = 100
 
 
-class Explained(Struct, frozen=True, kw_only=True):
-    """The explanations of score and pay, and the checks of `score.checks` that failed."""
-
-    score: Explanation
-    pay: Pay | None
-    differing: tuple[Check, ...]
+class NoSuchLead(ValidatorFault):
+    """The run does not score this lead, or has not scored it yet."""
 
 
-def lines_of(explained: Explained, lead_h: int | None = None) -> list[str]:
-    """The whole explanation. With a lead, which must be among `score.leads`, also each field of that lead."""
-    score = explained.score
-    lines = [*_headline(explained), *_standing(score), *_gate(score.gate)]
+def lines_of(score: Explanation, pay: Pay | None, differing: Sequence[Check], lead_h: int | None = None) -> list[str]:
+    """The whole explanation. With a lead also each field of that lead. Raises NoSuchLead.
+
+    `differing` are the failed checks of `score.checks`.
+    """
+    if lead_h is not None and lead_h not in [lead.lead_h for lead in score.leads]:
+        raise NoSuchLead(_why_no_such_lead(score, lead_h))
+    lines = [*_headline(score, pay), *_standing(score), *_gate(score.gate)]
     for evidence in score.clones:
         lines += _clone(evidence)
     lines += _leads(score)
     for lead in score.leads:
         if lead.lead_h == lead_h:
             lines += _fields(lead)
-    if explained.pay is not None:
-        lines += _pay(explained.pay)
-    return [*lines, *_identities(score), *_verdict(explained)]
+    if pay is not None:
+        lines += _pay(pay)
+    return [*lines, *_identities(score), *_verdict(score, differing)]
 
 
-def _headline(explained: Explained) -> Iterator[str]:
-    score, pay = explained.score, explained.pay
+def _why_no_such_lead(score: Explanation, lead_h: int) -> str:
+    leads = ", ".join(str(lead.lead_h) for lead in score.leads) or "none"
+    if lead_h not in score.scored_lead_h:
+        return f"the run {score.run_id} does not score +{lead_h} h; this miner's scored leads: {leads}"
+    return (
+        f"+{lead_h} h of uid {score.uid} has no score: its truth is not published yet, or the miner failed before; "
+        f"scored leads: {leads}"
+    )
+
+
+def _headline(score: Explanation, pay: Pay | None) -> Iterator[str]:
     window = score.window
     yield f"{score.run_id}, uid {score.uid}, {score.hotkey}"
     if score.void_reason is not None:
@@ -209,8 +216,13 @@ def _pay(pay: Pay) -> Iterator[str]:
     else:
         yield (
             f"  score^{pay.sharpness:g} / the sum over all {pay.miners} miners = {pay.powered:.6f} / "
-            f"{pay.powered_sum:.6f} = {pay.weight_recomputed:.6f}"
+            f"{pay.powered_sum:.6f} = {pay.weight_in_task:.6f}"
         )
+        if pay.share < 1.0:
+            yield (
+                f"  times this task's share of the emission, {pay.share:g}, plus the miner's pay from other tasks: "
+                f"{pay.weight_recomputed:.6f}"
+            )
     if pay.submitted_at is not None and pay.weight_stored is not None:
         seen = f"read back from the chain {_time(pay.read_back_at)}" if pay.read_back_at else "not read back yet"
         yield f"  Set: {pay.weight_stored:.6f}, submitted {_time(pay.submitted_at)}, {seen}."
@@ -241,12 +253,11 @@ def _identities(score: Explanation) -> Iterator[str]:
     yield "  Truth, climatology and reference of a lead: --lead HOURS, or --json."
 
 
-def _verdict(explained: Explained) -> Iterator[str]:
-    score = explained.score
+def _verdict(score: Explanation, differing: Sequence[Check]) -> Iterator[str]:
     yield ""
     for reason in score.not_recomputed:
         yield from _wrapped(f"NOT RECOMPUTED: {reason}.", "", "  ")
-    for check in explained.differing:
+    for check in differing:
         yield from _wrapped(
             f"DIFFERS: {check.what}: stored {check.stored}, recomputed {check.recomputed}"
             + (f" (allowed: {check.allowed:.2g})" if check.allowed else "")
@@ -254,7 +265,7 @@ def _verdict(explained: Explained) -> Iterator[str]:
             "",
             "  ",
         )
-    agree = len(score.checks) - len(explained.differing)
+    agree = len(score.checks) - len(differing)
     yield from _wrapped(
         f"Recomputed with the validator's own functions: {agree} of {len(score.checks)} values agree (to 1e-12, or to "
         "single precision where the metrics are stored so). To compute the metrics themselves from the files, use "

@@ -1,12 +1,12 @@
 """What the search for clones has compared: each lead of a run once, with the evidence.
 
-Revision ID: 0003
+Revision ID: 0002
 """
 
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0002"
+down_revision = "0001"
 branch_labels = None
 depends_on = None
 
