@@ -111,3 +111,26 @@ def test_a_scorecard_without_matplotlib_names_the_fix_before_anything_is_scored(
     ended = _without(["matplotlib"], "score", fc, an, "--reference", fc, "--png", tmp_path / "card.png")
     told = "gaia: A scorecard needs matplotlib: pip install matplotlib, or write --csv or --json instead\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", told)
+
+
+def test_a_task_s_own_commands_stand_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "No such command 'stations'" in CliRunner().invoke(app, ["stations", "count"]).output
+    monkeypatch.setenv("GAIA_TASKS", "weather,tests.support.stations.definition:TASK")
+    done = CliRunner().invoke(app, ["stations", "count"])
+    assert (done.exit_code, done.output) == (0, "50\n")
+    assert "count" in CliRunner().invoke(app, ["stations", "--help"]).output
+
+
+def test_a_command_that_nobody_has_is_no_task_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "No such command 'weathre'" in CliRunner().invoke(app, ["weathre"]).output
+    monkeypatch.setenv("GAIA_TASKS", "wether")
+    done = CliRunner().invoke(app, ["weathre"])
+    assert (done.exit_code, done.stderr.splitlines()) == (
+        2,
+        ["gaia: there is no task 'wether': choose of weather, or name your own package.module:TASK"],
+    )
+
+
+def test_without_the_validator_s_packages_an_unknown_command_is_just_that() -> None:
+    ended = _without(_packages_of_the_validator(), "weathre")
+    assert (ended.returncode, "No such command 'weathre'" in ended.stderr) == (2, True)
