@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gaia.cli.database import ask_database
 from gaia.cli.exit import FAILED, plain_errors
+from gaia.cli.inquiry.database import ask_database
 from gaia.cli.tasks import views_of_run
 from gaia.contracts.job import Connection
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gaia.cli.database import ask_database, open_database
 from gaia.cli.exit import plain_errors
+from gaia.cli.inquiry.database import ask_database, open_database
 from gaia.cli.tasks import configured_tasks, views_of, views_of_run
 from gaia.contracts.errors import ValidatorFault
 from gaia.contracts.job import Connection
 
 if TYPE_CHECKING:
-    from gaia.cli.computing import Computing
+    from gaia.cli.inquiry.computing import Computing
     from gaia.tasks.defined_tasks.definition import TaskDefinition
     from gaia.tasks.defined_tasks.views import RunSummary
 
@@ -86,7 +86,7 @@ async def _latest(conn: Connection, tasks: Sequence[TaskDefinition], limit: int)
 
 
 def _computing() -> Sequence[Computing]:
-    from gaia.cli.computing import computing
+    from gaia.cli.inquiry.computing import computing
     from gaia.validator.utils.config import load_settings
 
     settings = load_settings()

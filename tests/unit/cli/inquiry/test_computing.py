@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gaia.cli.computing import Computing, computing
+from gaia.cli.inquiry.computing import Computing, computing
 from gaia.validator.app.telemetry.metrics import MetricsEndpoint
 from tests.unit.validator.app.telemetry.test_metrics import VIEW
 
