@@ -8,14 +8,6 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Final
-
-import msgspec
-
-UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding bytes that may be anything raises: msgspec's error does not cover text that is no UTF-8, nor brackets
-a thousand deep.
-"""
 
 
 class Fault(StrEnum):

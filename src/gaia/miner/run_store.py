@@ -23,7 +23,8 @@ from typing import TextIO
 import msgspec
 from msgspec import Struct
 
-from gaia.contracts.errors import UNDECODABLE, ConfigurationError, ValidatorFault
+from gaia.contracts.decoding import UNDECODABLE
+from gaia.contracts.errors import ConfigurationError, ValidatorFault
 from gaia.contracts.ids import RunId
 from gaia.miner.forecasting.forecast_job import STORE_NAME, write_atomically
 from gaia.protocol.forecast_messages import ForecastRequest

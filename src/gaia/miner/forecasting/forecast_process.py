@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from gaia.contracts.errors import UNDECODABLE
+from gaia.contracts.decoding import UNDECODABLE
 from gaia.contracts.unit import UnitError
 from gaia.miner.forecasting.forecast_job import JOB_NAME, RESULT_NAME, ForecastJob, ForecastResult, write_atomically
 

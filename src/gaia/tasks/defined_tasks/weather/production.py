@@ -6,7 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from gaia.contracts.errors import UNDECODABLE, ConfigurationError, GaiaError
+from gaia.contracts.decoding import UNDECODABLE
+from gaia.contracts.errors import ConfigurationError, GaiaError
 from gaia.protocol.run_spec import GridSpec, RunSpec, VariableSpec
 from gaia.tasks.defined_tasks.weather.variables import PRESSURE_LEVELS_HPA, VARIABLES
 

@@ -18,7 +18,8 @@ from typing import Final, Protocol, assert_never, cast
 import msgspec
 from msgspec import Struct
 
-from gaia.contracts.errors import UNDECODABLE, ValidatorFault
+from gaia.contracts.decoding import UNDECODABLE
+from gaia.contracts.errors import ValidatorFault
 from gaia.contracts.progress import Progress
 from gaia.contracts.unit import ResultUnit, WorkUnit
 from gaia.validator.app.compute.ipc import LENGTH, Frame, FrameReader, encode_frame, unsent

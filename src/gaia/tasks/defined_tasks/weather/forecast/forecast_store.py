@@ -18,7 +18,8 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
-from gaia.contracts.errors import UNDECODABLE, ValidatorFault
+from gaia.contracts.decoding import UNDECODABLE
+from gaia.contracts.errors import ValidatorFault
 from gaia.protocol.manifest import ChunkDigest, Manifest, max_manifest_bytes
 from gaia.protocol.run_spec import FieldId, RunSpec
 from gaia.tasks.defined_tasks.weather.files.confined_file import UnsafePath, open_confined

@@ -19,7 +19,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gaia.contracts.errors import UNDECODABLE, ConfigurationError
+from gaia.contracts.decoding import UNDECODABLE
+from gaia.contracts.errors import ConfigurationError
 from gaia.protocol.run_spec import GridSpec, RunSpec
 from gaia.simulation.nature import run_nature
 from gaia.simulation.structure import ChartMaker

@@ -20,7 +20,7 @@ from blake3 import blake3
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gaia.contracts.errors import UNDECODABLE
+from gaia.contracts.decoding import UNDECODABLE
 from gaia.protocol.run_spec import BadRunSpec, FieldId, GridSpec
 from gaia.tasks.defined_tasks.weather.files.errors import StoreDamaged, StoreMissing, StoreUnwritable
 from gaia.tasks.defined_tasks.weather.files.grid_axes import coordinates

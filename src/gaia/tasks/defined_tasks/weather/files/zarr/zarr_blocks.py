@@ -20,7 +20,7 @@ from msgspec import Struct
 from numcodecs import blosc
 from numpy.typing import NDArray
 
-from gaia.contracts.errors import UNDECODABLE
+from gaia.contracts.decoding import UNDECODABLE
 from gaia.tasks.defined_tasks.weather.files.confined_file import UnsafePath, open_confined
 from gaia.tasks.defined_tasks.weather.files.errors import StoreDamaged
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from gaia.contracts.errors import UNDECODABLE
+from gaia.contracts.decoding import UNDECODABLE
 from gaia.tasks.defined_tasks.weather.files.errors import UnusableStore
 
 _METADATA_LIMIT_BYTES = 4 << 20
