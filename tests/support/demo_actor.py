@@ -1,4 +1,4 @@
-"""A process that stands in for validator and miners in the tests of the demonstration's stage."""
+"""A process that stands in for validator and miners in the tests of DemoProcesses."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import sys
 
 
 def main(part: str) -> int:
-    """`fail` with last words; or, for `settings`, say what it sees of ours; then `wait` for a signal.
+    """For `fail`: print a last line and end. For `settings`: print the settings it sees. Then wait for a signal.
 
-    Where the stage ends it, it does not end by itself: a SIGTERM amidst its exit would make coverage, which
+    Where DemoProcesses ends it, it does not end by itself: a SIGTERM amidst its exit would make coverage, which
     measures it, write its data a second time from within the first, and complain into the log.
     """
     if part == "fail":

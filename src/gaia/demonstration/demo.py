@@ -1,4 +1,4 @@
-"""The frame of a demonstration: checks the options, prepares the folder, runs the demonstration, and cleans up.
+"""Runs a demonstration from start to end: checks the options, prepares the folder, runs it, and cleans up.
 
 When `run_demo` returns, no process and no socket is left, even after an error or Ctrl-C.
 """
@@ -23,7 +23,7 @@ from gaia.contracts.clock import SystemClock
 from gaia.contracts.errors import ConfigurationError
 from gaia.demonstration.demo_miners import guest
 from gaia.demonstration.demo_processes import DemoProcesses
-from gaia.demonstration.demo_run import DemoOutcome, DemoRun, DemoState, Playbill
+from gaia.demonstration.demo_run import DemoOutcome, DemoPlan, DemoRun, DemoState
 from gaia.demonstration.report import as_json
 from gaia.demonstration.scenario import Scenario, real_scenario, twin_scenario
 from gaia.miner.model_choice import ModelChoice, check_choice
@@ -59,9 +59,9 @@ class View(Protocol):
 
     def planned(self, scenario: Scenario) -> None: ...
 
-    def scene(self, scene: DemoState) -> None: ...
+    def state(self, state: DemoState) -> None: ...
 
-    def finale(self, finale: DemoOutcome, data_dir: Path, json_file: Path | None) -> None: ...
+    def outcome(self, outcome: DemoOutcome, data_dir: Path, json_file: Path | None) -> None: ...
 
 
 def run_demo(options: Options, view: View) -> None:
@@ -74,26 +74,26 @@ def run_demo(options: Options, view: View) -> None:
     with _folder(options.data_dir) as data_dir:
         view.opening(data_dir)
         if real is None:
-            view.scene(DemoState(act="building the embedded world"))
+            view.state(DemoState(act="building the embedded world"))
         scenario = real or twin_scenario(data_dir)
         if options.model is not None:
             scenario = msgspec.structs.replace(scenario, cast=(*scenario.cast, guest(options.model)))
         view.planned(scenario)
-        finale = _perform(scenario, data_dir, options, view)
+        outcome = _perform(scenario, data_dir, options, view)
         if options.json_file is not None:
-            options.json_file.write_bytes(as_json(finale, scenario.init_time, scenario.spec))
-        view.finale(finale, data_dir, options.json_file)
+            options.json_file.write_bytes(as_json(outcome, scenario.init_time, scenario.spec))
+        view.outcome(outcome, data_dir, options.json_file)
 
 
 def _perform(scenario: Scenario, data_dir: Path, options: Options, view: View) -> DemoOutcome:
-    playbill = Playbill(
+    plan = DemoPlan(
         scenario=scenario,
         data_dir=data_dir,
         workers=options.workers,
         commit_window_s=options.commit_window_s or commit_window_s(),
     )
-    with _signals_restored(), _swept(data_dir), DemoProcesses(data_dir) as stage:
-        return asyncio.run(DemoRun(playbill, stage, SystemClock(), view.scene).perform())
+    with _signals_restored(), _swept(data_dir), DemoProcesses(data_dir) as processes:
+        return asyncio.run(DemoRun(plan, processes, SystemClock(), view.state).perform())
 
 
 def commit_window_s() -> float:

@@ -30,7 +30,7 @@ class DemoMiner(Struct, frozen=True, kw_only=True):
 
 
 def guest(model: str) -> DemoMiner:
-    """A miner with your own model. It goes by the name of its file or module, without the folder."""
+    """A miner with your own model. Its name is that of its file or module, without the folder."""
     return DemoMiner(name=Path(model).name, model=resolved(model))
 
 

@@ -1,6 +1,6 @@
 """Runs the demonstration: starts the validator, makes the chain, starts the miners, and follows one run to its weights.
 
-Owns the order of events and the time limits. Everything that it shows comes from the database, as for any other viewer.
+Owns the order of events and the time limits. Everything that it shows comes from the database.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class RunVoided(ValidatorFault):
     """The run was declared void."""
 
 
-class Playbill(Struct, frozen=True, kw_only=True):
+class DemoPlan(Struct, frozen=True, kw_only=True):
     """The scenario and the settings of one demonstration."""
 
     scenario: Scenario
@@ -63,7 +63,7 @@ class DemoState(Struct, frozen=True, kw_only=True):
     """The state of the demonstration at one moment, for the view."""
 
     act: str
-    """What happens at the moment, in words."""
+    """What happens now, in words."""
     run_state: str | None = None
     seconds_to_deadline: float | None = None
     miners: Sequence[results.MinerProgress] = ()
@@ -88,30 +88,30 @@ Show = Callable[[DemoState], None]
 class DemoRun:
     """One run of the demonstration."""
 
-    def __init__(self, playbill: Playbill, stage: DemoProcesses, clock: Clock, show: Show) -> None:
-        self._bill = playbill
-        self._stage = stage
+    def __init__(self, plan: DemoPlan, processes: DemoProcesses, clock: Clock, show: Show) -> None:
+        self._plan = plan
+        self._processes = processes
         self._clock = clock
         self._show = show
-        self._run_id = run_id_for(NETUID, "weather", playbill.scenario.init_time)
-        self._picture = picture_path(playbill.data_dir, self._run_id)
+        self._run_id = run_id_for(NETUID, "weather", plan.scenario.init_time)
+        self._picture = picture_path(plan.data_dir, self._run_id)
         self._models: dict[Hotkey, str] = {}
 
     async def perform(self) -> DemoOutcome:
         """Run everything, from an empty folder to weights on the chain. Raises a GaiaError with the cause."""
         self._show(DemoState(act="starting the validator"))
         validator = self._create_key("validator")
-        self._stage.start("validator", ["gaia.validator.validator"], self._settings())
+        self._processes.start("validator", ["gaia.validator.validator"], self._settings())
         async with contextlib.AsyncExitStack() as stack:
             database = await self._connect()
             stack.push_async_callback(database.close)
             chain = await SimulatedChain.connect(self._database_url)
             stack.push_async_callback(chain.close)
-            await self._raise_curtain(chain, validator)
+            await self._start_miners(chain, validator)
             queue = PostgresQueue(database, owner="demonstration", lease=timedelta(seconds=30))
             await queue.put(run_job(Kind.OPEN_RUN, self._run_id))
-            await self._until("the run did not finish", self._bill.finish_within_s, lambda: self._is_over(database))
-            return await self._finale(database)
+            await self._until("the run did not finish", self._plan.finish_within_s, lambda: self._is_over(database))
+            return await self._outcome(database)
 
     async def _connect(self) -> DatabasePool:
         """Wait for the validator's database and its schema, and connect."""
@@ -134,16 +134,16 @@ class DemoRun:
         await self._until("the validator did not start", _START_WITHIN_S, has_schema)
         return opened[0]
 
-    async def _raise_curtain(self, chain: SimulatedChain, validator: Signer) -> None:
+    async def _start_miners(self, chain: SimulatedChain, validator: Signer) -> None:
         self._show(DemoState(act="making the subnet, registering and starting the miners"))
         await chain.create_subnet(NETUID, SMALL_SUBNET, block_time_s=_BLOCK_TIME_S)
         await chain.register(NETUID, validator.hotkey, stake_tao=_VALIDATOR_STAKE_TAO, validator_permit=True)
-        for number, player in enumerate(self._bill.scenario.cast, start=1):
+        for number, miner in enumerate(self._plan.scenario.cast, start=1):
             name = f"miner-{number}"
             hotkey = self._create_key(name).hotkey
             await chain.register(NETUID, hotkey)
-            self._models[hotkey] = player.name
-            self._stage.start(name, ["gaia.cli.main", "miner", *self._miner_options(name, player)], {})
+            self._models[hotkey] = miner.name
+            self._processes.start(name, ["gaia.cli.main", "miner", *self._miner_options(name, miner)], {})
 
         async def all_announced() -> bool:
             neurons = await chain.neurons(NETUID)
@@ -158,7 +158,7 @@ class DemoRun:
             except RunUnknown:
                 self._show(DemoState(act="opening the run"))
                 return False
-            scene = DemoState(
+            state = DemoState(
                 act="running",
                 run_state=run.state,
                 seconds_to_deadline=(run.commit_deadline - self._clock.now()).total_seconds(),
@@ -166,16 +166,16 @@ class DemoRun:
                 weights=await weights_state(conn, self._run_id),
                 has_picture=self._picture.exists(),
             )
-        self._show(scene)
+        self._show(state)
         if run.state is RunState.VOID:
             raise RunVoided(
                 f"the run is void: {run.void_reason}; if the machine was busy, give the miners more than "
-                f"{self._bill.commit_window_s:g} s with --commit-window-s; "
-                f"see {self._stage.log_path('validator')}"
+                f"{self._plan.commit_window_s:g} s with --commit-window-s; "
+                f"see {self._processes.log_path('validator')}"
             )
-        return bool(scene.weights and scene.weights.read_back and scene.has_picture)
+        return bool(state.weights and state.weights.read_back and state.has_picture)
 
-    async def _finale(self, database: DatabasePool) -> DemoOutcome:
+    async def _outcome(self, database: DatabasePool) -> DemoOutcome:
         async with database.acquire() as conn:
             return DemoOutcome(
                 run_id=self._run_id,
@@ -189,36 +189,36 @@ class DemoRun:
     async def _until(self, otherwise: str, within_s: float, condition: Callable[[], Awaitable[bool]]) -> None:
         deadline = self._clock.monotonic() + within_s
         while not await condition():
-            self._stage.check()
+            self._processes.check()
             if self._clock.monotonic() > deadline:
-                raise TookTooLong(f"{otherwise} within {within_s:g} s; see {self._stage.log_path('validator')}")
+                raise TookTooLong(f"{otherwise} within {within_s:g} s; see {self._processes.log_path('validator')}")
             await self._clock.sleep(_LOOK_EVERY_S)
 
     def _create_key(self, name: str) -> Signer:
-        folder = self._bill.data_dir / "keys"
+        folder = self._plan.data_dir / "keys"
         folder.mkdir(mode=0o700, exist_ok=True)
         return create_key_file(folder / f"{name}.json")
 
     @property
     def _database_url(self) -> str:
-        return Settings(data_dir=self._bill.data_dir).database_dsn
+        return Settings(data_dir=self._plan.data_dir).database_dsn
 
     def _settings(self) -> dict[str, str]:
         """The validator's settings, as its environment."""
-        bill, sources = self._bill, self._bill.scenario.sources
-        spec_file = bill.data_dir / "run_spec.json"
-        spec_file.write_bytes(msgspec.json.format(msgspec.json.encode(bill.scenario.spec)))
+        plan, sources = self._plan, self._plan.scenario.sources
+        spec_file = plan.data_dir / "run_spec.json"
+        spec_file.write_bytes(msgspec.json.format(msgspec.json.encode(plan.scenario.spec)))
         optional = {"GAIA_REFERENCE": sources.reference, "GAIA_CLIMATOLOGY": sources.climatology}
         return {
-            "GAIA_DATA_DIR": str(bill.data_dir),
+            "GAIA_DATA_DIR": str(plan.data_dir),
             "GAIA_NETUID": str(NETUID),
-            "GAIA_HOTKEY_FILE": str(bill.data_dir / "keys" / "validator.json"),
-            "GAIA_COMPUTE_WORKERS": str(bill.workers),
+            "GAIA_HOTKEY_FILE": str(plan.data_dir / "keys" / "validator.json"),
+            "GAIA_COMPUTE_WORKERS": str(plan.workers),
             "GAIA_METRICS_PORT": "0",
             "GAIA_SCHEDULE": "manual",
             "GAIA_RUN_SPEC_FILE": str(spec_file),
             "GAIA_TRUTH": str(sources.truth),
-            "GAIA_COMMIT_WINDOW_S": str(bill.commit_window_s),
+            "GAIA_COMMIT_WINDOW_S": str(plan.commit_window_s),
             "GAIA_REVEAL_WINDOW_S": "60",
             "GAIA_MINER_TIMEOUT_S": "5",
             "GAIA_DRAIN_GRACE_S": "5",
@@ -226,12 +226,12 @@ class DemoRun:
             **{name: str(source) for name, source in optional.items() if source is not None},
         }
 
-    def _miner_options(self, name: str, player: DemoMiner) -> list[str]:
-        sources = self._bill.scenario.sources
-        data_dir = self._bill.data_dir
+    def _miner_options(self, name: str, miner: DemoMiner) -> list[str]:
+        sources = self._plan.scenario.sources
+        data_dir = self._plan.data_dir
         climatology = [] if sources.climatology is None else ["--climatology", str(sources.climatology)]
         return [
             *("--key", str(data_dir / "keys" / f"{name}.json"), "--chain-url", self._database_url),
             *("--netuid", str(NETUID), "--data-dir", str(data_dir / "miners" / name)),
-            *("--analysis", str(sources.truth), *climatology, *player.options()),
+            *("--analysis", str(sources.truth), *climatology, *miner.options()),
         ]

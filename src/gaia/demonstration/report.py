@@ -17,25 +17,25 @@ from gaia.tasks.defined_tasks.weather.validator.records.results import Component
 from gaia.validator.leaderboard import LeaderboardRow
 
 
-def as_json(finale: DemoOutcome, init_time: datetime, spec: RunSpec) -> bytes:
+def as_json(outcome: DemoOutcome, init_time: datetime, spec: RunSpec) -> bytes:
     """All results of the demonstration, indented. Metrics are in the units of the variable table."""
     report = {
-        "run_id": finale.run_id,
+        "run_id": outcome.run_id,
         "init_time": init_time,
         "spec": spec,
-        "leaderboard": [_row(standing, finale) for standing in finale.leaderboard],
-        "components": [_component(component) for component in finale.components],
-        "weights": {"set": finale.weights.set, "read_back": finale.weights.read_back},
+        "leaderboard": [_row(standing, outcome) for standing in outcome.leaderboard],
+        "components": [_component(component) for component in outcome.components],
+        "weights": {"set": outcome.weights.set, "read_back": outcome.weights.read_back},
     }
     return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
 
 
-def _row(standing: LeaderboardRow, finale: DemoOutcome) -> dict[str, Any]:
+def _row(standing: LeaderboardRow, outcome: DemoOutcome) -> dict[str, Any]:
     return {
         "rank": standing.rank,
         "hotkey": standing.hotkey,
         "uid": standing.uid,
-        "model": finale.models[standing.hotkey],
+        "model": outcome.models[standing.hotkey],
         "score": standing.score,
         "emission_weight": standing.emission_weight,
         "status": standing.status,

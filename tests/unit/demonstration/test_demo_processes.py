@@ -18,7 +18,7 @@ ACTOR = "tests.support.demo_actor"
 
 @pytest.fixture(autouse=True)
 def _own_signals() -> Iterator[None]:
-    """A stage ignores signals when it ends, for the rest of its process's life."""
+    """DemoProcesses ignores signals at its end, and this process would go on ignoring them."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in before.items():
@@ -30,22 +30,22 @@ def _tests_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
 
 
-def test_processes_have_ended_when_the_stage_has(tmp_path: Path) -> None:
-    with DemoProcesses(tmp_path) as stage:
-        stage.start("calm", [ACTOR, "wait"], {})
-        stage.start("deaf", [ACTOR, "wait"], {})
+def test_processes_have_ended_at_the_end_of_the_block(tmp_path: Path) -> None:
+    with DemoProcesses(tmp_path) as processes:
+        processes.start("calm", [ACTOR, "wait"], {})
+        processes.start("deaf", [ACTOR, "wait"], {})
         until(lambda: len(processes_in(tmp_path)) == 2, "both run")
-        stage.check()
+        processes.check()
     assert processes_in(tmp_path) == []
 
 
 def test_process_that_ends_early_is_reported_with_its_last_words(tmp_path: Path) -> None:
-    with DemoProcesses(tmp_path) as stage:
-        stage.start("validator", [ACTOR, "fail"], {})
+    with DemoProcesses(tmp_path) as processes:
+        processes.start("validator", [ACTOR, "fail"], {})
 
         def fallen() -> str | None:
             try:
-                stage.check()
+                processes.check()
             except ProcessFell as error:
                 return str(error)
             return None
@@ -58,16 +58,16 @@ def test_operators_own_settings_do_not_reach_the_demonstration(tmp_path: Path, m
     monkeypatch.setenv("GAIA_TRUTH", "archive:/theirs")
     monkeypatch.setenv("DATABASE_URL", "postgresql://theirs/gaia")
     log = tmp_path / "logs" / "one.log"
-    with DemoProcesses(tmp_path) as stage:
-        stage.start("one", [ACTOR, "settings"], {"GAIA_NETUID": "57"})
+    with DemoProcesses(tmp_path) as processes:
+        processes.start("one", [ACTOR, "settings"], {"GAIA_NETUID": "57"})
         until(lambda: log.exists() and log.read_text().endswith("\n"), "it has said what it sees")
     assert log.read_text() == "GAIA_NETUID=57\n"
 
 
 def test_process_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
     """Were it not for --ppid, a SIGKILL of the demonstration would leave it."""
-    with DemoProcesses(tmp_path) as stage:
-        stage.start("one", [ACTOR, "wait"], {})
+    with DemoProcesses(tmp_path) as processes:
+        processes.start("one", [ACTOR, "wait"], {})
         pid = until(lambda: processes_in(tmp_path), "it runs")[0]
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         assert arguments[-3:-1] == [b"--ppid", str(os.getpid()).encode()]
