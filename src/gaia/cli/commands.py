@@ -1,4 +1,4 @@
-"""The commands: where each lives, its help without importing it, and what happens where one lacks a package."""
+"""The table of commands. The help is shown without importing them, and a missing package gives one plain line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MODULES = {
 
 
 class Commands(TyperGroup):
-    """All commands, none of them imported."""
+    """All commands. A command is imported when it is called."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -39,7 +39,7 @@ class Commands(TyperGroup):
         return super().get_command(ctx, cmd_name) or _commands_of_task(cmd_name)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for; one line and status 2 where a package for it is not installed."""
+        """Run the command. If a package for it is not installed, print one line and exit with status 2."""
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
@@ -53,21 +53,21 @@ class Commands(TyperGroup):
 
 
 class _CommandLater(TyperCommand):
-    """A name and a help text; becomes the command when it is called."""
+    """The name and the help text of a command, which is imported when it is called."""
 
     def __init__(self, name: str, module: str) -> None:
         self._module = module
         super().__init__(name, help=_docstring(Path(__file__).with_name(f"{module}.py"), name))
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
-        """The context of the command itself, which runs in it."""
+        """Import the command, and make its context."""
         only = typer.Typer(add_completion=False)
         only.command()(getattr(importlib.import_module(f"gaia.cli.{self._module}"), str(self.name)))
         return get_command(only).make_context(*arguments, **options)
 
 
 def _commands_of_task(name: str) -> Any:
-    """What a task of GAIA_TASKS brings for the command line; None if there is none of that name."""
+    """The commands of the task with this name in GAIA_TASKS; None if there are none."""
     try:
         from gaia.cli.exit import plain_errors
         from gaia.tasks.defined_tasks.registry import defined_tasks, load
@@ -81,7 +81,7 @@ def _commands_of_task(name: str) -> Any:
 
 
 def _docstring(file: Path, function: str) -> str | None:
-    """Read from the source, for importing it would bring what it imports."""
+    """The docstring of a function, read from the source. An import would also load everything that the file imports."""
     (found,) = (
         node
         for node in ast.parse(file.read_bytes()).body

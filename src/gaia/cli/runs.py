@@ -25,7 +25,7 @@ _OPEN_WITHIN_S = 15.0
 _LOOK_EVERY_S = 0.2
 _FILE_COLUMNS = 1000
 _LAST_COLUMN = 12
-"""Narrower than that, all columns are folded."""
+"""If less width than this is left for the last column, all columns are folded."""
 _LAST_ERROR = "SELECT last_error FROM job WHERE key = $1"
 
 
@@ -80,7 +80,7 @@ def leaderboard(
 
 
 async def _latest(conn: Connection, tasks: Sequence[TaskDefinition], limit: int) -> Sequence[RunSummary]:
-    """Of all tasks that show their runs, newest first."""
+    """The latest runs of all tasks that have views, newest first."""
     found = [run for task in tasks if task.views is not None for run in await views_of(task).runs(conn, limit)]
     return sorted(found, key=lambda run: run.init_time, reverse=True)[:limit]
 
@@ -128,7 +128,7 @@ def _print_json(found: object) -> None:
 
 
 def _print(found: Sequence[object], columns: tuple[str, ...]) -> None:
-    """A table. Nothing is cut: on a terminal long cells are folded, in a file a line is as long as it needs."""
+    """Print a table with all its text. On a terminal long cells are folded. In a file they are not."""
     from rich.console import Console
     from rich.table import Table
 

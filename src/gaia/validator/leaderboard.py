@@ -1,4 +1,4 @@
-"""Who earned what in a run: the task's standings, with the weights that were set from them."""
+"""The leaderboard of a run: the task's standings, with the weights that were set from them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class LeaderboardRow(Struct, frozen=True, kw_only=True):
     uid: int
     score: float | None
     emission_weight: float
-    """Of all the emission, of all tasks, in the weights that were set last from this run; 0: none were."""
+    """The share of the whole emission in the last weights from this run. 0 if none were set."""
     status: str
     reason_code: str | None
     reason: str | None
 
 
 async def leaderboard(conn: Connection, views: TaskViews[Any], run_id: str) -> Sequence[LeaderboardRow]:
-    """Everybody in a run, best first; those without a score last. Raises RunUnknown."""
+    """All miners in a run, best first. Miners without a score are last. Raises RunUnknown."""
     standings = await views.standings(conn, run_id)
     weights = await newest_of_run(conn, run_id)
     emission = weights.emission if weights else {}

@@ -1,7 +1,7 @@
 """Step 8 of a run: turn scores into weights, set them on the chain, and read them back.
 
-An anomalous weight vector is not set, because missing data must not count as zero. Instead the last good vector is set
-again, with an alarm.
+An anomalous weight vector is not set, because missing data must not count as zero. The last good vector is set again
+instead, with an alarm.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class NoWeights(ValidatorFault):
 
 
 def weight_steps(tasks: Sequence[GaiaTask], shares: Mapping[str, float]) -> Mapping[str, Step]:
-    """The steps that every task shares; `shares` says by task how the emission is divided among them."""
+    """The steps that all tasks share. `shares`: task -> its share of the emission."""
 
     async def set_weights_of(job: Job, ctx: TaskContext) -> TaskResult:
         return await set_weights(job, ctx, tasks, shares)
@@ -51,7 +51,7 @@ def weight_steps(tasks: Sequence[GaiaTask], shares: Mapping[str, float]) -> Mapp
 
 
 async def set_weights(job: Job, ctx: TaskContext, tasks: Sequence[GaiaTask], shares: Mapping[str, float]) -> TaskResult:
-    """Submit the weights that follow from the run whose scores have changed, and from the other tasks' newest."""
+    """Submit the weights that follow from the run whose scores have changed and from the other tasks' newest runs."""
     neurons = await ctx.chain.neurons(ctx.netuid)
     uids = {neuron.hotkey: neuron.uid for neuron in neurons}
     async with ctx.database.acquire() as conn:
@@ -102,7 +102,7 @@ class _Scored(Struct, frozen=True, kw_only=True):
 
 
 async def _scored(task: GaiaTask, job: Job, ctx: TaskContext, conn: Connection) -> _Scored | None:
-    """The scores of a task that count now; None: it has none."""
+    """The scores of a task that count now. None: there are none."""
     if task.name == job.payload["task"]:
         run_id: RunId | None = job.payload["run_id"]
     else:
@@ -113,7 +113,7 @@ async def _scored(task: GaiaTask, job: Job, ctx: TaskContext, conn: Connection) 
 
 
 def _parts(scored: Sequence[_Scored], uids: Mapping[Hotkey, int], shares: Mapping[str, float]) -> Sequence[WeightPart]:
-    """What each task contributes. A run that gives nobody anything is named, with no share."""
+    """The contribution of each task. A run in which nobody earns anything is included, with the share 0."""
     emissions = {
         each.task: emission_weights({miner.hotkey: miner.score for miner in each.scores if miner.hotkey in uids})
         for each in scored
@@ -128,10 +128,10 @@ def _parts(scored: Sequence[_Scored], uids: Mapping[Hotkey, int], shares: Mappin
 def _sound(
     parts: Sequence[WeightPart], scored: Sequence[_Scored], uids: Mapping[Hotkey, int], previous: WeightSet | None
 ) -> tuple[Mapping[Hotkey, float], str | None]:
-    """The weights to set and, when they are not the new ones, why."""
+    """The weights to set, and the reason if they are not the new ones."""
     shares = {part.task: part.share for part in parts if part.share > 0.0}
     emission = combined_emission(shares, {part.task: part.emission for part in parts})
-    # Zero in all tasks that count: each has to say why.
+    # A miner with zero in all tasks that count needs a reason from each of them.
     unexplained = {
         miner.hotkey for each in scored if each.task in shares for miner in each.scores if miner.reason_code is None
     }

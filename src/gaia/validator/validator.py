@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(settings: Callable[[], Settings], programs: Programs | None = None, *, parent_pid: int | None = None) -> int:
-    """Supervise, and explain on stderr what goes wrong, a line for each cause; the exit status."""
+    """Supervise. On an error print one line for each cause on stderr. Returns the exit status."""
     try:
         if parent_pid is not None:
             die_with_parent(parent_pid, signal.SIGTERM)
@@ -51,7 +51,7 @@ def run(settings: Callable[[], Settings], programs: Programs | None = None, *, p
 
 
 def supervise(settings: Settings, programs: Programs | None = None) -> None:
-    """Own the data folder, serve the metrics and supervise; returns after an orderly stop."""
+    """Lock the data folder, serve the metrics and supervise. Returns after an orderly stop."""
     log = EventLog(settings.log_format, settings.log_level)
     allow_files(files_needed(settings))
     with RunFolder(settings) as folder:
@@ -71,7 +71,7 @@ def supervise(settings: Settings, programs: Programs | None = None) -> None:
 
 
 def ask_for_settings() -> Settings:
-    """Ask the settings' module, in a process of its own. Raises ConfigurationError with what it has to say."""
+    """Read the settings in a child process. Raises ConfigurationError with its message."""
     try:
         asked = subprocess.run(
             python_module("gaia.validator.utils.config"),

@@ -71,15 +71,15 @@ def emission_weights(
         hotkey: ((unknown if score is None else score) / positive[-1]) ** policy.sharpness
         for hotkey, score in scores.items()
     }
-    total = math.fsum(pay.values())  # exact, hence the same in any order
+    total = math.fsum(pay.values())  # fsum is exact, so the order has no effect
     return {hotkey: value / total for hotkey, value in pay.items()}
 
 
 def shares_in_use(shares: Mapping[str, float], emissions: Mapping[str, Mapping[Hotkey, float]]) -> dict[str, float]:
-    """What share of the emission each task gives away now: `shares` of all tasks, scaled to sum to 1 over those that
-    have weights in `emissions`. Empty if none with a share has any.
+    """The share of the emission that each task pays out now. Empty if no task with a share has weights.
 
-    A task of which nothing is known yet gives its share to the others: no data is not zero, and it is nobody's pay.
+    These are the `shares` of the tasks that have weights in `emissions`, scaled to sum to 1. A task without weights
+    gives its share to the others, because missing data must not count as zero.
     """
     there = {task: share for task, share in shares.items() if share > 0.0 and emissions.get(task)}
     total = math.fsum(there.values())
@@ -89,9 +89,9 @@ def shares_in_use(shares: Mapping[str, float], emissions: Mapping[str, Mapping[H
 def combined_emission(
     shares: Mapping[str, float], emissions: Mapping[str, Mapping[Hotkey, float]]
 ) -> dict[Hotkey, float]:
-    """What share of all the emission each hotkey earns: of every task its share times the weight there.
+    """The share of the whole emission that each hotkey earns: the sum of share times weight over all tasks.
 
-    Of a single task these are its own weights, to the last digit.
+    With a single task the result is exactly its weights.
     """
     hotkeys = dict.fromkeys(hotkey for task in shares for hotkey in emissions[task])
     return {

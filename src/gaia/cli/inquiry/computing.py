@@ -17,7 +17,7 @@ class Computing(Struct, frozen=True, kw_only=True):
     """A unit that a worker computes now."""
 
     run_id: str
-    """Empty: several runs share its result."""
+    """Empty if several runs share its result."""
     handler: str
     worker: int
     done: float
@@ -25,7 +25,7 @@ class Computing(Struct, frozen=True, kw_only=True):
 
 
 def computing(host: str, port_file: Path) -> Sequence[Computing]:
-    """The running units that report their progress. None if no validator runs or its metrics are off."""
+    """The running units that report their progress. Empty if no validator runs or its metrics are off."""
     from prometheus_client.parser import text_string_to_metric_families
 
     try:

@@ -67,7 +67,7 @@ def _result_of(folder: Path, returncode: int) -> ForecastResult:
         if path.stat().st_size <= _RESULT_LIMIT_BYTES:
             return msgspec.json.decode(path.read_bytes(), type=ForecastResult)
     except (OSError, *UNDECODABLE):
-        pass  # died before its last word, or while it spoke it: the exit status says more
+        pass  # it ended before its result was complete; the exit status says more
     how = f"signal {signal.Signals(-returncode).name}" if returncode < 0 else f"status {returncode}"
     return _failed("forecast_process_died", f"the forecast process ended with {how} and no result; its output says why")
 

@@ -46,7 +46,7 @@ class TaskContext(Struct, frozen=True, kw_only=True):
     chain: ChainPort
     miners: MinerPort
     miner_concurrency: int
-    """Miners to talk to at once."""
+    """The number of miners to contact at the same time."""
     signer: Signer
     compute: Callable[[WorkUnit], Awaitable[ResultUnit]]
     """Runs a unit unchanged, without `dispatch`."""
@@ -108,7 +108,7 @@ class GaiaTask(Protocol):
         ...
 
     async def newest_scored_run(self, netuid: int, conn: Connection) -> RunId | None:
-        """The run whose scores count now: the newest that has given somebody any; None: there is none."""
+        """The run whose scores count now: the newest with a score above zero. None: there is no such run."""
         ...
 
     async def scores(self, run_id: str, conn: Connection) -> Sequence[MinerScore]:

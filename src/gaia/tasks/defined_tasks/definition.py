@@ -1,7 +1,7 @@
-"""What is known of a task before it is built: its name and number, and where its parts are.
+"""The definition of a task: its name and number, and where its parts are.
 
-The parts are named by text and imported on use: a worker needs the handlers, the database's set-up the migrations, a
-command the views, and only the IO-Engine the task itself.
+The parts are named by text, and each process imports only the parts that it uses. Workers use the handlers, the
+database's set-up uses the migrations, commands use the views, and the IO-Engine alone uses the task itself.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from gaia.contracts.ids import TASK_NAME
 from gaia.contracts.setting import TaskSection
 
 _TAKEN: Final = ("gaia", "validator")
-"""What all tasks share is called so: the history of its tables, and the kinds of its jobs."""
+"""Reserved names: the tables that all tasks share belong to `gaia`, and their jobs to `validator`."""
 
 
 class BadTask(ConfigurationError):
-    """A task's definition contradicts itself, or another one's."""
+    """A task's definition contradicts itself or another definition."""
 
 
 class TaskDefinition(Struct, frozen=True, kw_only=True):
     """One task, for the table in `registry` or for `GAIA_TASKS`."""
 
     name: str
-    """Stands in run ids and before the names of its handlers, jobs and tables."""
+    """It is part of run ids, and the names of the task's handlers, jobs and tables begin with it."""
     number: int
-    """1 to 255, for ever this task's: what is written on the chain names its task by it."""
+    """1 to 255. It never changes, because data on the chain names the task by it."""
     build: str
-    """`module:function` that makes the GaiaTask of its section of the settings."""
+    """`module:function` that makes the GaiaTask from its section of the settings."""
     handlers: Mapping[str, str]
-    """What workers may be asked for: name -> `module:function`. Each name begins with the task's and a dot."""
+    """The functions that workers may call: name -> `module:function`. Each name begins with the task's and a dot."""
     settings: type[TaskSection] = TaskSection
-    """Each field `x` is set by the variable GAIA_<prefix>X."""
+    """The type of its settings. The variable GAIA_<prefix>X sets the field `x`."""
     prefix: str | None = None
-    """Of its variables; None: the task's name in capitals and an underscore."""
+    """The prefix of its variables, after GAIA_. None: the task's name and an underscore."""
     migrations: Path | None = None
-    """Folder of Alembic revisions, a history of its own; None: the task keeps nothing in the database."""
+    """The folder of its Alembic revisions. None: the task has no tables."""
     views: str | None = None
     """`module:attribute` of its `TaskViews`, for `gaia runs`, `leaderboard` and `explain`."""
     commands: str | None = None
@@ -58,7 +58,7 @@ class TaskDefinition(Struct, frozen=True, kw_only=True):
             raise BadTask(f"the task {self.name} may only have handlers called {self.name}.*, not {strange[0]!r}")
 
     def variable(self, field: str) -> str:
-        """The environment's name of one of its settings.
+        """The variable that sets one of its settings.
 
         >>> TaskDefinition(name="stations", number=2, build="m:f", handlers={}).variable("truth")
         'GAIA_STATIONS_TRUTH'
@@ -71,11 +71,11 @@ class TaskDefinition(Struct, frozen=True, kw_only=True):
         return {self.variable(field.name): field for field in msgspec.structs.fields(self.settings)}
 
     def section(self, values: Mapping[str, Any]) -> TaskSection:
-        """Its settings of values by variable; what is not among them has its default."""
+        """Its settings, made from values by variable. A missing value has its default."""
         told = {field.name: values[variable] for variable, field in self.fields().items() if variable in values}
         return msgspec.convert(told, self.settings, dec_hook=lambda kind, value: kind(value))
 
     def by_variable(self, section: TaskSection) -> dict[str, Any]:
-        """The inverse of `section`: every value, as JSON can hold it."""
+        """The inverse of `section`: all values, as JSON values."""
         values: dict[str, Any] = msgspec.to_builtins(section, enc_hook=str)
         return {self.variable(name): value for name, value in values.items()}

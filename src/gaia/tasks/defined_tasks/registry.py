@@ -19,11 +19,11 @@ TASKS: Mapping[str, str] = MappingProxyType({"weather": "gaia.tasks.defined_task
 
 
 class TaskUnknown(ConfigurationError):
-    """No configured task is called so."""
+    """No configured task has this name."""
 
 
 def load(reference: str) -> Any:
-    """Import what `module:attribute` names. Raises BadTask."""
+    """Import the object that `module:attribute` names. Raises BadTask."""
     module, _, attribute = reference.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)

@@ -6,7 +6,7 @@ has used. Never creates, drops or empties anything that no migration names.
 The tables that all tasks share have one history of revisions. The tables of each task have another, with its own
 version table, so that a task that is switched off keeps its tables. One transaction migrates all of them.
 
-Exit status: 0 done; 1 the server could not be reached in time; 3 refused, a new try cannot help.
+Exit status: 0 after success, 1 if the server could not be reached in time, 3 if another attempt cannot help.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class History(Struct, frozen=True, kw_only=True):
 
     @property
     def what(self) -> str:
-        """For messages."""
+        """The name of the history in messages."""
         return "the database's schema" if self is SHARED else f"the schema of the task {self.name}"
 
 
@@ -149,7 +149,7 @@ def _migrate(connection: Connection, history: History, revision: str) -> SchemaC
     for option, value in (
         ("script_location", str(Path(__file__).parent / "migrations")),
         ("version_locations", str(history.folder)),
-        ("path_separator", "newline"),  # the folders' names may hold any other
+        ("path_separator", "newline"),  # a folder's name may contain every other separator
     ):
         config.set_main_option(option, value.replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -176,12 +176,16 @@ def _present_revision(connection: Connection, history: History) -> str | None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Set up the database of --dsn or of the settings; prints one line and returns the exit status."""
+    """Set up the database of --dsn or of the settings. Prints one line and returns the exit status."""
     parser = argparse.ArgumentParser(prog="gaia.validator.db.setup", description="migrates the database")
-    parser.add_argument("--dsn", help="instead of that of the settings")
-    parser.add_argument("--tasks", help="whose tables to set up, instead of the settings'")
-    parser.add_argument("--settings-on-stdin", action="store_true", help="as JSON, instead of the environment")
-    parser.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help="for the server to answer")
+    parser.add_argument("--dsn", help="the database, instead of that of the settings")
+    parser.add_argument("--tasks", help="the tasks whose tables to set up, instead of those of the settings")
+    parser.add_argument(
+        "--settings-on-stdin",
+        action="store_true",
+        help="read the settings as JSON from stdin",
+    )
+    parser.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help="how long to wait for the server")
     options = parser.parse_args(arguments)
     try:
         settings = Settings() if options.dsn else _settings(options.settings_on_stdin)

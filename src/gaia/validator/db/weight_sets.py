@@ -18,15 +18,15 @@ class WeightPart(Struct, frozen=True, kw_only=True):
 
     task: str
     run_id: RunId
-    """Whose scores they were."""
+    """The run that the scores belong to."""
     share: float
-    """Of the emission, of this task; the shares of a set sum to 1."""
+    """The task's share of the emission. The shares of a set sum to 1."""
     emission: Mapping[Hotkey, float]
-    """Weights within the task, summing to 1."""
+    """The weights within the task. They sum to 1."""
 
 
 class WeightSet(Struct, frozen=True, kw_only=True):
-    """One row of `weight_set`, with its parts. After an alarm `emission` is the last good one, and not of the parts."""
+    """One row of `weight_set`, with its parts. After an alarm `emission` is the last good one, not the parts'."""
 
     id: int
     netuid: int
@@ -38,7 +38,7 @@ class WeightSet(Struct, frozen=True, kw_only=True):
     alarm: str | None
 
     def part_of(self, run_id: str) -> WeightPart | None:
-        """What came of a run; None: nothing."""
+        """The part that a run contributed; None if there is none."""
         return next((part for part in self.parts if part.run_id == run_id), None)
 
 
@@ -115,7 +115,7 @@ async def last_good(conn: Connection, netuid: int) -> WeightSet | None:
 
 
 async def is_superseded(conn: Connection, weight_set: WeightSet) -> bool:
-    """Whether others have been submitted since."""
+    """Whether other weights have been submitted since."""
     return bool(await conn.fetchval(_IS_SUPERSEDED, weight_set.netuid, weight_set.id))
 
 

@@ -3,8 +3,8 @@
 Every value comes from a `GAIA_*` variable or a line of `.env` (the environment wins). The only other name is
 `DATABASE_URL`, because other programs use it too. An unknown name is refused, so that no misspelt setting is ignored.
 
-`python -m gaia.validator.utils.config` prints the settings as JSON: the supervisor itself stays free of pydantic that
-way, and so does the IO-Engine, to which it hands them on.
+`python -m gaia.validator.utils.config` prints the settings as JSON. The supervisor runs it as a child and hands the
+settings to the IO-Engine. So neither of them loads pydantic.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PREFIX: Final = "GAIA_"
 
 
 class _Rules(BaseSettings):
-    """What is demanded of a value beyond its type and its bounds."""
+    """The rules for values beyond their types and bounds."""
 
     model_config = SettingsConfigDict(
         env_file_encoding="utf-8", extra="ignore", hide_input_in_errors=True, validate_default=False,
@@ -58,7 +58,7 @@ class _Rules(BaseSettings):
         try:
             return parse_task_weights(value)
         except ConfigurationError as error:
-            raise ValueError(str(error)) from error  # so that the message names the setting, like the others
+            raise ValueError(str(error)) from error  # pydantic adds the setting's name to a ValueError
 
     @field_validator("metrics_port", mode="before", check_fields=False)
     @classmethod
@@ -118,7 +118,7 @@ def fields_by_variable(tasks: Sequence[TaskDefinition]) -> dict[str, FieldInfo]:
 
 
 def named_tasks(env_file: Path | None = Path(".env")) -> tuple[str, ...]:
-    """What GAIA_TASKS says. It is read before the others, since it decides which others there are."""
+    """The tasks in GAIA_TASKS. It is read first, because it decides which other settings exist."""
     with _readable(env_file):
         given = {name.upper(): value for name, value in (dotenv_values(env_file) if env_file else {}).items()}
     given |= {name.upper(): value for name, value in os.environ.items()}
@@ -126,7 +126,7 @@ def named_tasks(env_file: Path | None = Path(".env")) -> tuple[str, ...]:
 
 
 def refuse_incomplete(settings: Settings) -> None:
-    """Raise ConfigurationError for what a validator cannot run without, before any process is started."""
+    """Raise ConfigurationError if a setting is missing that a validator needs. Runs before any process is started."""
     problems = []
     try:
         if settings.hotkey_file is None:
@@ -157,7 +157,7 @@ def _split(text: str) -> tuple[str, ...]:
 
 
 def _section(task: TaskDefinition, env_file: Path | None) -> tuple[dict[str, Any], list[str]]:
-    """A task's settings as they are kept, and what is wrong with them."""
+    """A task's settings by variable, and the problems with them."""
     values, problems = _read(task.fields(), env_file)
     if problems:
         return {}, problems
@@ -168,7 +168,7 @@ def _section(task: TaskDefinition, env_file: Path | None) -> tuple[dict[str, Any
 
 
 def _read(fields: Mapping[str, FieldInfo], env_file: Path | None) -> tuple[dict[str, Any], list[str]]:
-    """The values that are given, by field, and what is wrong with them."""
+    """The values that are set, by field, and the problems with them."""
     wanted: dict[str, Any] = {field.name: _field(variable, field) for variable, field in fields.items()}
     environment = create_model("_Environment", __base__=_Rules, **wanted)
     try:
@@ -179,7 +179,7 @@ def _read(fields: Mapping[str, FieldInfo], env_file: Path | None) -> tuple[dict[
 
 
 def _field(variable: str, field: FieldInfo) -> tuple[Any, Any]:
-    """A field of the settings as pydantic wants it; its default stays there."""
+    """A field of the settings in pydantic's form, without its default. `Settings` supplies the default."""
     known = about(field)
     return field.type, Field(None, validation_alias=variable, ge=known.ge, gt=known.gt, le=known.le)
 
@@ -206,7 +206,7 @@ def _refuse_unknown_names(env_file: Path | None, known: Collection[str]) -> None
 
 
 def _meant(name: str, known: Collection[str]) -> str:
-    given = name.removeprefix(_PREFIX)  # shared by all: it makes nothing alike
+    given = name.removeprefix(_PREFIX)  # all names share it, so it says nothing about likeness
     close = difflib.get_close_matches(given, [each.removeprefix(_PREFIX) for each in known], n=1)
     return f", did you mean {_PREFIX}{close[0]}?" if close else ""
 
@@ -217,10 +217,10 @@ def _problems(error: ValidationError) -> list[str]:
 
 
 def main() -> int:
-    """Print the settings as JSON, or what is wrong with them."""
+    """Print the settings as JSON, or the problems with them."""
     try:
         settings = load_settings()
-        refuse_incomplete(settings)  # also at a SIGHUP, so that no engine is replaced by one that cannot start
+        refuse_incomplete(settings)  # this runs at a SIGHUP too, so no engine is replaced by one that cannot start
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 2

@@ -65,7 +65,7 @@ class WeatherTask:
         return [*([] if job is None else [job]), *await due_releases(ctx)]
 
     async def newest_scored_run(self, netuid: int, conn: Connection) -> RunId | None:
-        """The newest run with scores."""
+        """The newest run with a score above zero."""
         return await newest_combined(conn, netuid)
 
     async def scores(self, run_id: str, conn: Connection) -> Sequence[MinerScore]:

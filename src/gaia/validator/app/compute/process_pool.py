@@ -25,7 +25,7 @@ from gaia.validator.app.telemetry.pool_statistics import PoolStatistics
 
 
 class ProcessPool:
-    """A ComputeBackend. At the end of the block running units fail, and all processes have ended."""
+    """A ComputeBackend. At the end of the block running units fail, and all processes end."""
 
     def __init__(
         self,
@@ -37,8 +37,15 @@ class ProcessPool:
         cache_dir: Path | None = None,
         restart: RestartPolicy | None = None,
     ) -> None:
-        """`registry` says which handlers there are, as `HandlerRegistry` takes it; `compute_workers` work at once and
-        `compute_spares` stand by for whoever is replaced; `cache_dir` outlives the workers (None: only this pool's).
+        """Prepare a pool; `async with` starts it.
+
+        Args:
+            registry: The handlers, in the form that `HandlerRegistry` takes.
+            compute_workers: The number of workers that work at once.
+            compute_spares: The number of additional workers, which take over when a worker is replaced.
+            settings: The limits of the pool.
+            cache_dir: The folder for compiled code. None: a temporary folder of this pool.
+            restart: How often a worker that fails is started again.
         """
         self._registry = registry
         self._compute_workers = compute_workers

@@ -28,9 +28,9 @@ class WorkerLaunch(Struct, frozen=True, kw_only=True):
 
     socket_path: Path
     cache_dir: Path
-    """Compiled kernels are kept below it, and modules that are not compiled beside their sources."""
+    """The folder for compiled kernels, and for compiled modules that do not lie beside their sources."""
     registry: str
-    """Which handlers it may be asked for, as `HandlerRegistry` takes it."""
+    """The handlers of the worker, in the form that `HandlerRegistry` takes."""
     worker_hard_memory_bytes: int | None = None
 
     def spawn(self, slot: int) -> Child:

@@ -81,7 +81,7 @@ class Dispatcher:
             return
         try:
             jobs = await self._queue.claim(self._steps.keys(), free)
-        except Exception:  # noqa: BLE001  a service loop outlives any one error of the database
+        except Exception:  # noqa: BLE001  a service loop must survive every error of the database
             missed = self._outage.missed(self._context.clock.monotonic())
             if missed.worth_saying:
                 self._log.exception("claim_failed", tries=missed.tries, away_s=round(missed.lasted_s, 1))
@@ -121,7 +121,7 @@ class Dispatcher:
                 # Shielded from the cancellation that is being handled, and bounded: the lease would end anyway.
                 await asyncio.wait_for(asyncio.shield(self._hand_back(job)), self._lease.total_seconds())
                 raise
-            except Exception:  # noqa: BLE001  the database is away; the lease will expire and the job come back
+            except Exception:  # noqa: BLE001  the database is away; when the lease has expired, the job is claimed again
                 self._log.exception("job_settlement_failed")
 
     async def _settle(self, job: Job) -> None:
@@ -137,7 +137,7 @@ class Dispatcher:
         except GaiaError as error:
             state = await self._queue.retry(job, f"{error.code}: {error}")
             self._log.warning("job_failed", error=str(error), code=error.code, fault=error.fault, state=state)
-        except Exception as error:  # noqa: BLE001  the boundary of a step: whatever it raises costs an attempt
+        except Exception as error:  # noqa: BLE001  the boundary of a step: every error uses up an attempt
             self._log.exception("job_crashed")
             await self._queue.retry(job, f"{type(error).__name__}: {error}")
         else:
@@ -159,7 +159,7 @@ class Dispatcher:
                 self._pool.cancel([job for job in mine if job.id not in held].__contains__)
                 if await self._queue.rescue():
                     self.wake()
-            except Exception:  # noqa: BLE001  a service loop outlives any one error of the database
+            except Exception:  # noqa: BLE001  a service loop must survive every error of the database
                 self._log.exception("heartbeat_failed")
 
 

@@ -1,15 +1,15 @@
-"""The compiled modules of the processes that we start: kept in the data folder, and believed only when whole.
+"""Keeps the compiled modules of the processes that we start in the data folder, and uses only files that are whole.
 
     python -B -m gaia.validator.app.machine.bytecode FOLDER MODULE ARGUMENT...
 
-runs MODULE as `python -m` does. Python reads what is compiled beside the sources, and writes nothing (`-B`): before it
-was mended (https://github.com/python/cpython/issues/126606) a full disk left it a file that was cut short, and every
-later process ended of that file. Whatever is not compiled there, the loader of this module compiles once and keeps in
-FOLDER, a file for each module. The file's first bytes are a digest of what it was compiled from and by, and a digest of
-its own content. A file to which these do not fit is as good as none, and is replaced.
+runs MODULE as `python -m` does. Python reads the compiled files beside the sources, and writes none (`-B`). Older
+versions of Python leave a truncated file when the disk is full, and every later process fails on that file
+(https://github.com/python/cpython/issues/126606). This module's loader compiles every other module once, and keeps each
+in a file in FOLDER. The file begins with two digests: one of the source and the compiler, and one of the file's own
+content. A file with wrong digests is ignored and replaced.
 
-Runs before everything else in a process, and what it imports is never kept: where nothing at all is compiled, importing
-typing would double a bare worker's start, and pathlib add a tenth.
+This module runs before everything else in a process, and its own imports are never kept. So it does not import typing,
+which would double the start of a bare worker without compiled files, or pathlib, which would add a tenth.
 """
 # ruff: noqa: PTH100, PTH103, PTH105, PTH108, PTH123
 
@@ -34,20 +34,20 @@ from importlib.machinery import (
 from importlib.util import source_hash
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # which type checkers take for true, whatever it is
+if TYPE_CHECKING:  # type checkers treat it as true
     from collections.abc import Sequence
     from pathlib import Path
     from types import CodeType
     from typing import Any, Final
 
-_DIGEST_BYTES: Final = 8  # each of the two; `source_hash` is Python's own, for its files that are checked by content
+_DIGEST_BYTES: Final = 8  # of each digest; Python itself uses `source_hash` for files that it checks by content
 _COMPILER: Final = importlib.util.MAGIC_NUMBER + bytes([sys.flags.optimize])
 _SPOILT: Final = (EOFError, ValueError, TypeError)
-"""What `marshal` raises for a file that was cut short or filled up with zeros."""
+"""The errors of `marshal` for a truncated file or a file of zeros."""
 
 
 def keeping(argv: Sequence[str], cache_dir: Path) -> list[str]:
-    """The command line `python -B -m MODULE ...` with what it compiles kept below `cache_dir`; any other as it is."""
+    """Make the command `python -B -m MODULE ...` keep compiled modules below `cache_dir`. Others stay unchanged."""
     program, *rest = argv
     if rest[:2] != ["-B", "-m"]:
         return [program, *rest]
@@ -55,14 +55,14 @@ def keeping(argv: Sequence[str], cache_dir: Path) -> list[str]:
 
 
 class KeepingLoader(SourceFileLoader):
-    """Loads one module from its source. What has to be compiled for it is kept in `folder`."""
+    """Loads one module from its source, and keeps the compiled code in `folder`."""
 
     def __init__(self, folder: str, fullname: str, path: str) -> None:
         super().__init__(fullname, path)
         self._folder = folder
 
     def get_code(self, fullname: str) -> CodeType | None:
-        """The module's code. A spoilt file beside the source is thrown away, if this user may."""
+        """The module's code. A damaged file beside the source is deleted, if this user may do that."""
         try:
             return super().get_code(fullname)
         except _SPOILT:
@@ -71,8 +71,8 @@ class KeepingLoader(SourceFileLoader):
             return self.source_to_code(self.get_data(self.path), self.path)
 
     def source_to_code(self, data: Any, path: Any, **options: Any) -> CodeType:  # type: ignore[override]
-        """The code that is kept, if it is of this source; else compiled, and kept for the next process."""
-        if options or not isinstance(data, bytes):  # not what `get_code` asks for
+        """The kept code, if it was compiled from this source. Otherwise compile the source, and keep the code."""
+        if options or not isinstance(data, bytes):  # this is not a call by `get_code`
             return super().source_to_code(data, path, **options)
         made_of = source_hash(b"\0".join((_COMPILER, os.fsencode(path), data)))
         file = f"{self._folder}/{self.name}.code"
@@ -85,7 +85,7 @@ class KeepingLoader(SourceFileLoader):
 
 
 def _read(file: str, made_of: bytes) -> CodeType | None:
-    """The code in a file, if the file is whole and holds what was made of that."""
+    """The code in a file. None if the file is not whole, or was not compiled from this source."""
     try:
         with open(file, "rb") as kept:
             content = memoryview(kept.read())
@@ -99,9 +99,9 @@ def _read(file: str, made_of: bytes) -> CodeType | None:
 
 
 def _write(file: str, made_of: bytes, code: bytes) -> None:
-    """Put a file there whole, or leave what is there: without it every process compiles for itself.
+    """Write the file whole, or change nothing. Without the file every process compiles for itself.
 
-    A process that is killed here leaves a draft, which the cache keeper sweeps.
+    A process that is killed here leaves a draft, which the cache keeper deletes.
     """
     folder, name = os.path.split(file)
     draft = f"{folder}/.{name}.{os.urandom(6).hex()}.tmp"
@@ -116,7 +116,7 @@ def _write(file: str, made_of: bytes, code: bytes) -> None:
 
 def keep_compiled(folder: str) -> None:
     """From now on this process loads modules through `KeepingLoader`."""
-    folder = os.path.abspath(folder)  # the process may change its own
+    folder = os.path.abspath(folder)  # the process may change its working folder
     with suppress(OSError):
         os.makedirs(folder, mode=0o700, exist_ok=True)
     sys.dont_write_bytecode = True
@@ -126,7 +126,7 @@ def keep_compiled(folder: str) -> None:
         (SourcelessFileLoader, BYTECODE_SUFFIXES),
     ]
     sys.path_hooks.insert(0, FileFinder.path_hook(*loaders))
-    sys.path_importer_cache.clear()  # finders of the start, which load in Python's own way
+    sys.path_importer_cache.clear()  # it holds finders from the start, which use Python's own loaders
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -172,9 +172,9 @@ def describe_exit(status: int) -> str:
 
 
 def file_in_memory(content: bytes = b"") -> BinaryIO:
-    """For what a child reads or prints: a full disk must keep nobody from reading new settings.
+    """A file in memory for what a child reads or prints, so that it works when the disk is full.
 
-    Whoever opened it closes it once the child has started. A child's own end of it goes with the child.
+    The caller closes it. The child has its own descriptor, which closes when the child ends.
     """
     try:
         file = os.fdopen(os.memfd_create("gaia"), "w+b")

@@ -53,7 +53,7 @@ class RunFolder:
         return self._settings.run_dir / "metrics.port"
 
     def tell_metrics_port(self, port: int) -> None:
-        """Write that file, whole or not at all; one that a killed supervisor left goes first. Raises OSError."""
+        """Delete the file of a killed supervisor, and write the new one whole or not at all. Raises OSError."""
         self.metrics_port_file.unlink(missing_ok=True)
         draft = self.metrics_port_file.with_name(".metrics.port.draft")
         try:
@@ -72,6 +72,6 @@ class RunFolder:
                 f"another validator (pid {owner}) runs on {data_dir}: stop it, or choose another folder with "
                 "GAIA_DATA_DIR"
             ) from None
-        with contextlib.suppress(OSError):  # a full disk: whom the lock keeps out is told of an unknown pid
+        with contextlib.suppress(OSError):  # the disk is full: the message to a second validator then names no pid
             os.ftruncate(self._lock, 0)
             os.pwrite(self._lock, f"{os.getpid()}\n".encode("ascii"), 0)

@@ -1,4 +1,4 @@
-"""What new settings mean for a validator that runs. Pure."""
+"""Decides which new settings a running validator adopts. Pure."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from gaia.validator.utils.settings import Settings
 
 _KEPT: Final = ("data_dir", "database_url", "compute_workers", "compute_spares", "metrics_host", "metrics_port",
                 "log_format", "log_level", "tasks")  # fmt: skip
-"""What a supervisor keeps for life. The tasks, because workers and tables go by them."""
+"""The settings that change only at a restart. `tasks` is one, because workers and tables depend on it."""
 _OF_TASKS: Final = ("task_settings", "task_weights")
-"""Kept with the tasks, if those have changed: they are of others then."""
+"""These are kept too if `tasks` has changed, because the new values belong to other tasks."""
 
 
 class SettingsChange(Struct, frozen=True, kw_only=True):
-    """From the settings that it goes by to those that it goes on with."""
+    """The settings from now on, and which variables have changed."""
 
     settings: Settings
-    """To go on with."""
+    """The settings from now on."""
     taken_up: tuple[str, ...]
-    """Variables whose new value holds from now on, for the processes that are started from now on."""
+    """Variables whose new value holds for all processes that are started from now on."""
     need_restart: tuple[str, ...]
     """Variables whose new value waits for a restart."""
 
     @classmethod
     def of(cls, present: Settings, told: Settings) -> Self:
-        """What becomes of `present` now that others have been read."""
+        """The change from the present settings to those that have been read."""
         kept = _KEPT if told.tasks == present.tasks else (*_KEPT, *_OF_TASKS)
         settings = msgspec.structs.replace(told, **{name: getattr(present, name) for name in kept})
         before, after, then = present.by_variable(), told.by_variable(), settings.by_variable()

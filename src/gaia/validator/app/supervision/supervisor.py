@@ -1,8 +1,9 @@
 """The supervisor: starts the validator's processes in order, keeps them running, and ends them in order.
 
-It is synchronous and small: one loop over descriptors in the main thread, on which the parent-death signal of every
-child depends. Owns the children and nothing else. Never imports numerics, database drivers, HTTP clients or task code,
-and does not know the work of the other processes.
+It is synchronous and small: one loop over descriptors in the main thread. The children must be started in the main
+thread, because a child gets its parent-death signal when the thread that started it ends. Owns the children and nothing
+else. Never imports numerics, database drivers, HTTP clients or task code, and does not know the work of the other
+processes.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ _POSTGRES_STOP_S: Final = 30.0
 _SETUP_S: Final = 600.0  # a migration may rewrite a table
 _PREPARATION_S: Final = 300.0
 _SETTINGS_S: Final = 60.0
-_ENGINE_MARGIN_S: Final = 5.0  # the engine itself keeps the grace time; this much later it counts as stuck
+_ENGINE_MARGIN_S: Final = 5.0  # the engine itself observes the grace time; this much later it is killed
 _WORKER_STOP_S: Final = 2.0  # the engine has ended, so nobody needs a worker's result any more
 _KILL_S: Final = 5.0
 
@@ -87,13 +88,13 @@ class StopRequested(Exception):
 
 
 class Programs(Struct, frozen=True, kw_only=True):
-    """What the children run and how they are started again, so that the supervisor can be tried with others."""
+    """The programs of the children, and the rule for their restarts. Tests can give others."""
 
     settings: Sequence[str] = tuple(python_module("gaia.validator.utils.config"))
     engine: Sequence[str] = tuple(python_module("gaia.validator.app.io_engine", "--settings-on-stdin"))
     setup: Sequence[str] = tuple(python_module("gaia.validator.db.setup", "--settings-on-stdin"))
     registry: str | None = None
-    """Of the workers' handlers; None: those of the tasks that the settings name."""
+    """The workers' handlers. None: those of the tasks in the settings."""
     restart: RestartPolicy = RestartPolicy()
 
 
@@ -172,7 +173,7 @@ class Supervisor:
     def _run_errand(
         self, role: ChildRole, argv: Sequence[str], timeout_s: float, what: str, stdin: bytes = b""
     ) -> bytes:
-        """Run a child to its end, hearing signals meanwhile; what it printed. Raises as its exit status says."""
+        """Run a child to its end, and handle signals meanwhile. Returns its output. Raises an error if it fails."""
         kept = keeping(argv, self._settings.worker_cache_dir)
         with file_in_memory(stdin) as source, file_in_memory() as stdout, file_in_memory() as stderr:
 
@@ -353,7 +354,7 @@ class Supervisor:
         self._status.note(Trouble.SLOTS, "; ".join(map(str, self._given_up)))
 
     def _note_ready(self) -> None:
-        """Report once that engine and all workers are ready."""
+        """Report once that the engine and all workers are ready."""
         if self._status.is_ready or self._stopping:
             return
         kept = [slot for slot in self._slots if slot.role in (ChildRole.ENGINE, ChildRole.WORKER) and not slot.given_up]

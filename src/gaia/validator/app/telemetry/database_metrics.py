@@ -10,7 +10,7 @@ from gaia.validator.db.figures import DatabaseStats
 
 
 def database_families(database: DatabaseStats) -> Iterator[Metric]:
-    """One metric family after the other. Those of the server have the same names as in postgres_exporter."""
+    """Yield the metric families. Those of the server have the same names as in postgres_exporter."""
     yield GaugeMetricFamily("pg_database_size_bytes", "Size of the validator's database", value=database.size_bytes)
     connections = GaugeMetricFamily("pg_stat_activity_count", "Connections to the database", labels=["state"])
     connections.add_metric(["active"], database.active_connections)

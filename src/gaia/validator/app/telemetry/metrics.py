@@ -31,12 +31,12 @@ class SupervisorCollector(Collector):
         self._monotonic = monotonic
 
     def collect(self) -> Iterator[Metric]:
-        """One metric family after the other, all from the same view."""
+        """Yield the metric families, all from the same view."""
         view = self._view()
         yield from _process_families(view.children)
         if view.disk_free_bytes is not None:
             yield GaugeMetricFamily(
-                "gaia_data_folder_free_bytes", "Room on the disk of the data folder", value=view.disk_free_bytes
+                "gaia_data_folder_free_bytes", "Free space on the disk of the data folder", value=view.disk_free_bytes
             )
         if view.engine is not None:
             yield from _engine_families(view.engine, self._monotonic())

@@ -33,9 +33,9 @@ class PoolStatistics(Struct, frozen=True, kw_only=True):
     standing_by: int
     """The spares."""
     waiting: int
-    """Units in the waiting line."""
+    """Units in the queue."""
     submitters: int
-    """Units that wait for a place in the line, because it is full."""
+    """Units that wait for a place in the queue, because it is full."""
     running: tuple[RunningUnit, ...]
     units_done: int
     units_failed: int

@@ -26,4 +26,4 @@ class SupervisorView(Struct, frozen=True, kw_only=True):
     children: tuple[ChildView, ...] = ()
     engine: EngineSnapshot | None = None
     disk_free_bytes: int | None = None
-    """The room on the disk of the data folder; None if it cannot be read."""
+    """The free space on the disk of the data folder; None if it cannot be read."""

@@ -176,7 +176,7 @@ def test_an_archive_with_a_changed_byte_is_named_and_left_alone(tmp_path: Path) 
     asked = payload(archive(tmp_path / "archive"), tmp_path / "s")
     data = archive_store(tmp_path / "archive", SourceRole.TRUTH, valid_time=INIT) / "data.f32"
     data.write_bytes(b"\1" + data.read_bytes()[1:])
-    with pytest.raises(StoreDamaged, match=rf"{data.parent} has content of blake3 \w+, its header promises"):
+    with pytest.raises(StoreDamaged, match=rf"{data.parent} has content of blake3 \w+, but its header says"):
         decode(asked)
     assert data.read_bytes()[:1] == b"\1"
 

@@ -1,6 +1,6 @@
 """Finds instants by their times, without a search through all of them. Pure.
 
-A time that an instant does not state (None) fits any time. Each index is built once, at the first question of its kind.
+A time that an instant does not state (None) fits any time. Each index is built once, at the first search that needs it.
 """
 
 from __future__ import annotations

@@ -92,16 +92,16 @@ def to_csv(table: ScoreTable) -> str:
 
 
 def require_installed(package: str, form: str) -> None:
-    """Raise BadRequest where a package is missing that only this form of the scores needs.
+    """Raise BadRequest if the package for this form of the scores is not installed.
 
-    Scoring does without pyarrow (170 MB) and matplotlib (80 MB), so neither is installed for it.
+    Scoring itself needs neither pyarrow (170 MB) nor matplotlib (80 MB), so they are optional.
     """
     if importlib.util.find_spec(package) is None:
         raise BadRequest(f"{form} needs {package}: pip install {package}, or write --csv or --json instead")
 
 
 def to_parquet(table: ScoreTable, path: Path) -> None:
-    """One column group. Raises BadRequest where pyarrow is not installed."""
+    """Write a Parquet file. Raises BadRequest if pyarrow is not installed."""
     require_installed("pyarrow", "Parquet")
     import pyarrow
     import pyarrow.parquet

@@ -94,7 +94,7 @@ def test_missing_field_names_file_wanted_and_available(tmp_path: Path) -> None:
 def test_truncated_data_are_refused_before_they_are_mapped(tmp_path: Path) -> None:
     publish(tmp_path / "store")
     os.truncate(tmp_path / "store" / "data.f32", 100)
-    with pytest.raises(StoreDamaged, match=r"has 100 bytes, its header promises 672"):
+    with pytest.raises(StoreDamaged, match=r"has 100 bytes, but its header says 672"):
         FlatStore(tmp_path / "store")
 
 

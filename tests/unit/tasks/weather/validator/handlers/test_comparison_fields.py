@@ -87,7 +87,7 @@ def test_a_store_that_is_gone_or_cut_short_is_not_scored_against(tmp_path: Path)
     _baselines(cut)
     shutil.rmtree(gone)
     (Path(cut) / DATA_NAME).write_bytes(b"short")
-    with pytest.raises(StoreDamaged, match="its header promises"):
+    with pytest.raises(StoreDamaged, match="but its header says"):
         _baselines(cut)
     with pytest.raises(StoreMissing, match="does not exist"):
         _baselines(gone)

@@ -64,7 +64,7 @@ class FlatStore:
         size_bytes = _size_of(data_path)
         if size_bytes != self.header.data_bytes:
             raise StoreDamaged(
-                f"{data_path} has {size_bytes} bytes, its header promises {self.header.data_bytes}; delete {folder}"
+                f"{data_path} has {size_bytes} bytes, but its header says {self.header.data_bytes}; delete {folder}"
             )
         self.name = str(folder)
         self.latitude, self.longitude = coordinates(self.header.grid)
@@ -86,14 +86,14 @@ class FlatStore:
         return tuple(self._index)
 
     def verify(self) -> None:
-        """Raise StoreDamaged unless the fields have the digest that the header tells.
+        """Raise StoreDamaged unless the fields have the digest in the header.
 
         Reads all of them, 0.1 s for 0.3 GB; once in the life of a process for every store that is published.
         """
         _verify(self.name, stamp_of(self.name))
 
     def read(self, field: FieldId) -> NDArray[np.float32]:
-        """A read-only view of the mapped file, no copy."""
+        """A read-only view of the mapped file, without a copy."""
         if field not in self._index:
             raise missing_field(self.name, field, self.fields())
         return np.asarray(self._data[self._index[field]])
@@ -106,7 +106,7 @@ StoreStamp = tuple[tuple[int, int, int, int], ...]
 def stamp_of(folder: str) -> StoreStamp:
     """A stamp that changes when the store is replaced. Raises StoreMissing if there is no flat store."""
     try:
-        found = [os.stat(f"{folder}/{name}") for name in (HEADER_NAME, DATA_NAME)]  # noqa: PTH116  a tenth of the time
+        found = [os.stat(f"{folder}/{name}") for name in (HEADER_NAME, DATA_NAME)]  # noqa: PTH116  takes a tenth of the time
     except OSError as error:
         raise StoreMissing(f"{folder} is not a flat store: {error.strerror}") from None
     return tuple((file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns) for file in found)
@@ -118,7 +118,7 @@ def _verify(folder: str, _stamp: StoreStamp) -> None:
     found = _content_digest(store.grid, store.valid_time, store.fields(), store._data)
     if found != store.header.content_digest:
         raise StoreDamaged(
-            f"{folder} has content of blake3 {found}, its header promises {store.header.content_digest}; delete it"
+            f"{folder} has content of blake3 {found}, but its header says {store.header.content_digest}; delete it"
         )
 
 

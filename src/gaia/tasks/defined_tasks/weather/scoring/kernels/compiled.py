@@ -1,4 +1,4 @@
-"""How a kernel is compiled: at its first call, for one set of types, and kept on disk where that is possible.
+"""Compiles a kernel at its first call, for one set of types. The code is kept on disk where that is possible.
 
 Imports numba only when something is compiled. Never holds a formula.
 """
@@ -26,15 +26,15 @@ class Argument(Enum):
     """(nlat, nlon), one weight for each point."""
     NUMBER = ("float64", 0, False)
     SUMS = ("float64", 1, True)
-    """What the kernel adds to."""
+    """The array to which the kernel adds."""
     SCRATCH = SUMS
-    """Room to work in, of whatever length the kernel needs; it can allocate none itself."""
+    """Working memory of the length that the kernel needs. A kernel cannot allocate memory itself."""
 
 
 class Kernel:
-    """`function`, compiled at its first call. Calls release the interpreter's lock and check no shapes.
+    """Compiles `function` at the first call. Calls release the interpreter's lock and check no shapes.
 
-    `same_lanes`: its sums have the same digits on every processor. The first call raises KernelUnlinkable.
+    With `same_lanes` the sums have the same digits on every processor. The first call may raise KernelUnlinkable.
     """
 
     def __init__(self, function: Callable[..., None], *arguments: Argument, same_lanes: bool = True) -> None:
@@ -45,7 +45,7 @@ class Kernel:
         self._compiled: NativeCall | None = None
 
     def __call__(self, *arguments: Any) -> None:
-        """Run it; the last argument is the array of sums."""
+        """Run the kernel. The last argument is the array of sums."""
         run = self._compiled or self._compile_once()
         run(*arguments)
 

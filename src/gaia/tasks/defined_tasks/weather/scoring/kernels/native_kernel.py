@@ -1,12 +1,12 @@
 """Keeps the machine code of a kernel on disk, so that a process that only runs it never imports the compiler.
 
-To import numba and read its own cache takes seconds and 100 MB in each process. To link stored object code takes
-milliseconds on top of llvmlite.
+An import of numba, with a read of its own cache, takes seconds and 100 MB in each process. Linking stored object code
+takes milliseconds more than llvmlite alone.
 
-Owns the compiler's settings, the place of the code, and the rule when it is stale. Never holds a formula. Never runs
-code that was compiled from another source, by another compiler or for another processor: the file's name depends on
-all of these, and the file holds its own digest. Never runs code from a file that somebody else than the owner of the
-source, root or this user may write.
+Owns the compiler's settings, the place of the code, and the rule that says when stored code is stale. Never holds a
+formula. Never runs code that was compiled from another source, by another compiler or for another processor, because
+the file's name depends on all of these. The file holds its own digest. Never runs code from a file that anybody but the
+source's owner, root and this user may write.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def native(function: Call, parameters: Sequence[Parameter], *, same_lanes: bool 
 
 
 def code_paths(function: Call, parameters: Sequence[Parameter], *, same_lanes: bool = True) -> list[Path]:
-    """Where its machine code may lie: where Python keeps the compiled form of its source file, then, for installations
-    that cannot be written, in the folder that workers are told to keep numba's cache in, or else in the user's.
+    """The places where its machine code may lie. The first is the folder where Python keeps the compiled source file.
+    The second, for installations that cannot be written, is NUMBA_CACHE_DIR, or ~/.cache/gaia if that is not set.
     """
     compiled = Path(importlib.util.cache_from_source(inspect.getfile(function)))
     name = f"{compiled.stem}.{function.__name__}.{_key(function, parameters, same_lanes)}.o"
@@ -130,7 +130,7 @@ def _compile(function: Call, parameters: Sequence[Parameter], same_lanes: bool) 
         "no_cpython_wrapper": True,
         "no_cfunc_wrapper": True,
         "_nrt": False,
-    }  # needs nothing of numba to run
+    }  # the code runs without numba
     signature = numba.void(*(_numba_type(parameter) for parameter in parameters))
     try:
         with _vectors(same_lanes):
@@ -156,7 +156,7 @@ def _numba_type(parameter: Parameter) -> Any:
 
 
 class NativeCall:
-    """Runs linked machine code; called as the function that it was made of, and releases the interpreter's lock.
+    """Runs linked machine code. It is called like the compiled function, and releases the interpreter's lock.
 
     Its calls raise KernelMisused and KernelFailed.
     """
@@ -166,15 +166,15 @@ class NativeCall:
         self._name = name
         self._parameters = parameters
         types = [c_type for parameter in parameters for c_type in _c_types(parameter)]
-        # numba's own convention: where to put the result and the exception, then the arguments unpacked
+        # numba's calling convention: addresses for the result and the exception, then the unpacked arguments
         self._entry = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, *types)(address)
 
     def __call__(self, *arguments: Any) -> None:
-        """Run it."""
+        """Run the code."""
         self._run((), self._parameters, arguments)
 
     def bound(self, *first: Any) -> Call:
-        """The kernel with its first arguments fixed. (To unpack arrays takes as long as to sum a coarse field.)"""
+        """The kernel with its first arguments fixed. (Unpacking arrays takes as long as summing a coarse field.)"""
         count = len(first)
         unpacked = _unpacked(self._parameters[:count], first)
         rest = self._parameters[count:]
@@ -254,7 +254,7 @@ def _read(path: Path, owners: Collection[int]) -> bytes | None:
 
 def _write(path: Path, code: bytes) -> bool:
     """Write the file whole or not at all. If no folder can be written, every process compiles for itself."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")  # as the cache keeper sweeps
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")  # the cache keeper deletes such names
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)

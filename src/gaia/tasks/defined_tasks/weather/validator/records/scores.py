@@ -147,7 +147,7 @@ async def newest_combined_after(conn: Connection, run_id: str) -> RunId | None:
 
 
 async def newest_combined(conn: Connection, netuid: int) -> RunId | None:
-    """The newest run that has given somebody a score; None: there is none."""
+    """The newest run that has a combined score above zero; None if there is none."""
     newest: RunId | None = await conn.fetchval(_NEWEST_COMBINED, netuid)
     return newest
 

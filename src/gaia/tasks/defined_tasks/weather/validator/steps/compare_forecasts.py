@@ -71,7 +71,7 @@ async def compare_forecasts(job: Job, weather: WeatherContext, run: Run) -> Comp
     missing: dict[Hotkey, MinerFault] = {}
     for lead_h in sorted({run.spec.gate_lead_h, *scored} - searched):
         result, withheld = await _fetch_and_search(weather, run, miners, lead_h, attempt=job.attempt)
-        if result is not None and result.unreadable:  # whole when it was verified: our disk may have spoilt it since
+        if result is not None and result.unreadable:  # they were whole when verified; our disk may have damaged them
             for hotkey in result.unreadable:
                 await forget_leads(run, weather.forecast_path(run.run_id, hotkey), {lead_h})
             result, withheld = await _fetch_and_search(weather, run, miners, lead_h, attempt=job.attempt)
@@ -133,10 +133,10 @@ def _without(miners: Sequence[RunMiner], out: Collection[Hotkey]) -> Sequence[Ru
 async def _fetch_and_search(
     weather: WeatherContext, run: Run, miners: Sequence[RunMiner], lead_h: int, *, attempt: int
 ) -> tuple[ClonesResult | None, Mapping[Hotkey, MinerFault]]:
-    """What a search of one lead finds, and who withheld their chunks; before the last attempts these are raised."""
+    """The result at one lead, and the errors of miners that did not deliver. Before the last attempts raises these."""
     at_hand, withheld = await _gather(weather, run, miners, lead_h)
     if withheld and attempt < _COMPARE_ATTEMPTS:
-        raise withheld[min(withheld)]  # somebody still has to deliver: ask again, as a score job would
+        raise withheld[min(withheld)]  # a miner still has to deliver; ask again, as a score job would
     return await _search(weather, run, at_hand, lead_h), withheld
 
 

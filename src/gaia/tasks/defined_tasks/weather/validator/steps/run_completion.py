@@ -1,4 +1,4 @@
-"""Decides whether a run is complete. Every step that advances a miner asks; the last one puts the combine job."""
+"""Decides whether a run is complete. Every step that advances a miner asks this; the last one puts the combine job."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def leads_due_at(run: Run, wall_time: datetime) -> set[int]:
 
 
 async def give_up_on_miner(job: Job, weather: WeatherContext, error: GaiaError) -> TaskResult:
-    """Fail the job's miner in its run if it is useless to try again. Otherwise raise the error, for another attempt.
+    """Fail the job's miner in its run if another attempt is useless. Otherwise raise the error, for another attempt.
 
     Only the miner's own fault makes its score zero. If the fault is ours or a source's, its score is unknown.
     """
