@@ -41,7 +41,7 @@ def runs(
     task: Annotated[
         str | None, typer.Option(help="Only this task. With --open: the first of GAIA_TASKS, unless given.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="The greatest number of runs to list.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="The greatest number of runs to list.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the latest runs and the units that workers compute now. With --open the validator first opens a hindcast."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from gaia.contracts.ids import Hotkey
 from gaia.tasks.defined_tasks.base import MinerScore
 from gaia.tasks.defined_tasks.views import Pay
-from gaia.validator.db.weight_sets import WeightSet
+from gaia.validator.db.weight_sets import WeightPart, WeightSet
 from gaia.validator.weights import EmissionPolicy, emission_weights
 
 
@@ -36,7 +36,9 @@ def explain_pay(
     others = [
         other.share * other.emission.get(hotkey, 0.0) for other in (stored.parts if stored else ()) if other != part
     ]
-    recomputed = math.fsum((share * in_task[hotkey], *others)) if hotkey in in_task else None
+    own_pay = [share * in_task[hotkey]] if hotkey in in_task else []
+    paid_elsewhere = part is not None and stored is not None and hotkey in stored.emission
+    recomputed = math.fsum((*own_pay, *others)) if own_pay or paid_elsewhere else None
     return Pay(
         sharpness=policy.sharpness,
         miners=len(registered),
@@ -51,15 +53,21 @@ def explain_pay(
         submitted_at=stored.submitted_at if stored else None,
         read_back_at=stored.read_back_at if stored else None,
         alarm=stored.alarm if stored else None,
-        not_comparable=_why_not(stored, hotkey, combined_at, recomputed),
+        not_comparable=_why_not(stored, part, hotkey, combined_at, recomputed),
     )
 
 
 def _why_not(
-    stored: WeightSet | None, hotkey: Hotkey, combined_at: datetime | None, recomputed: float | None
+    stored: WeightSet | None,
+    part: WeightPart | None,
+    hotkey: Hotkey,
+    combined_at: datetime | None,
+    recomputed: float | None,
 ) -> str | None:
     if stored is None:
         return "no weights have been set after this run"
+    if part is not None and part.share == 0.0 and hotkey in part.emission and hotkey not in stored.emission:
+        return "this task had no share of the emission when the weights were set"
     if hotkey not in stored.emission:
         return "the miner was no longer on the chain when the weights were set"
     if combined_at is not None and stored.submitted_at < combined_at:

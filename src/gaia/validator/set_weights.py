@@ -22,6 +22,7 @@ from gaia.validator.db.weight_sets import (
     insert_weight_set,
     is_superseded,
     last_good,
+    last_sound,
     load_weight_set,
     mark_read_back,
     raise_alarm,
@@ -57,8 +58,9 @@ async def set_weights(job: Job, ctx: TaskContext, tasks: Sequence[GaiaTask], sha
     async with ctx.database.acquire() as conn:
         scored = [found for task in tasks if (found := await _scored(task, job, ctx, conn)) is not None]
         previous = await last_good(conn, ctx.netuid)
+        earlier = await last_sound(conn, ctx.netuid)
     parts = _parts(scored, uids, shares)
-    emission, alarm = _sound(parts, scored, uids, previous)
+    emission, alarm = _sound(parts, scored, uids, previous, earlier)
     submitted = to_u16({uids[hotkey]: weight for hotkey, weight in emission.items() if weight > 0.0})
     await _submit(ctx, submitted)
     async with ctx.queue.completing(job) as conn:
@@ -126,16 +128,24 @@ def _parts(scored: Sequence[_Scored], uids: Mapping[Hotkey, int], shares: Mappin
 
 
 def _sound(
-    parts: Sequence[WeightPart], scored: Sequence[_Scored], uids: Mapping[Hotkey, int], previous: WeightSet | None
+    parts: Sequence[WeightPart],
+    scored: Sequence[_Scored],
+    uids: Mapping[Hotkey, int],
+    previous: WeightSet | None,
+    earlier: WeightSet | None,
 ) -> tuple[Mapping[Hotkey, float], str | None]:
-    """The weights to set, and the reason if they are not the new ones."""
+    """The weights to set, and the reason if they are not the new ones.
+
+    `previous` are the last that the chain held, to be set again. `earlier` are the last that followed from scores: the
+    new ones are compared with them.
+    """
     shares = {part.task: part.share for part in parts if part.share > 0.0}
     emission = combined_emission(shares, {part.task: part.emission for part in parts})
     # A miner with zero in all tasks that count needs a reason from each of them.
     unexplained = {
         miner.hotkey for each in scored if each.task in shares for miner in each.scores if miner.reason_code is None
     }
-    alarm = anomaly(emission, previous.emission if previous else None, explained_zeros=emission.keys() - unexplained)
+    alarm = anomaly(emission, _as_shared_now(shares, parts, earlier), explained_zeros=emission.keys() - unexplained)
     if alarm is None:
         return emission, None
     kept = {hotkey: weight for hotkey, weight in (previous.emission if previous else {}).items() if hotkey in uids}
@@ -143,6 +153,19 @@ def _sound(
     if total <= 0.0:
         raise NoWeights(f"the new weights are anomalous ({alarm}), and there are no good ones to set again")
     return {hotkey: weight / total for hotkey, weight in kept.items()}, alarm
+
+
+def _as_shared_now(
+    shares: Mapping[str, float], parts: Sequence[WeightPart], earlier: WeightSet | None
+) -> Mapping[Hotkey, float] | None:
+    """The earlier weights of each task under the present shares, so that a change of the shares is no movement.
+
+    A task that had no weights then is taken as it is now: it has none to move from.
+    """
+    if earlier is None:
+        return None
+    then = {part.task: part.emission for part in earlier.parts if part.emission}
+    return combined_emission(shares, {part.task: then.get(part.task, part.emission) for part in parts})
 
 
 async def _submit(ctx: TaskContext, submitted: Mapping[int, int]) -> None:

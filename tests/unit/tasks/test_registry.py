@@ -36,6 +36,8 @@ def test_every_part_of_a_task_is_there(task: TaskDefinition) -> None:
         (["wether"], "there is no task 'wether': choose of weather, or name your own package.module:TASK"),
         (["tests.nowhere:TASK"], "'tests.nowhere:TASK' cannot be loaded .*: is its package installed"),
         ([f"{__name__}:NOTHING"], "cannot be loaded"),
+        ([".foo:TASK"], "'.foo:TASK' cannot be loaded"),
+        (["tests.support.broken_task:TASK"], "cannot be loaded .it breaks as it is imported."),
         ([f"{__name__}:NO_TASK"], "is a str, not a TaskDefinition"),
         (["weather", "weather"], "two tasks have the name weather"),
         (["weather", f"{__name__}:NAMESAKE"], "two tasks have the name weather"),

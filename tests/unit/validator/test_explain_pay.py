@@ -49,6 +49,21 @@ def test_an_unknown_score_stands_at_the_lower_quartile() -> None:
     assert pay.not_comparable == "no weights have been set after this run"
 
 
+def test_who_earns_nothing_in_a_task_still_has_the_pay_of_another() -> None:
+    parts = (
+        WeightPart(task="weather", run_id=RUN, share=0.0, emission={}),
+        WeightPart(task="other", run_id=RunId("o"), share=1.0, emission={A: 0.5, B: 0.5}),
+    )
+    pay = explain_pay(scores(A=0.8), A, RUN, replace(STORED, parts=parts, emission={A: 0.5, B: 0.5}), COMBINED)
+    assert (pay.weight_stored, pay.weight_recomputed, pay.not_comparable) == (0.5, 0.5, None)
+
+
+def test_a_task_without_a_share_says_so() -> None:
+    parts = (replace(STORED.parts[0], share=0.0), WeightPart(task="o", run_id=RunId("o"), share=1.0, emission={C: 1.0}))
+    pay = explain_pay(scores(A=0.8, B=0.4), A, RUN, replace(STORED, parts=parts, emission={C: 1.0}), COMBINED)
+    assert pay.not_comparable == "this task had no share of the emission when the weights were set"
+
+
 def test_who_was_not_on_the_chain_is_not_in_the_sum() -> None:
     pay = explain_pay(scores(A=0.8, B=0.4, C=0.9), C, RUN, STORED, COMBINED)
     assert pay.weight_recomputed is None

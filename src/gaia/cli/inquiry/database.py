@@ -39,6 +39,8 @@ async def open_database() -> AsyncIterator[DatabasePool]:
     try:
         yield database
     except asyncpg.UndefinedTableError as error:
-        raise ConfigurationError("this database has no tables of a validator: start `gaia up` on it first") from error
+        raise ConfigurationError(
+            "this database lacks tables of a validator, or of a task in GAIA_TASKS: start `gaia up` on it anew"
+        ) from error
     finally:
         await database.close()

@@ -27,7 +27,7 @@ def load(reference: str) -> Any:
     module, _, attribute = reference.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:
         raise BadTask(
             f"{reference!r} cannot be loaded ({error}): is its package installed in this environment?"
         ) from error

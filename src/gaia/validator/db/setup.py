@@ -157,6 +157,8 @@ def _migrate(connection: Connection, history: History, revision: str) -> SchemaC
     scripts = ScriptDirectory.from_config(config)
     before = _present_revision(connection, history)
     known = [script.revision for script in scripts.walk_revisions()]  # newest first
+    if not known:
+        raise ConfigurationError(f"{history.what} cannot be set up: its folder of migrations holds no revision")
     if before is not None and before not in known:
         raise SchemaTooNewError(
             f"{history.what} is at revision {before}, which this Gaia does not know (its newest is "

@@ -66,6 +66,10 @@ SELECT {_COLUMNS} FROM weight_set w WHERE w.id = (SELECT max(weight_set_id) FROM
 _LAST_GOOD = f"""
 SELECT {_COLUMNS} FROM weight_set w WHERE w.netuid = $1 AND w.read_back_at IS NOT NULL ORDER BY w.id DESC LIMIT 1
 """  # noqa: S608
+_LAST_SOUND = f"""
+SELECT {_COLUMNS} FROM weight_set w WHERE w.netuid = $1 AND w.read_back_at IS NOT NULL AND w.alarm IS NULL
+ORDER BY w.id DESC LIMIT 1
+"""  # noqa: S608
 _IS_SUPERSEDED = "SELECT EXISTS (SELECT FROM weight_set WHERE netuid = $1 AND id > $2)"
 _STATE = """
 SELECT count(*) > 0 AS set, coalesce(bool_or(w.read_back_at IS NOT NULL), false) AS read_back, max(w.alarm) AS alarm
@@ -111,6 +115,12 @@ async def weights_state(conn: Connection, run_id: str) -> WeightsState:
 async def last_good(conn: Connection, netuid: int) -> WeightSet | None:
     """The newest weights that were read back from the chain; None if there are none."""
     row = await conn.fetchrow(_LAST_GOOD, netuid)
+    return None if row is None else _weight_set(row)
+
+
+async def last_sound(conn: Connection, netuid: int) -> WeightSet | None:
+    """The newest weights that were read back and that followed from their parts; None if there are none."""
+    row = await conn.fetchrow(_LAST_SOUND, netuid)
     return None if row is None else _weight_set(row)
 
 

@@ -34,17 +34,27 @@ from gaia.validator.utils.task_shares import parse_task_weights, shares_of
 _PREFIX: Final = "GAIA_"
 
 
-class _Rules(BaseSettings):
-    """The rules for values beyond their types and bounds."""
+class _Environment(BaseSettings):
+    """How values are read from the environment and `.env`."""
 
     model_config = SettingsConfigDict(
         env_file_encoding="utf-8", extra="ignore", hide_input_in_errors=True, validate_default=False,
-        enable_decoding=False,
+        enable_decoding=False, allow_inf_nan=False,
     )  # fmt: skip
+
+
+class _Rules(_Environment):
+    """The rules for the validator's own settings beyond their types and bounds. Those of a task are the task's."""
 
     @field_validator("data_dir", check_fields=False)
     @classmethod
     def _wherever_we_go(cls, value: Path) -> Path:
+        if value == Path():
+            raise ValueError("is empty; name a folder, such as /var/lib/gaia")
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:
+            raise ValueError("its name is not UTF-8; choose another folder") from None
         return value.absolute()
 
     @field_validator("tasks", mode="before", check_fields=False)
@@ -79,7 +89,13 @@ class _Rules(BaseSettings):
     @field_validator("database_url", check_fields=False)
     @classmethod
     def _database(cls, value: str) -> str:
-        parts = urlsplit(value)
+        try:
+            parts = urlsplit(value)
+            _ = parts.port
+        except ValueError:  # its message would repeat the password
+            raise ValueError("cannot be read; write special characters of the password as %XX, / as %2F") from None
+        if "@" in parts.path or ("@" in value and "@" not in parts.netloc):
+            raise ValueError("cannot be read; write / ? # @ in the password as %2F %3F %23 %40")
         if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
             raise ValueError("expected postgresql://user:password@host/database")
         if "password" in parse_qs(parts.query):
@@ -94,7 +110,7 @@ def load_settings(env_file: Path | None = Path(".env")) -> Settings:
     tasks = defined_tasks(named_tasks(env_file))
     with _readable(env_file):
         _refuse_unknown_names(env_file, fields_by_variable(tasks).keys())
-        values, problems = _read(own_fields(), env_file)
+        values, problems = _read(own_fields(), env_file, _Rules)
         of_tasks: dict[str, Any] = {}
         for task in tasks:
             told, wrong = _section(task, env_file)
@@ -158,7 +174,7 @@ def _split(text: str) -> tuple[str, ...]:
 
 def _section(task: TaskDefinition, env_file: Path | None) -> tuple[dict[str, Any], list[str]]:
     """A task's settings by variable, and the problems with them."""
-    values, problems = _read(task.fields(), env_file)
+    values, problems = _read(task.fields(), env_file, _Environment)
     if problems:
         return {}, problems
     try:
@@ -167,10 +183,12 @@ def _section(task: TaskDefinition, env_file: Path | None) -> tuple[dict[str, Any
         return {}, str(error).splitlines()
 
 
-def _read(fields: Mapping[str, FieldInfo], env_file: Path | None) -> tuple[dict[str, Any], list[str]]:
+def _read(
+    fields: Mapping[str, FieldInfo], env_file: Path | None, rules: type[_Environment]
+) -> tuple[dict[str, Any], list[str]]:
     """The values that are set, by field, and the problems with them."""
     wanted: dict[str, Any] = {field.name: _field(variable, field) for variable, field in fields.items()}
-    environment = create_model("_Environment", __base__=_Rules, **wanted)
+    environment = create_model("_Given", __base__=rules, **wanted)
     try:
         given = environment(_env_file=env_file)  # type: ignore[call-arg]  # pydantic-settings' own argument
         return given.model_dump(exclude_unset=True), []

@@ -97,7 +97,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["daily", "manual"],
         About("daily: runs are opened when they are due. manual: `gaia runs --open` opens them"),
     ] = "daily"
-    world_offset_s: Annotated[float, About("The runs use the weather of this long ago", ge=0)] = 0.0
+    world_offset_s: Annotated[float, About("The runs use the weather of this long ago", ge=0, le=100 * 366 * 86400)] = (
+        0.0
+    )
     task_settings: dict[str, Any] = {}
     """The settings of the tasks, by variable, as JSON values. Each task makes its own section from them."""
 

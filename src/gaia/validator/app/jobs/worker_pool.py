@@ -86,6 +86,8 @@ class WorkerPool(Generic[J]):
             if error is None:
                 await self.join()
         finally:
+            for _ in range(len(self._waiting)):
+                self._places.release()
             self._waiting.clear()
             self.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
@@ -97,6 +99,9 @@ class WorkerPool(Generic[J]):
         if job.kind not in self._handlers:
             raise HandlerUnknown(f"no handler takes jobs of the kind {job.kind!r}")
         await self._places.acquire()
+        if self._closed:  # the block ended while this waited
+            self._places.release()
+            raise PoolClosed("the worker pool has ended before the job got a place")
         self._nothing_left.clear()
         self._waiting.append(job)
         self._start_waiting()

@@ -76,7 +76,9 @@ class Child:
         if threading.current_thread() is not threading.main_thread():
             raise SpawnedFromThread(f"{argv[0]} must be started from the main thread")
         # The environment is passed on here, not read.
-        inherited = {name: value for name, value in os.environ.items() if name not in _SERVICE_MANAGER.union(without)}
+        inherited = {
+            name: value for name, value in os.environ.items() if name.upper() not in _SERVICE_MANAGER.union(without)
+        }
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) if with_status else (None, None)
         descriptors = [theirs.fileno()] if theirs is not None else []
         try:

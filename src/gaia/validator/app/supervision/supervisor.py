@@ -468,8 +468,10 @@ class Supervisor:
 
 
 def _start_error(child: Child, stderr: bytes, otherwise: str) -> ValidatorFault:
-    """The error of a child that ended too early. Its message is the child's last line on stderr."""
+    """The error of a child that ended too early: all that one that refuses says on stderr, of others the last line."""
     status = child.exit_status or 0
     lines = stderr.decode("utf-8", errors="replace").strip().splitlines()
+    if status in EXIT_REFUSED and lines:
+        return StartRefused("; ".join(line.strip() for line in lines))
     message = lines[-1].strip() if lines else f"{otherwise} ({describe_exit(status)})"
     return StartRefused(message) if status in EXIT_REFUSED else StartFailed(message)

@@ -128,6 +128,18 @@ async def test_chosen_jobs_are_cancelled_and_their_places_go_to_those_who_wait()
     assert (pool.statistics().done, pool.statistics().failed) == (2, 1)
 
 
+async def test_who_waits_for_a_place_when_the_block_ends_is_told_that_the_job_was_not_taken() -> None:
+    desk = Desk()
+    async with WorkerPool({"wait": desk.wait}, workers=1, capacity=0) as pool:
+        await pool.put(Errand(kind="wait"))
+        late = asyncio.create_task(pool.put(Errand(kind="wait", number=1)))
+        await until_async(lambda: desk.at_once == 1, "one is busy")
+        asyncio.get_running_loop().call_soon(desk.gate.set)
+    with pytest.raises(PoolClosed, match="has ended"):
+        await asyncio.wait_for(late, 30)
+    assert desk.done == [("wait", 0)]
+
+
 async def test_what_nobody_could_do_is_refused_at_once() -> None:
     desk = Desk()
     pool = WorkerPool({"note": desk.note}, workers=1, timeout_s=1.0)
