@@ -71,6 +71,7 @@ def test_a_mistyped_command_is_told_the_nearest_one() -> None:
     assert "Did you mean 'demo'?" in CliRunner().invoke(app, ["dmo"]).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -99,6 +100,7 @@ def test_a_module_of_ours_that_is_not_there_is_a_defect_with_its_traceback() -> 
     assert "pip install" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_scoring_needs_none_of_the_validators_packages(tmp_path: Path) -> None:
     fc, an = write(forecast(), tmp_path / "fc.nc"), write(truth(), tmp_path / "an.nc")
     ended = _without(_packages_of_the_validator(), "score", fc, an, "--json", "-")

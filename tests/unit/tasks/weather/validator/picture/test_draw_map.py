@@ -216,6 +216,7 @@ def test_unwritable_destination_is_named_with_the_fix(tmp_path: Path) -> None:
         handle_picture(request)
 
 
+@pytest.mark.slow
 def test_a_full_disk_takes_no_part_of_a_picture_and_leaves_the_older_one(tmp_path: Path) -> None:
     truth = flat_store(tmp_path / "truth", Z500, smooth_field(Z500, 30))
     with tmpfs_of(tmp_path / "disk", "size=64k") as disk:
@@ -233,6 +234,7 @@ def test_a_full_disk_takes_no_part_of_a_picture_and_leaves_the_older_one(tmp_pat
         assert_is_png(disk / "z500.png")
 
 
+@pytest.mark.slow
 def test_a_spoilt_list_of_fonts_on_a_full_disk_costs_no_picture_and_is_made_anew_once_there_is_room(
     tmp_path: Path,
 ) -> None:
